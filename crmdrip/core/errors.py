@@ -1,0 +1,94 @@
+"""The error taxonomy: what went wrong, decided once by the connector, so that everyone else acts on the class alone.
+
+Whoever raises says what is wrong, where, and what a person should type or tick next.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorClass(StrEnum):
+    """How a failure is handled; stored in the ledger beside what failed."""
+
+    RETRIABLE = "retriable"
+    """Nothing happened, trying again later may work (503, lock, connection refused)."""
+    RATE_LIMITED = "rate_limited"
+    """The other side asked us to slow down; it may say until when."""
+    AUTH = "auth"
+    """The credentials were refused; nothing works until a person mends them."""
+    REJECTED = "rejected"
+    """This one item was refused for good (validation rule, invalid address)."""
+    SKIPPABLE = "skippable"
+    """Nothing is left to do for this item (record deleted, duplicate that is ours)."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """It may have happened: never repeat it, settle it by our own id."""
+    CONFIGURATION = "configuration"
+    """A setting, permission or installed package is wrong; the whole worker waits for a person."""
+
+
+class CrmdripError(Exception):
+    """Base of every error raised on purpose.
+
+    what: one sentence on what is wrong, without personal data.
+    where: the file, object, field or endpoint it concerns.
+    do_next: what a person types or ticks to mend it.
+    """
+
+    error_class: ErrorClass = ErrorClass.RETRIABLE
+
+    def __init__(self, what: str, *, where: str = "", do_next: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.do_next = do_next
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text} {self.do_next}".strip() if self.do_next else text
+
+
+class RetriableError(CrmdripError):
+    """It certainly did not happen and may work later."""
+
+    error_class = ErrorClass.RETRIABLE
+
+
+class RateLimitedError(CrmdripError):
+    """Told to slow down. retry_after: seconds to wait, None when the other side did not say."""
+
+    error_class = ErrorClass.RATE_LIMITED
+
+    def __init__(self, what: str, *, where: str = "", do_next: str = "", retry_after: float | None = None) -> None:
+        super().__init__(what, where=where, do_next=do_next)
+        self.retry_after = retry_after
+
+
+class AuthError(CrmdripError):
+    """Credentials refused, after at most one refresh."""
+
+    error_class = ErrorClass.AUTH
+
+
+class RejectedError(CrmdripError):
+    """The item was refused for good; repeating it gives the same answer."""
+
+    error_class = ErrorClass.REJECTED
+
+
+class SkippableError(CrmdripError):
+    """There is nothing left to do for this item."""
+
+    error_class = ErrorClass.SKIPPABLE
+
+
+class OutcomeUnknownError(CrmdripError):
+    """The request left and no answer came back: it may have happened."""
+
+    error_class = ErrorClass.OUTCOME_UNKNOWN
+
+
+class ConfigurationError(CrmdripError):
+    """A setting, permission or installed package is wrong."""
+
+    error_class = ErrorClass.CONFIGURATION

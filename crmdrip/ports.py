@@ -1,0 +1,482 @@
+"""What the core needs from outside, as protocols; what each method raises is part of the contract.
+
+A connector implements one or more of these. `crmdrip.testing` has a contract suite for each. Every method is
+synchronous, may block on the network within the connector's own time-outs, and is called from several threads.
+Methods raise only members of the taxonomy in `crmdrip.core.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+from crmdrip.core.errors import ErrorClass
+from crmdrip.core.mapping import CrmMapping
+from crmdrip.core.model import (
+    Brake,
+    Owner,
+    Record,
+    RecordRef,
+    SequenceDraft,
+    Signal,
+    TouchRecord,
+)
+
+__all__ = [
+    "BounceWrite",
+    "Budget",
+    "Capability",
+    "CheckLevel",
+    "CheckResult",
+    "Clock",
+    "Connector",
+    "ConnectorContext",
+    "ControlWrite",
+    "CrmIdentity",
+    "CrmMapping",
+    "CrmSink",
+    "CrmSource",
+    "EmailMessage",
+    "Finding",
+    "LogFinding",
+    "Look",
+    "Mailer",
+    "OptOutWrite",
+    "PullPage",
+    "Role",
+    "SendOutcome",
+    "SendStatus",
+    "SequenceWrite",
+    "SignalFeed",
+    "SignalPage",
+    "StatusWrite",
+    "TaskWrite",
+    "Write",
+    "WriteOutcome",
+]  # fmt: skip
+
+
+class Clock(Protocol):
+    """Where "now" comes from."""
+
+    def now(self) -> datetime:
+        """The current time, aware UTC."""
+        ...
+
+
+class Capability(StrEnum):
+    """What a connector can do beyond the bare port."""
+
+    LEADS = "leads"
+    MERGES = "merges"
+    CONVERSION = "conversion"
+    SIGNALS = "signals"
+    """Meetings, opportunities and inbound email come with the pull."""
+    OUTCOME_LOOKUP = "outcome_lookup"
+    """A mailer that can be asked whether a touch went out."""
+
+
+# --- CRM, reading -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CrmIdentity:
+    """Which CRM account answers."""
+
+    org_id: str
+    name: str
+    sandbox: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PullPage:
+    """One page of changes. Saving its cursor with what it caused makes progress that is never lost."""
+
+    sequences: tuple[SequenceDraft, ...] = ()
+    """Changed sequences, each whole with all its steps."""
+    removed_sequences: tuple[str, ...] = ()
+    records: tuple[Record, ...] = ()
+    """Changed records that are ticked, or carry a status the daemon wrote; with deletions and merges."""
+    signals: tuple[Signal, ...] = ()
+    brake: Brake | None = None
+    """None when the page did not look."""
+    cursor: str
+    """Opaque; give it back to continue after this page."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """The last look: the asked records as they are now, and what happened since the cursor."""
+
+    records: Mapping[str, Record]
+    """By record id. A record that is gone is absent."""
+    signals: tuple[Signal, ...]
+    brake: Brake | None
+    at: datetime
+    """The CRM's own time of the look, or ours where the CRM gives none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """CRM calls: what the CRM says of its limit and what was used. None where the CRM does not tell."""
+
+    used: int | None
+    limit: int | None
+    calls_made: int
+    """By this process since it began."""
+
+
+@runtime_checkable
+class CrmSource(Protocol):
+    """Reads the CRM."""
+
+    def capabilities(self) -> frozenset[Capability]:
+        """What this CRM offers. Raises nothing."""
+        ...
+
+    def identity(self) -> CrmIdentity:
+        """Which account answers. Raises AuthError, RetriableError, RateLimitedError, ConfigurationError."""
+        ...
+
+    def pull(self, cursor: str | None) -> Iterator[PullPage]:
+        """Everything changed since the cursor, page by page, oldest first; None reads all that is live.
+
+        Repeats are possible (an overlap is read again), losses are not. Each page can be saved by itself.
+        Raises AuthError, RetriableError, RateLimitedError, ConfigurationError (a hidden field, a missing object).
+        """
+        ...
+
+    def look(self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None) -> Look:
+        """Read the records by id, in as few calls as the limits allow, with the merge paths asked for.
+
+        cursor: the newest pull cursor; signals since then come along. Never uses a search index.
+        Raises as pull. Unknown merge paths are reported by ConfigurationError naming them.
+        """
+        ...
+
+    def owners(self, ids: Iterable[str]) -> Mapping[str, Owner]:
+        """The users behind the ids; absent when there is no such user. Raises as pull."""
+        ...
+
+    def find(self, text: str) -> tuple[Record, ...]:
+        """Records by id, by email address, or by name: for commands that take a PERSON. Raises as pull."""
+        ...
+
+    def touches(self, cursor: str | None) -> Iterator[tuple[tuple[TouchRecord, ...], str]]:
+        """All touches on timelines, page by page with a cursor each, archived ones included. Raises as pull."""
+        ...
+
+    def budget(self) -> Budget:
+        """As of the last answer; makes no call. Raises nothing."""
+        ...
+
+
+# --- CRM, writing -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusWrite:
+    """The daemon's fields on a person's record. Fields given as None are cleared."""
+
+    key: str
+    """The outbox key, unique within one call."""
+    ref: RecordRef
+    status: str
+    reason: str
+    step: str
+    """Such as "2 of 4"."""
+    next_touch: datetime | None
+    last_touch: datetime | None
+    run: int
+    enrolled: bool | None = None
+    """The box; None leaves it alone."""
+    replied_at: datetime | None = None
+    """None leaves it alone."""
+    out_of_office_until: datetime | None = None
+    """None leaves it alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskWrite:
+    """A touch on the timeline, or an open task for the rep; created at most once per touch id."""
+
+    key: str
+    touch_id: str
+    ref: RecordRef
+    owner_id: str | None
+    at: datetime
+    subject: str
+    body: str
+    """Plain text."""
+    sequence: str
+    """"<sequence id>" and name are both kept, so that a rebuild needs no guess."""
+    sequence_id: str
+    step: str
+    step_id: str
+    run: int
+    outcome: str
+    message_id: str = ""
+    open: bool = False
+    """True for a task the rep still has to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptOutWrite:
+    """Tick the CRM's own opt-out box."""
+
+    key: str
+    ref: RecordRef
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BounceWrite:
+    """Tell the CRM that the address bounced."""
+
+    key: str
+    ref: RecordRef
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SequenceWrite:
+    """The daemon's fields on a sequence's record."""
+
+    key: str
+    sequence_id: str
+    version: str
+    error: str
+    """"" when the definition is valid."""
+    counts: Mapping[str, int]
+    """By the mapping's logical names: active, sent, replied, meetings, stopped, held."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControlWrite:
+    """The daemon's heartbeat and budget on the control record."""
+
+    key: str
+    heartbeat: datetime
+    calls_used: int | None
+    calls_limit: int | None
+    state: str
+    """One plain sentence on what the daemon is doing."""
+
+
+Write = StatusWrite | TaskWrite | OptOutWrite | BounceWrite | SequenceWrite | ControlWrite
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteOutcome:
+    """What became of one write."""
+
+    key: str
+    error: ErrorClass | None = None
+    """None when it stands in the CRM (also when it already stood there under our key)."""
+    code: str = ""
+    """The vendor's code (UNABLE_TO_LOCK_ROW)."""
+    detail: str = ""
+    """The vendor's message, for people."""
+
+
+@runtime_checkable
+class CrmSink(Protocol):
+    """Writes the CRM."""
+
+    def write(self, writes: Iterable[Write]) -> Iterator[WriteOutcome]:
+        """Write everything, each at most once under its key, in as few calls as the limits allow.
+
+        Yields one outcome per write, in any order, as batches are answered; after a batch fails as a whole its
+        rows are tried one by one or in halves. Raises AuthError, RateLimitedError, RetriableError or
+        ConfigurationError only when nothing further can be written now; what was not yielded was not settled.
+        """
+        ...
+
+
+# --- mail ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmailMessage:
+    """One email, complete. Everything is decided; the mailer only carries it."""
+
+    touch_id: str
+    to_address: str
+    to_name: str
+    from_address: str
+    from_name: str
+    reply_to: str
+    """An address, "" for none."""
+    subject: str
+    html: str
+    text: str
+    headers: Mapping[str, str]
+    """Message-ID, In-Reply-To, References, List-Unsubscribe, List-Unsubscribe-Post."""
+    category: str = ""
+    """No personal data: the sequence's record id, for the provider's statistics."""
+
+
+class SendStatus(StrEnum):
+    """What is known after handing one email to the provider."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """Certainly not taken; error says whether it may be tried again."""
+    UNKNOWN = "unknown"
+    """It may have been taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SendOutcome:
+    """The outcome of one email."""
+
+    touch_id: str
+    status: SendStatus
+    provider_id: str = ""
+    """The provider's id of the request, when accepted."""
+    error: ErrorClass | None = None
+    detail: str = ""
+    """Status and message for people; no address, no body."""
+    retry_after: float | None = None
+    """Seconds, where the provider said."""
+
+
+class Finding(StrEnum):
+    """What the provider's log says of a touch."""
+
+    SENT = "sent"
+    NOT_FOUND = "not_found"
+    """The log has no such touch. Proves nothing soon after the attempt."""
+    UNAVAILABLE = "unavailable"
+    """The log cannot be asked (SMTP, missing scope)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogFinding:
+    """An answer to "did this touch go out?"."""
+
+    touch_id: str
+    finding: Finding
+    provider_id: str = ""
+    at: datetime | None = None
+
+
+@runtime_checkable
+class Mailer(Protocol):
+    """Hands emails to a provider, one message per request."""
+
+    def capabilities(self) -> frozenset[Capability]:
+        """What this provider offers. Raises nothing."""
+        ...
+
+    def send(self, messages: Iterable[EmailMessage]) -> Iterator[SendOutcome]:
+        """Hand over each message once, several at a time; yields one outcome per message, as they come.
+
+        Never repeats a request by itself. A definite refusal, a refused connection and a failed name look-up are
+        REFUSED; anything after the body may have left is UNKNOWN. Raises nothing once sending has begun: an
+        AuthError for the first message is an outcome with ErrorClass.AUTH, and the rest are not attempted and
+        come back REFUSED with the same class.
+        """
+        ...
+
+    def find(self, touch_id: str, address: str, since: datetime) -> LogFinding:
+        """Ask the provider's log whether the touch went out.
+
+        Raises AuthError, RetriableError, RateLimitedError.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back connections. Raises nothing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignalPage:
+    """Signals since a cursor."""
+
+    signals: tuple[Signal, ...]
+    cursor: str
+
+
+@runtime_checkable
+class SignalFeed(Protocol):
+    """A source of signals that is asked regularly (a provider's suppression lists)."""
+
+    def poll(self, cursor: str | None) -> Iterator[SignalPage]:
+        """Signals since the cursor, page by page. Raises AuthError, RetriableError, RateLimitedError."""
+        ...
+
+
+# --- doctor and registry ------------------------------------------------------------------------------------------
+
+
+class CheckLevel(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    """The daemon refuses to send."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckResult:
+    """One finding of the doctor."""
+
+    code: str
+    """Stable, such as "SF-OPTOUT-HIDDEN"."""
+    level: CheckLevel
+    what: str
+    do_next: str = ""
+
+
+class Role(StrEnum):
+    """The ports a connector can fill."""
+
+    CRM = "crm"
+    MAILER = "mailer"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectorContext:
+    """What a connector is built with."""
+
+    settings: Any
+    """An instance of the connector's own settings model, already validated."""
+    mapping: CrmMapping | None
+    """For CRM connectors."""
+    clock: Clock
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Connector(Protocol):
+    """What an entry point of group "crmdrip.connectors" names: how to configure, build and check a vendor."""
+
+    name: str
+    role: Role
+    settings_model: type[Any]
+    """A pydantic model (strict); its fields are documented in config.example.toml."""
+
+    def build_source(self, context: ConnectorContext) -> CrmSource:
+        """For Role.CRM. Makes no call. Raises ConfigurationError."""
+        ...
+
+    def build_sink(self, context: ConnectorContext, source: CrmSource) -> CrmSink:
+        """For Role.CRM; shares the source's session and budget. Makes no call."""
+        ...
+
+    def build_mailer(self, context: ConnectorContext) -> Mailer:
+        """For Role.MAILER. Makes no call. Raises ConfigurationError."""
+        ...
+
+    def build_feed(self, context: ConnectorContext) -> SignalFeed | None:
+        """For Role.MAILER: the provider's suppression lists, None when it has none."""
+        ...
+
+    def check(self, context: ConnectorContext) -> Iterator[CheckResult]:
+        """Every preflight check of this vendor, in order; makes calls; raises nothing."""
+        ...
