@@ -345,6 +345,9 @@ class Brake:
     pulled: bool
     by: str = ""
     """The name of whoever changed it last."""
+    heartbeat: datetime | None = None
+    """The newest heartbeat a daemon wrote beside the brake: newer than the ledger's own means that the ledger is
+    an old copy (B4)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -360,6 +363,8 @@ class TouchRecord:
     at: datetime
     outcome: str
     message_id: str = ""
+    subject: str = ""
+    """The email's own subject, without what the connector puts before it on the timeline."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -382,6 +387,10 @@ class Enrollment:
     entered_at: datetime
     due_at: datetime | None
     """When the next touch is due; None when the run has ended."""
+    check_at: datetime | None = None
+    """When the dispatcher looks next: due_at, or later while held; None when only an event can wake it."""
+    unproven: bool = False
+    """Rebuilt from the CRM: the next touch is first looked up in the provider's log (B4)."""
     next_step_id: str | None = None
     position: float | None = None
     """The order of the last step passed, None before the first."""

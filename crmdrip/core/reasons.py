@@ -55,7 +55,6 @@ class HoldReason(Enum):
     PROVIDER = "Waiting: the mail provider did not take the email ({detail}). It is tried again."
     SAFE_MODE = "Waiting: history is being read back from the CRM. It goes out once that is done."
     COLLEAGUE_REPLIED = "Paused: a colleague replied{detail}, and this sequence waits for the rep."
-    TASK_OPEN = "Waiting for the rep's task {detail} to be completed."
 
 
 class SkipReason(Enum):

@@ -1,0 +1,547 @@
+"""What to do about one person now: a pure function from a snapshot to decisions.
+
+`plan` reads as a truth table: stop rules from the top, then hold rules, then what is due. The first rule that
+applies decides. Nothing here renders, counts caps or performs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from crmdrip.core.keys import domain_of, normalize_address, person_key
+from crmdrip.core.model import (
+    Brake,
+    Enrollment,
+    OnConversion,
+    OnOpportunity,
+    Owner,
+    Record,
+    RecordRef,
+    Reenrollment,
+    RunStatus,
+    SenderPolicy,
+    Sequence,
+    SequenceStatus,
+    Signal,
+    SignalKind,
+    Step,
+    TouchState,
+)
+from crmdrip.core.reasons import HoldReason, Reason, RefuseReason, SkipReason, StopReason
+from crmdrip.core.schedule import expired, next_opening, plan_due
+from crmdrip.core.steps import UNSETTLED, Passed, next_step, progress
+from crmdrip.core.zones import ZoneUsed, resolve_zone
+
+RECHECK = timedelta(hours=1)
+"""How long a held touch waits when no event is sure to wake it."""
+
+
+class View(StrEnum):
+    """How fresh the record in a snapshot is."""
+
+    LOOKED = "looked"
+    """Read by id just now: an email may go out."""
+    PULLED = "pulled"
+    """From the pull: may stop, pause and enroll, never send."""
+    BLIND = "blind"
+    """It could not be read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastRun:
+    """A run that has ended."""
+
+    sequence_id: str
+    run: int
+    status: RunStatus
+    ended_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """Everything that decides about one person, at one moment."""
+
+    view: View
+    record: Record | None
+    """None when the CRM no longer has it."""
+    enrollment: Enrollment | None = None
+    """The live run of this record, None when there is none."""
+    sequence: Sequence | None = None
+    """Of the live run, else the one the record names; None when unknown or never valid."""
+    sequence_error: str = ""
+    owner: Owner | None = None
+    touches: Mapping[str, Passed] = field(default_factory=dict)
+    """Of the live run, by step id."""
+    signals: tuple[Signal, ...] = ()
+    """Since the run began, not yet applied."""
+    suppression: str = ""
+    """Why the address must not be mailed, as a clause ("unsubscribed on 3 Nov 2026"), "" when it may."""
+    twin: str = ""
+    """Another record whose live run has the same address, for people ("lead Ann Lee"), "" when none."""
+    past: tuple[PastRun, ...] = ()
+    brake: Brake = Brake(pulled=False)
+    suspicion: str = ""
+    """Why the sequence waits for a confirmation, "" when it does not."""
+    safe_mode: bool = False
+    blind_because: str = ""
+    moved_to_live_run: bool = False
+    """The record that took this one's place (merge, conversion) has a live run of its own."""
+    untick_pending: bool = False
+    """The box is still to be unticked by us: that it stands ticked means nothing yet (B9)."""
+
+
+# --- decisions --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enroll:
+    """Start a run."""
+
+    sequence: Sequence
+    run: int
+    step: Step
+    due_at: datetime
+    zone: ZoneUsed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refuse:
+    """Leave the box without effect, untick it, and say why."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Send:
+    """Render and send the step's email now, or put the rep's task on the timeline."""
+
+    step: Step
+    zone: ZoneUsed
+    progress: str
+    new_thread: bool
+    """The address or the sender changed: earlier messages are not referred to (B15, B16)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """End the run for good."""
+
+    reason: Reason
+    untick: bool
+    """False where the box belongs to another run already, or the record is gone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """Wait with a reason; look again at check_at or when something wakes it."""
+
+    reason: Reason
+    check_at: datetime | None
+    status: RunStatus = RunStatus.HELD
+    tell_rep: bool = False
+    """Put an open task on the owner's list as well."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skip:
+    """Pass this one step over; the run goes on."""
+
+    step_id: str
+    order: float
+    reason: Reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finish:
+    """Every step has been taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """Nothing is in the way; the next touch is due at a later time."""
+
+    step: Step
+    due_at: datetime
+    zone: ZoneUsed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """The run goes on under another record (merge winner, converted contact)."""
+
+    to: RecordRef
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readdress:
+    """The address changed within its domain: go on there in a new thread."""
+
+    address: str
+
+
+Decision = Enroll | Refuse | Send | Stop | Hold | Skip | Finish | Wait | Move | Readdress
+
+StopRule = Callable[[Snapshot, Enrollment], Stop | Move | None]
+HoldRule = Callable[[Snapshot, Enrollment, datetime], Hold | None]
+
+
+def plan(snapshot: Snapshot, now: datetime) -> tuple[Decision, ...]:
+    """The decisions about one person, in the order to perform them; empty when there is nothing to do.
+
+    With View.LOOKED, the result for a live run is never empty. Raises ValueError for a sequence whose window never
+    opens, which core.definition lets no sequence have.
+    """
+    if snapshot.enrollment is None:
+        return plan_entry(snapshot, now)
+    decision = plan_run(snapshot, snapshot.enrollment, now)
+    return () if decision is None else (decision,)
+
+
+# --- no live run: the box (B9, B13) ------------------------------------------------------------------------------
+
+
+def plan_entry(snapshot: Snapshot, now: datetime) -> tuple[Decision, ...]:
+    """Enroll or refuse a ticked record without a live run; nothing for an unticked one.
+
+    A sequence that is not Live yet is entered too: the run then waits, and the record says for what.
+    """
+    record = snapshot.record
+    if record is None or not record.enrolled or record.deleted or record.merged_into is not None:
+        return ()
+    if snapshot.untick_pending:
+        return ()
+    reason = refuse(snapshot, record, now)
+    if reason is not None:
+        return (Refuse(reason=reason),)
+    sequence = snapshot.sequence
+    if sequence is None:
+        return ()
+    run = max([record.run, *(past.run for past in snapshot.past)], default=0) + 1
+    zone = resolve_zone(sequence.zone_policy, record, snapshot.owner, sequence)
+    candidate = _candidate(record, sequence, run, now)
+    step = next_step(sequence, candidate, {})
+    if step is None:
+        return (Refuse(reason=Reason(code=RefuseReason.SEQUENCE_EMPTY)),)
+    due_at = plan_due(step, anchor=now, last_touch_at=None, zone=zone.zone, sequence=sequence)
+    return (Enroll(sequence=sequence, run=run, step=step, due_at=due_at, zone=zone),)
+
+
+def _candidate(record: Record, sequence: Sequence, run: int, now: datetime) -> Enrollment:
+    """A run that is not stored yet, to ask for its first step."""
+    address = normalize_address(record.email)
+    return Enrollment(
+        id=0,
+        person=person_key(address),
+        address=address,
+        ref=record.ref,
+        sequence_id=sequence.id,
+        run=run,
+        status=RunStatus.QUEUED,
+        entered_at=now,
+        due_at=None,
+    )
+
+
+def refuse(snapshot: Snapshot, record: Record, now: datetime) -> Reason | None:
+    """Why a ticked record does not start, None when it may. Read from the top."""
+    sequence = snapshot.sequence
+    address = normalize_address(record.email)
+    past = [run for run in snapshot.past if sequence is not None and run.sequence_id == sequence.id]
+    if record.converted_to is not None:
+        return Reason(code=RefuseReason.CONVERTED_LEAD)
+    if record.sequence_id is None:
+        return Reason(code=RefuseReason.NO_SEQUENCE)
+    if not record.email.strip():
+        return Reason(code=RefuseReason.NO_ADDRESS)
+    if not address:
+        return Reason(code=RefuseReason.INVALID_ADDRESS)
+    if record.opted_out:
+        return Reason(code=RefuseReason.OPTED_OUT)
+    if snapshot.suppression:
+        return Reason(code=RefuseReason.SUPPRESSED, detail=snapshot.suppression)
+    if record.bounced:
+        return Reason(code=RefuseReason.SUPPRESSED, detail="bounced; correct it and clear the bounce")
+    if snapshot.twin:
+        return Reason(code=RefuseReason.SAME_ADDRESS, detail=snapshot.twin)
+    if sequence is None:
+        error = snapshot.sequence_error or "it cannot be read"
+        return Reason(code=RefuseReason.SEQUENCE_INVALID, detail=error)
+    if sequence.status is SequenceStatus.RETIRED:
+        return Reason(code=RefuseReason.SEQUENCE_RETIRED)
+    if not any(step.active for step in sequence.steps):
+        return Reason(code=RefuseReason.SEQUENCE_EMPTY)
+    if past and sequence.reenrollment is Reenrollment.NEVER:
+        return Reason(code=RefuseReason.ALREADY_RUN)
+    if past and sequence.reenrollment is Reenrollment.AFTER_FINISH:
+        finished = any(run.status is RunStatus.FINISHED for run in past)
+        return None if finished else Reason(code=RefuseReason.ALREADY_RUN)
+    if past and sequence.reenrollment is Reenrollment.AFTER_DAYS:
+        free = max(run.ended_at for run in past) + timedelta(days=sequence.reenroll_after_days)
+        return Reason(code=RefuseReason.TOO_SOON, detail=f"{free:%-d %b %Y}") if now < free else None
+    return None
+
+
+# --- a live run ---------------------------------------------------------------------------------------------------
+
+
+def plan_run(snapshot: Snapshot, run: Enrollment, now: datetime) -> Decision | None:
+    """The one decision about a live run. None when the pull shows nothing that changes it."""
+    for stop_rule in STOP_RULES:
+        stop = stop_rule(snapshot, run)
+        if stop is not None:
+            return stop
+    address = _changed_address(snapshot, run)
+    if address is not None:
+        return address
+    hold = next((h for rule in HOLD_RULES if (h := rule(snapshot, run, now)) is not None), None)
+    if snapshot.view is View.PULLED:
+        return hold if hold is not None and hold.status is RunStatus.PAUSED else None
+    return hold if hold is not None else plan_due_step(snapshot, run, now)
+
+
+def _signal(snapshot: Snapshot, kind: SignalKind) -> Signal | None:
+    return next((signal for signal in snapshot.signals if signal.kind is kind), None)
+
+
+def _stop(code: StopReason, detail: str = "", *, untick: bool = True) -> Stop:
+    return Stop(reason=Reason(code=code, detail=detail), untick=untick)
+
+
+def _on(signal: Signal) -> str:
+    return f" on {signal.at:%-d %b %Y}"
+
+
+def stop_when_gone(snapshot: Snapshot, run: Enrollment) -> Stop | Move | None:
+    """Deleted, merged or converted (B11, B12, B14)."""
+    record = snapshot.record
+    if record is None:
+        return None if snapshot.view is View.BLIND else _stop(StopReason.DELETED, untick=False)
+    if record.merged_into is not None:
+        if snapshot.moved_to_live_run:
+            return _stop(StopReason.MERGED, record.merged_into, untick=False)
+        return Move(to=RecordRef(kind=run.ref.kind, id=record.merged_into), because="merged")
+    if record.deleted:
+        return _stop(StopReason.DELETED, untick=False)
+    return _after_conversion(snapshot, record)
+
+
+def _after_conversion(snapshot: Snapshot, record: Record) -> Stop | Move | None:
+    if record.converted_to is None:
+        return None
+    policy = snapshot.sequence.on_conversion if snapshot.sequence is not None else OnConversion.STOP_IF_OPPORTUNITY
+    if policy is OnConversion.STOP or (policy is OnConversion.STOP_IF_OPPORTUNITY and record.converted_opportunity):
+        return _stop(StopReason.CONVERTED, untick=False)
+    if snapshot.moved_to_live_run:
+        return _stop(StopReason.MERGED, record.converted_to.id, untick=False)
+    return Move(to=record.converted_to, because="converted")
+
+
+def stop_when_unwanted(snapshot: Snapshot, _: Enrollment) -> Stop | None:
+    """Unsubscribed, opted out, complained or bounced: by whatever way it became known (B22)."""
+    record = snapshot.record
+    if signal := _signal(snapshot, SignalKind.SPAM_REPORT):
+        return _stop(StopReason.SPAM_REPORT)
+    if signal := _signal(snapshot, SignalKind.UNSUBSCRIBE):
+        return _stop(StopReason.UNSUBSCRIBED, _on(signal))
+    if (record is not None and record.opted_out) or _signal(snapshot, SignalKind.OPT_OUT):
+        return _stop(StopReason.OPTED_OUT)
+    if signal := _signal(snapshot, SignalKind.BOUNCE):
+        return _stop(StopReason.BOUNCED, f" ({signal.detail})" if signal.detail else "")
+    if record is not None and record.bounced:
+        return _stop(StopReason.BOUNCED)
+    if snapshot.suppression:
+        return _stop(StopReason.OTHER_STOP, f": the address {snapshot.suppression}")
+    return None
+
+
+def stop_when_answered(snapshot: Snapshot, _: Enrollment) -> Stop | None:
+    """Replied, booked a meeting, or became an opportunity."""
+    if signal := _signal(snapshot, SignalKind.REPLY):
+        return _stop(StopReason.REPLIED, _on(signal))
+    if signal := _signal(snapshot, SignalKind.MEETING):
+        return _stop(StopReason.MEETING, _on(signal))
+    sequence = snapshot.sequence
+    if sequence is not None and sequence.on_opportunity is OnOpportunity.STOP:
+        if signal := _signal(snapshot, SignalKind.OPPORTUNITY):
+            return _stop(StopReason.OPPORTUNITY, _on(signal))
+    return None
+
+
+def stop_when_withdrawn(snapshot: Snapshot, run: Enrollment) -> Stop | None:
+    """Unticked, moved to another sequence, met the stop condition, or the sequence is retired."""
+    record, sequence = snapshot.record, snapshot.sequence
+    if record is not None and not record.enrolled:
+        return _stop(StopReason.UNTICKED)
+    if record is not None and record.sequence_id != run.sequence_id:
+        return _stop(StopReason.SEQUENCE_CHANGED, untick=record.sequence_id is None)
+    if sequence is not None and record is not None and sequence.stop_field:
+        value = record.stop_field.strip()
+        if value and value.casefold() in {wanted.casefold() for wanted in sequence.stop_values}:
+            return _stop(StopReason.FIELD_CONDITION, f"{sequence.stop_field} is {value}")
+    if sequence is None or sequence.status is SequenceStatus.RETIRED:
+        return _stop(StopReason.SEQUENCE_RETIRED)
+    return None
+
+
+STOP_RULES: tuple[StopRule, ...] = (
+    stop_when_gone,
+    stop_when_unwanted,
+    stop_when_answered,
+    stop_when_withdrawn,
+)
+
+
+def _changed_address(snapshot: Snapshot, run: Enrollment) -> Decision | None:
+    """The address on the record is not the run's any more (B15)."""
+    record = snapshot.record
+    if record is None:
+        return None
+    address = normalize_address(record.email)
+    if address == run.address:
+        return None
+    if not address:
+        return Hold(reason=Reason(code=HoldReason.MISSING_FIELD, detail="Email"), check_at=None)
+    if snapshot.twin:
+        return _stop(StopReason.OTHER_STOP, f": same address as {snapshot.twin}")
+    if domain_of(address) != domain_of(run.address):
+        held = run.reason == Reason(code=HoldReason.ADDRESS_CHANGED).key
+        reason = Reason(code=HoldReason.ADDRESS_CHANGED, detail=domain_of(address))
+        return Hold(reason=reason, check_at=None, status=RunStatus.PAUSED, tell_rep=not held)
+    return Readdress(address=address)
+
+
+# --- holds: the first that applies is shown -----------------------------------------------------------------------
+
+
+def _hold(code: HoldReason, detail: str = "", *, check_at: datetime | None) -> Hold:
+    return Hold(reason=Reason(code=code, detail=detail), check_at=check_at)
+
+
+def hold_while_unsettled(snapshot: Snapshot, _: Enrollment, __: datetime) -> Hold | None:
+    """A touch of this run may or may not have gone out (B1)."""
+    for touch in snapshot.touches.values():
+        if touch.state in UNSETTLED:
+            person = touch.state is TouchState.NEEDS_PERSON
+            code = HoldReason.NEEDS_PERSON if person else HoldReason.IN_DOUBT
+            return _hold(code, f"{touch.order:g}", check_at=None)
+    return None
+
+
+def hold_while_blind(snapshot: Snapshot, _: Enrollment, now: datetime) -> Hold | None:
+    """The last look could not be made, or history is still being read back (P4, B4)."""
+    if snapshot.safe_mode:
+        return _hold(HoldReason.SAFE_MODE, check_at=now + timedelta(minutes=1))
+    if snapshot.view is View.BLIND:
+        return _hold(HoldReason.NO_LAST_LOOK, snapshot.blind_because, check_at=now + timedelta(minutes=1))
+    return None
+
+
+def hold_while_braked(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
+    """The emergency brake, a sequence that is not Live, or one that waits for a confirmation (B10)."""
+    if snapshot.brake.pulled:
+        by = f" by {snapshot.brake.by}" if snapshot.brake.by else ""
+        return _hold(HoldReason.BRAKE, by, check_at=now + RECHECK)
+    sequence = snapshot.sequence
+    if sequence is not None and sequence.status is SequenceStatus.PAUSED:
+        return _hold(HoldReason.SEQUENCE_PAUSED, check_at=now + RECHECK)
+    if sequence is not None and sequence.status is SequenceStatus.DRAFT:
+        return _hold(HoldReason.SEQUENCE_NOT_LIVE, check_at=now + RECHECK)
+    if snapshot.suspicion and (run.steps_done == 0 or run.reason == Reason(code=HoldReason.SUSPICION).key):
+        return _hold(HoldReason.SUSPICION, snapshot.suspicion, check_at=now + RECHECK)
+    return None
+
+
+def hold_while_paused(snapshot: Snapshot, _: Enrollment, now: datetime) -> Hold | None:
+    """Somebody set Paused Until on the record."""
+    record = snapshot.record
+    if record is None or record.paused_until is None or record.paused_until <= now:
+        return None
+    reason = Reason(code=HoldReason.PAUSED_UNTIL, detail=f"{record.paused_until:%-d %b %Y, %H:%M} UTC")
+    return Hold(reason=reason, check_at=record.paused_until, status=RunStatus.PAUSED)
+
+
+def hold_while_sender_broken(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
+    """The one who would send cannot: inactive, a queue, without an address, or changed against policy (B16)."""
+    sequence, owner, record = snapshot.sequence, snapshot.owner, snapshot.record
+    if sequence is None or record is None or snapshot.view is not View.LOOKED:
+        return None
+    if sequence.sender_policy is SenderPolicy.FIXED:
+        return None
+    if owner is None:
+        return _hold(HoldReason.SENDER_BROKEN, "a record without a readable owner", check_at=now + RECHECK)
+    if not owner.is_person:
+        return _hold(HoldReason.SENDER_BROKEN, f"the queue {owner.name}", check_at=now + RECHECK)
+    if not owner.active:
+        return _hold(HoldReason.SENDER_BROKEN, f"{owner.name}, who is deactivated,", check_at=now + RECHECK)
+    if not normalize_address(owner.email):
+        return _hold(HoldReason.SENDER_BROKEN, f"{owner.name}, who has no email address,", check_at=now + RECHECK)
+    changed = run.owner_id is not None and run.owner_id != owner.id
+    if changed and sequence.sender_policy is SenderPolicy.OWNER_OR_HOLD:
+        return _hold(HoldReason.OWNER_CHANGED, owner.name, check_at=now + RECHECK)
+    return None
+
+
+HOLD_RULES: tuple[HoldRule, ...] = (
+    hold_while_unsettled,
+    hold_while_blind,
+    hold_while_braked,
+    hold_while_paused,
+    hold_while_sender_broken,
+)
+
+
+# --- what is due --------------------------------------------------------------------------------------------------
+
+
+def plan_due_step(snapshot: Snapshot, run: Enrollment, now: datetime) -> Decision:
+    """Nothing stops or holds the run: take the next step, pass it over, wait for it, or finish."""
+    sequence, record = snapshot.sequence, snapshot.record
+    if sequence is None or record is None:
+        return _hold(HoldReason.NO_LAST_LOOK, snapshot.blind_because, check_at=now + RECHECK)
+    step = next_step(sequence, run, snapshot.touches)
+    gone = _planned_step_gone(snapshot, sequence, run, step)
+    if gone is not None:
+        return gone
+    if step is None:
+        return Finish()
+    zone = resolve_zone(sequence.zone_policy, record, snapshot.owner, sequence)
+    due_at = due_of(step, run, zone, sequence)
+    label = progress(sequence, step, run.steps_done)
+    if expired(step, due_at, now):
+        return Skip(step_id=step.id, order=step.order, reason=Reason(code=SkipReason.EXPIRED, detail=label))
+    opening = next_opening(max(now, due_at), zone.zone, sequence)
+    if opening > now:
+        return Wait(step=step, due_at=opening, zone=zone)
+    if step.needs_approval and not record.approved:
+        return _hold(HoldReason.NEEDS_APPROVAL, label, check_at=now + RECHECK)
+    owner = snapshot.owner
+    follows = sequence.sender_policy is SenderPolicy.OWNER
+    new_sender = follows and run.owner_id is not None and owner is not None and owner.id != run.owner_id
+    return Send(step=step, zone=zone, progress=label, new_thread=new_sender)
+
+
+def _planned_step_gone(snapshot: Snapshot, sequence: Sequence, run: Enrollment, step: Step | None) -> Skip | None:
+    """The step that was planned next was removed or switched off meanwhile: say so once, then move on (B17)."""
+    planned = run.next_step_id
+    if planned is None or planned in snapshot.touches or (step is not None and step.id == planned):
+        return None
+    here = run.position if run.position is not None else 0.0
+    known = next((s for s in sequence.steps if s.id == planned), None)
+    if known is None:
+        return Skip(step_id=planned, order=here, reason=Reason(code=SkipReason.REMOVED, detail=f"{run.steps_done + 1}"))
+    if not known.active and (step is None or step.order != known.order):
+        reason = Reason(code=SkipReason.INACTIVE, detail=progress(sequence, known, run.steps_done))
+        return Skip(step_id=planned, order=min(known.order, step.order if step else known.order), reason=reason)
+    return None
+
+
+def due_of(step: Step, run: Enrollment, zone: ZoneUsed, sequence: Sequence) -> datetime:
+    """When the step is due: what was planned while the step is still the one planned for, else planned anew (B17)."""
+    if run.next_step_id == step.id and run.due_at is not None:
+        return run.due_at
+    anchor = run.last_touch_at or run.entered_at
+    return plan_due(step, anchor=anchor, last_touch_at=run.last_touch_at, zone=zone.zone, sequence=sequence)

@@ -1,0 +1,87 @@
+"""Which step comes next. Steps are known by record id, never by position (B17).
+
+Steps that share an order are variants of one slot: a person gets one of them, split by weight and stable for the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from crmdrip.core.keys import share
+from crmdrip.core.model import Enrollment, Sequence, Step, TouchState
+
+PASSED = frozenset({TouchState.ACCEPTED, TouchState.SKIPPED})
+UNSETTLED = frozenset({TouchState.INTENDED, TouchState.IN_DOUBT, TouchState.NEEDS_PERSON})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passed:
+    """What is known of one step's touch in this run."""
+
+    state: TouchState
+    order: float
+    """The step's order when it was touched; used once the step itself is gone."""
+    at: datetime
+
+
+def position(sequence: Sequence, touches: Mapping[str, Passed], fallback: float | None) -> float | None:
+    """Where in the sequence the person stands: the present order of the step passed last.
+
+    The step may have moved since, or be gone: then the order it had counts. fallback: the enrollment's own
+    record, for a ledger that was rebuilt without that touch.
+    """
+    passed = [(touch.at, step_id) for step_id, touch in touches.items() if touch.state in PASSED]
+    if not passed:
+        return fallback
+    _, last = max(passed)
+    for step in sequence.steps:
+        if step.id == last:
+            return step.order
+    return touches[last].order
+
+
+def pick_variant(steps: list[Step], enrollment: Enrollment) -> Step:
+    """One of the variants of a slot, split by weight; the same one each time it is asked in the same run."""
+    weights = [max(step.weight, 0) for step in steps]
+    total = sum(weights)
+    if len(steps) == 1 or total == 0:
+        return steps[0]
+    mark = share(enrollment.person, enrollment.sequence_id, str(enrollment.run), str(steps[0].order)) * total
+    for step, weight in zip(steps, weights, strict=True):
+        mark -= weight
+        if mark < 0:
+            return step
+    return steps[-1]
+
+
+def next_step(sequence: Sequence, enrollment: Enrollment, touches: Mapping[str, Passed]) -> Step | None:
+    """The step to take now, None when the run is through.
+
+    A slot of which any variant was touched for good never runs again, even if it was moved; a step put before the
+    person's position is not sent, one put after it is. A touch the provider refused is taken up again.
+    """
+    here = position(sequence, touches, enrollment.position)
+    for order, group in groupby(sequence.steps, key=lambda step: step.order):
+        if here is not None and order <= here:
+            continue
+        slot = list(group)
+        if any(step.id in touches and touches[step.id].state in PASSED for step in slot):
+            continue
+        active = [step for step in slot if step.active]
+        if not active:
+            continue
+        for step in active:
+            if step.id in touches:
+                return step
+        return pick_variant(active, enrollment)
+    return None
+
+
+def progress(sequence: Sequence, step: Step | None, done: int) -> str:
+    """Which slot the step is, such as "2 of 4"; how many are done when there is no step."""
+    orders = sorted({s.order for s in sequence.steps if s.active} | ({step.order} if step is not None else set()))
+    number = orders.index(step.order) + 1 if step is not None else done
+    return f"{number} of {max(len(orders), number)}"

@@ -1,0 +1,47 @@
+"""What a CRM record shows about a run that is on its way: one plain sentence or two on what was and what comes next.
+
+For a run that is held, stopped or refused the sentence is the reason's own (core.reasons).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+LIMIT = 255
+"""A Salesforce text field holds 255 characters."""
+
+
+def moment(at: datetime, zone: str) -> str:
+    """A time as a person reads it: "3 Nov 2026, 09:00 (Europe/Berlin)"."""
+    where: tzinfo = ZoneInfo(zone)
+    return f"{at.astimezone(where):%-d %b %Y, %H:%M} ({zone})"
+
+
+def queued(due_at: datetime, zone: str) -> str:
+    """Accepted, the first step is still to come."""
+    return f"Queued, expected start {moment(due_at, zone)}."
+
+
+def on_its_way(done: str, sent_at: datetime, upcoming: str, due_at: datetime, zone: str, skipped: str = "") -> str:
+    """A step went out or was passed over, and another follows. done and upcoming are such as "2 of 4"."""
+    first = skipped or f"Step {done} went out {moment(sent_at, zone)}."
+    return f"{first} Step {upcoming} is due {moment(due_at, zone)}."
+
+
+def upcoming(step: str, due_at: datetime, zone: str) -> str:
+    """Nothing is in the way, the step waits for its time."""
+    return f"Step {step} is due {moment(due_at, zone)}."
+
+
+def finished(steps: int, sent_at: datetime | None, zone: str) -> str:
+    """Every step has been taken."""
+    last = f", the last {moment(sent_at, zone)}" if sent_at is not None else ""
+    return f"Finished: {steps} {'step' if steps == 1 else 'steps'} went out{last}."
+
+
+def clip(text: str, limit: int = LIMIT) -> str:
+    """The text in at most limit characters, cut at a word where it must be cut."""
+    if len(text) <= limit:
+        return text
+    return text[: limit - 1].rsplit(" ", 1)[0].rstrip(",;: ") + "…"
