@@ -1,0 +1,258 @@
+"""The settings: what config.toml may say, each value with its meaning, unit and default.
+
+`load` reads the file and reports every problem at once. The connectors' own sections ([crm.salesforce],
+[mail.sendgrid]) are held by the connectors' own models; this module knows none of them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from crmdrip.config_file import ConfigProblems, Problem, read_settings
+from crmdrip.secrets import is_sandbox_constant
+
+__all__ = ["ConfigProblems", "Problem", "Settings", "load"]
+
+_LANGUAGE = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
+_MIN_KEY_LENGTH = 16
+"""Characters of a signing key. Anything shorter can be guessed offline from one unsubscribe link."""
+
+
+def _check_address(value: str) -> str:
+    if not value:
+        return value
+    try:
+        return validate_email(value, check_deliverability=False, strict=True).normalized
+    except EmailNotValidError:
+        raise ValueError("is not an email address", 'Type it as "name@example.com".') from None
+
+
+def _check_text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is blank", "Fill it in: the law asks every email to say who sends it, and from where.")
+    return value.strip()
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this very machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("is not the address of a web site", 'Type it as "https://mail.example.com".')
+    if parts.scheme == "http" and not is_loopback(value):
+        raise ValueError("must be https: links in emails cross the open net", "Type it with https://.")
+    return value.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+"""An email address, "" where it may be left out."""
+WebAddress = Annotated[str, AfterValidator(_check_url)]
+"""An https address without a trailing slash; http on loopback alone."""
+Words = Annotated[str, AfterValidator(_check_text)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A table of config.toml: strict, frozen, and without room for unknown keys."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CrmSettings(Section):
+    """[crm]: which CRM, and how it names things."""
+
+    connector: str = "salesforce"
+    mapping: str = ""
+    """A file with the names that differ in this org, absolute once loaded; "" for the built-in mapping."""
+    settings: Any = None
+    """The connector's own validated model, from [crm.<connector>]."""
+
+
+class MailSettings(Section):
+    """[mail]: through which provider email goes out."""
+
+    connector: str = "sendgrid"
+    settings: Any = None
+    """The connector's own validated model, from [mail.<connector>]."""
+
+
+class LedgerSettings(Section):
+    """[ledger]: where the daemon's own state lives."""
+
+    url: str = "sqlite:///crmdrip.sqlite3"
+    """SQLAlchemy URL; a relative SQLite path is relative to the config file and absolute once loaded."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_sqlite_file(cls, value: str) -> str:
+        if not value.startswith("sqlite:///") or value in ("sqlite:///", "sqlite:///:memory:"):
+            raise ValueError(
+                "must be an SQLite file, which survives a restart", 'Type url = "sqlite:///crmdrip.sqlite3".'
+            )
+        return value
+
+
+class SenderSettings(Section):
+    """[sender]: who stands behind every email (P7)."""
+
+    company: Words = Field(examples=["Example Ltd"])
+    postal_address: Words = Field(examples=["1 Example Street, 12345 Town, Country"])
+    language: str = "en"
+    """Of the footer: ISO 639-1, optionally with a country ("pt-BR")."""
+    reply_to: Address = ""
+    """Where replies go; "" for the address the email is from."""
+
+    @field_validator("company")
+    @classmethod
+    def _is_one_line(cls, value: str) -> str:
+        if any(ord(character) < 32 for character in value):
+            raise ValueError("holds a line break or another control character", "Type the name on one line.")
+        return value
+
+    @field_validator("language")
+    @classmethod
+    def _is_language(cls, value: str) -> str:
+        if not _LANGUAGE.fullmatch(value):
+            raise ValueError("is not a language code", 'Type it as "en" or "pt-BR".')
+        return value
+
+
+class UnsubscribeSettings(Section):
+    """[unsubscribe]: the signed link and the one-click header of every email (P7, RFC 8058)."""
+
+    base_url: WebAddress = Field(examples=["https://mail.example.com"])
+    mailto: Address = ""
+    """A mailbox that also takes unsubscribes; "" for none."""
+    keys: tuple[SecretStr, ...] = Field(min_length=1)
+    """The first signs, all verify: put a new one in front and keep the old for as long as its links shall work."""
+
+    @field_validator("keys")
+    @classmethod
+    def _are_long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < _MIN_KEY_LENGTH for key in value):
+            raise ValueError(
+                f"holds a key of less than {_MIN_KEY_LENGTH} characters",
+                'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _sandbox_keys_stay_on_loopback(self) -> UnsubscribeSettings:
+        known = any(is_sandbox_constant(key.get_secret_value()) for key in self.keys)
+        if known and not is_loopback(self.base_url):
+            raise ValueError(
+                "keys holds the sandbox's key, which everybody knows: links signed with it can be forged",
+                'Give it as keys = [{ env = "UNSUBSCRIBE_KEY" }].',
+            )
+        return self
+
+
+class LimitSettings(Section):
+    """[limits]: how much goes out, and how much of the CRM's allowance is used (P5)."""
+
+    sender_per_day: int = Field(default=200, ge=1)
+    """Emails per sender and day."""
+    domain_per_hour: int = Field(default=100, ge=1)
+    """Emails per recipient domain and hour."""
+    crm_daily_calls: int | None = Field(default=None, ge=1)
+    """CRM calls per day that are never exceeded; None for the CRM's own limit less the reserve."""
+    crm_reserve: int = Field(default=500, ge=0)
+    """CRM calls left for stops and last looks when the rest is used up."""
+
+
+class SafetySettings(Section):
+    """[safety]: when the daemon waits for a person."""
+
+    confirm_above: int = Field(default=500, ge=1)
+    """People entering one sequence at once, above which it waits for Confirmed; a sequence may set its own."""
+    stop_share: float = Field(default=0.3, gt=0, le=1)
+    """Share of a sequence's runs that may stop in one pull before the sequence is held."""
+    stop_minimum: int = Field(default=20, ge=1)
+    """Stops below which stop_share is not looked at."""
+    in_doubt_first_look_minutes: float = Field(default=5, gt=0)
+    """Minutes after an attempt of unknown outcome at which the provider's log is first asked."""
+    in_doubt_deadline_hours: float = Field(default=72, gt=0)
+    """Hours after which an email still in doubt is shown as needing a person."""
+
+
+class DaemonSettings(Section):
+    """[daemon]: the rhythm of the loops, in seconds, and when the process gives up."""
+
+    pull_seconds: Seconds = 60
+    dispatch_seconds: Seconds = 15
+    write_back_seconds: Seconds = 10
+    reconcile_seconds: Seconds = 60
+    feed_seconds: Seconds = 3600
+    """Between two readings of the provider's suppression lists."""
+    batch: int = Field(default=1000, ge=1, le=10_000)
+    """Touches claimed, looked at and sent together."""
+    drain_seconds: Seconds = 30
+    """How long work in flight may take after SIGTERM."""
+    error_budget: int = Field(default=10, ge=1)
+    """Failures in a row of one loop, after which the process exits for its supervisor to restart it."""
+    health_listen: str = "127.0.0.1:8025"
+    """Host and port of /healthz, /readyz; "" for none."""
+
+    @field_validator("health_listen")
+    @classmethod
+    def _is_host_and_port(cls, value: str) -> str:
+        host, colon, port = value.rpartition(":")
+        if value and not (host and colon and port.isascii() and port.isdecimal() and int(port) <= 65535):
+            raise ValueError("must be a host and a port", 'Type health_listen = "127.0.0.1:8025", or "" for none.')
+        return value
+
+    @property
+    def health_address(self) -> tuple[str, int] | None:
+        """Host and port to listen on, None for none."""
+        host, _, port = self.health_listen.rpartition(":")
+        return (host.strip("[]"), int(port)) if port else None
+
+
+class LogSettings(Section):
+    """[log]: what is written to standard error."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Section):
+    """Everything config.toml says."""
+
+    crm: CrmSettings
+    mail: MailSettings
+    ledger: LedgerSettings
+    sender: SenderSettings
+    unsubscribe: UnsubscribeSettings
+    limits: LimitSettings
+    safety: SafetySettings
+    daemon: DaemonSettings
+    log: LogSettings
+
+
+def load(path: Path, env: Mapping[str, str] | None = None) -> Settings:
+    """Read config.toml; `env` is where `{ env = ... }` looks, the process's environment by default.
+
+    Raises ConfigProblems, a ConfigurationError with every problem at once.
+    """
+    settings = read_settings(Settings, path, os.environ if env is None else env)
+    folder = path.resolve().parent
+    database = settings.ledger.url.removeprefix("sqlite:///")
+    return settings.model_copy(
+        update={"ledger": settings.ledger.model_copy(update={"url": f"sqlite:///{folder / database}"})}
+    )

@@ -1,0 +1,363 @@
+"""Reads a configuration file into a settings model and gathers every problem with its line and what to type.
+
+Knows TOML, pydantic and connectors, and no setting by name but `connector`, `mapping` and `settings` of the two
+sections that belong to a connector. Never puts a value that may be secret into a message.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from crmdrip import registry
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.ports import Role
+from crmdrip.secrets import SecretUnavailableError, hide, is_reference, is_sandbox_constant, read_reference
+from crmdrip.toml_lines import KeyPath, TomlLines, locate
+
+M = TypeVar("M", bound=BaseModel)
+
+_ROLES = {"crm": Role.CRM, "mail": Role.MAILER}
+_UNREAD = "x" * 64
+"""Stands in for a secret that could not be read, so that the rest of its section is still checked."""
+_MIN_MASKED = 4
+"""Characters from which a value read by reference is masked; shorter ones would garble messages and hide nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing wrong with the configuration."""
+
+    path: str
+    """The key's path, such as "crm.salesforce.client_secret" or "unsubscribe.keys[0]"; "" for the whole file."""
+    line: int | None
+    """Of the key, or of the closest table around it; None when neither is in the file."""
+    what: str
+    do_next: str
+
+    def __str__(self) -> str:
+        subject = f"{self.path} " if self.path else ""
+        return f"{subject}{self.what}. {self.do_next}".strip()
+
+
+class ConfigProblems(ConfigurationError):  # noqa: N818 - the plural says what it is: all of them at once
+    """The configuration cannot be used. problems: every one, in the order of the file."""
+
+    def __init__(self, file: str, problems: Iterable[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.line or 0, problem.path)))
+        count = len(self.problems)
+        super().__init__(
+            f"{count} {'problem' if count == 1 else 'problems'}.", where=file, do_next="Correct the lines named."
+        )
+
+    def __str__(self) -> str:
+        lines = [f"{self.file}: {self.what}"]
+        for problem in self.problems:
+            place = f"{self.file}:{problem.line}" if problem.line else self.file
+            lines.append(f"  {place}: {problem}")
+        return "\n".join(lines)
+
+
+def read_settings(model: type[M], path: Path, env: Mapping[str, str]) -> M:
+    """Read the file into the model, a section per field. Raises ConfigProblems with every problem at once."""
+    document, lines = _read_toml(path)
+    reader = _Reader(model=model, lines=lines, env=env, folder=path.resolve().parent)
+    for name in document:
+        if name not in model.model_fields:
+            reader.unknown((name,), model.model_fields)
+    sections = {
+        name: reader.section(info.annotation, document.get(name, {}), name)
+        for name, info in model.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+    }
+    if reader.problems:
+        raise ConfigProblems(str(path), reader.problems)
+    return model.model_validate(sections)
+
+
+def _read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
+    def refuse(what: str, do_next: str, line: int | None = None) -> ConfigProblems:
+        return ConfigProblems(str(path), [Problem(path="", line=line, what=what, do_next=do_next)])
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise refuse(f"cannot be read ({error.strerror})", "Start from a copy of config.example.toml.") from None
+    except UnicodeDecodeError:
+        raise refuse("is not UTF-8 text", "Store it as UTF-8.") from None
+    try:
+        return tomllib.loads(text), locate(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        line = int(found.group(1)) if found else text.count("\n") + 1
+        what = re.sub(r"\s*\(at .*\)$", "", str(error))
+        raise refuse(f"not valid TOML: {what}", "Correct this line.", line) from None
+
+
+@dataclass(kw_only=True)
+class _Reader:
+    """Gathers problems while sections are read."""
+
+    model: type[BaseModel]
+    lines: TomlLines
+    env: Mapping[str, str]
+    folder: Path
+    problems: list[Problem] = field(default_factory=list)
+    _unread: set[KeyPath] = field(default_factory=set)
+    _values: set[str] = field(default_factory=set)
+    """What must not appear in any message."""
+
+    def add(self, path: KeyPath, what: str, do_next: str) -> None:
+        hidden = frozenset(self._values)
+        self.problems.append(
+            Problem(
+                path=_path_text(path),
+                line=self.lines.line(path),
+                what=hide(what, hidden).rstrip("."),
+                do_next=hide(do_next, hidden),
+            )
+        )
+
+    def unknown(self, path: KeyPath, known: Iterable[str]) -> None:
+        name = str(path[-1])
+        names = sorted(set(known) - ({"settings"} if path[0] in _ROLES else set()))
+        elsewhere = [
+            section
+            for section, info in self.model.model_fields.items()
+            if section != path[0] and name in getattr(info.annotation, "model_fields", {})
+        ]
+        hint = registry.suggest(name, names)
+        if not hint and elsewhere:
+            hint = f"It belongs in [{elsewhere[0]}]."
+        self.add(path, "is not a setting", hint.strip() or f"Known here: {', '.join(names)}.")
+
+    # --- sections
+
+    def section(self, model: type[BaseModel], table: Any, name: str) -> BaseModel | None:
+        if not isinstance(table, dict):
+            self.add((name,), "must be a table", f"Type [{name}] on a line of its own.")
+            return None
+        if name not in _ROLES:
+            return self.table(model, table, (name,))
+        return self._connector_section(model, table, name)
+
+    def _connector_section(self, model: type[BaseModel], table: dict[str, Any], name: str) -> BaseModel | None:
+        """Read [crm] or [mail] and the chosen connector's own table; other connectors' tables wait unread."""
+        own = {key: value for key, value in table.items() if key in model.model_fields and key != "settings"}
+        for key, value in table.items():
+            if key not in own and not (isinstance(value, dict) and key in registry.installed()):
+                self.unknown((name, key), [*model.model_fields, *registry.installed()])
+        section = self.table(model, own, (name,))
+        chosen = own.get("connector", model.model_fields["connector"].default)
+        if not isinstance(chosen, str):
+            return None
+        try:
+            connector = registry.find(chosen, _ROLES[name])
+        except ConfigurationError as error:
+            self.add((name, "connector"), error.what, error.do_next)
+            return None
+        settings_table = table.get(chosen, {})
+        if not isinstance(settings_table, dict):
+            self.add((name, chosen), "must be a table", f"Type [{name}.{chosen}] on a line of its own.")
+            return None
+        settings = self.table(connector.settings_model, settings_table, (name, chosen))
+        if section is None or settings is None:
+            return None
+        update: dict[str, Any] = {"settings": settings}
+        if _ROLES[name] is Role.CRM:
+            update["mapping"] = self._mapping(chosen, getattr(section, "mapping", ""), name)
+        return section.model_copy(update=update)
+
+    def _mapping(self, connector: str, file: str, section: str) -> str:
+        absolute = str(self.folder / Path(file).expanduser()) if file else ""
+        try:
+            registry.mapping_for(connector, absolute)
+        except ConfigurationError as error:
+            self.add((section, "mapping"), f"{error.where}: {error.what}", error.do_next)
+        return absolute
+
+    def table(self, model: type[M], table: dict[str, Any], path: KeyPath) -> M | None:
+        """Check one table against its model."""
+        try:
+            # As JSON, whose strict reading takes a list for a tuple and a text for an enum, as a file must write them.
+            text = json.dumps(self._resolve(model, table, path), default=str)
+            return model.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            for detail in error.errors(include_input=False, include_url=False):
+                at = (*path, *detail["loc"])
+                if not any(_overlap(at, unread) for unread in self._unread):
+                    self._explain(model, detail, path)
+        except ConfigurationError as error:
+            self.add(path, error.what, error.do_next)
+        return None
+
+    # --- references
+
+    def _resolve(self, model: type[BaseModel], table: dict[str, Any], path: KeyPath) -> dict[str, Any]:
+        """Replace references by what they lead to; report unknown keys and drop them."""
+        fields = {info.alias or name: info for name, info in model.model_fields.items()}
+        resolved: dict[str, Any] = {}
+        for key, value in table.items():
+            if key in fields:
+                resolved[key] = self._resolve_value(_kinds(fields[key].annotation), value, (*path, key))
+            else:
+                self.unknown((*path, key), fields)
+        return resolved
+
+    def _resolve_value(self, kinds: frozenset[Any], value: Any, path: KeyPath) -> Any:
+        if isinstance(value, list):
+            return [self._resolve_value(kinds, item, (*path, number)) for number, item in enumerate(value)]
+        if is_reference(value):
+            return self._read(value, path)
+        if isinstance(value, dict):
+            nested = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+            return self._resolve(nested, value, path) if nested else value
+        if isinstance(value, str) and SecretStr in kinds:
+            return self._plain_secret(value, path)
+        return value
+
+    def _read(self, reference: Mapping[str, Any], path: KeyPath) -> str:
+        try:
+            value = read_reference(reference, env=self.env, folder=self.folder)
+        except SecretUnavailableError as error:
+            self._unread.add(path)
+            self.add(path, f"cannot be read: {error.what}", error.do_next)
+            return _UNREAD
+        if len(value) >= _MIN_MASKED:
+            self._values.add(value)
+        return value
+
+    def _plain_secret(self, value: str, path: KeyPath) -> str:
+        if not value or is_sandbox_constant(value):
+            return value
+        self._unread.add(path)
+        name = next(str(part) for part in reversed(path) if isinstance(part, str))
+        variable = "_".join(part for part in path if isinstance(part, str)).upper().removeprefix("CRM_")
+        key = f"{name} = " if path[-1] == name else ""
+        self.add(
+            path,
+            "is a secret in plain text",
+            f'Type {key}{{ env = "{variable}" }} or {key}{{ file = "path/to/{name}" }}.',
+        )
+        return _UNREAD
+
+    # --- words
+
+    def _explain(self, model: type[BaseModel], detail: ErrorDetails, path: KeyPath) -> None:
+        at = (*path, *detail["loc"])
+        name = next((str(part) for part in reversed(at) if isinstance(part, str)), "")
+        info = _field_at(model, detail["loc"])
+        context = detail.get("ctx", {})
+        kind = detail["type"]
+        if kind == "missing":
+            table = _path_text(at[:-1])
+            self.add(at, "is missing", f"Add {name} = {_example(info)} under [{table}].")
+            return
+        error = context.get("error")
+        if isinstance(error, ValueError) and error.args:
+            what, *do_next = (str(part) for part in error.args)
+            self.add(at, what, " ".join(do_next) or _default_hint(name, info))
+            return
+        words = _WORDS.get(kind)
+        what = words.format_map({key: str(value) for key, value in context.items()}) if words else detail["msg"].lower()
+        self.add(at, what, _default_hint(name, info))
+
+
+_WORDS: dict[str, str] = {
+    "string_type": "must be text in quotes",
+    "int_type": "must be a whole number, without quotes",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "list_type": "must be a list in square brackets",
+    "tuple_type": "must be a list in square brackets",
+    "set_type": "must be a list in square brackets",
+    "frozen_set_type": "must be a list in square brackets",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must have at least {min_length} entries, and has {actual_length}",
+    "too_long": "must have at most {max_length} entries, and has {actual_length}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must have the form {pattern}",
+    "finite_number": "must be a finite number",
+}
+"""Plain words by pydantic's error type; its own message serves where none stand here."""
+
+
+def _path_text(path: KeyPath) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def _overlap(one: KeyPath, other: KeyPath) -> bool:
+    """Whether one path is the other or lies around it."""
+    length = min(len(one), len(other))
+    return one[:length] == other[:length]
+
+
+def _kinds(annotation: Any) -> frozenset[Any]:
+    """The types an annotation is made of: `tuple[SecretStr, ...] | None` is {SecretStr, None}."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    parts = get_args(annotation)
+    return frozenset().union(*map(_kinds, parts)) if parts else frozenset({annotation})
+
+
+def _field_at(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
+    """The field an error of pydantic's is about, None for an error of the table as a whole."""
+    names = [part for part in location if isinstance(part, str)]
+    info: FieldInfo | None = None
+    for name in names:
+        fields = {known.alias or key: known for key, known in model.model_fields.items()}
+        if name not in fields:
+            return info
+        info = fields[name]
+        nested = (kind for kind in _kinds(info.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel))
+        model = next(nested, model)
+    return info
+
+
+def _example(info: FieldInfo | None) -> str:
+    """What a required value may look like, as TOML."""
+    if info is None:
+        return "..."
+    if info.examples:
+        return _toml(info.examples[0])
+    kinds = _kinds(info.annotation)
+    if SecretStr in kinds:
+        reference = '{ env = "NAME" }'
+        return f"[{reference}]" if get_origin(info.annotation) in (tuple, list, frozenset, set) else reference
+    return '"..."' if str in kinds else "..."
+
+
+def _default_hint(name: str, info: FieldInfo | None) -> str:
+    if info is None or info.is_required() or SecretStr in _kinds(info.annotation):
+        return f"Type {name} = {_example(info)}." if info else "Correct this section."
+    default = info.get_default(call_default_factory=True)
+    if default is None:
+        return "Correct it, or leave the line out."
+    return f"Type {name} = {_toml(default)}, the default, or leave the line out."
+
+
+def _toml(value: Any) -> str:
+    """A default as one would type it. JSON's texts, numbers, lists and booleans are TOML's too."""
+    return json.dumps(value, default=str, ensure_ascii=False)

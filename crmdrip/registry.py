@@ -1,0 +1,183 @@
+"""Finds connectors by the name the configuration gives, and the mapping that belongs to each.
+
+A connector is an entry point of group "crmdrip.connectors" and is imported only when it is asked for: whoever
+mails over SMTP never imports a vendor's SDK.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points, packages_distributions
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, cast
+
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.mapping import CrmMapping, parse_mapping
+from crmdrip.ports import CheckLevel, CheckResult, Connector, Role
+
+GROUP = "crmdrip.connectors"
+_OPEN_TABLES = frozenset({"merge", "values"})
+"""Tables of a mapping in which an org may add words of its own."""
+
+
+def installed() -> tuple[str, ...]:
+    """The names of all installed connectors, sorted; imports none of them."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def find(name: str, role: Role) -> Connector:
+    """The connector of that name, imported now.
+
+    Raises ConfigurationError when none or several are installed under the name, when it cannot be imported, or when
+    it fills another role.
+    """
+    connector = _load(_entry_point(name, role))
+    if connector.role is not role:
+        raise ConfigurationError(
+            f"{name!r} is a connector for [{_section(connector.role)}], not for [{_section(role)}].",
+            where=f"[{_section(role)}] connector",
+            do_next=f"Installed: {', '.join(installed())}.",
+        )
+    return connector
+
+
+def _section(role: Role) -> str:
+    return "crm" if role is Role.CRM else "mail"
+
+
+def _entry_point(name: str, role: Role) -> EntryPoint:
+    # An editable install beside a regular one lists the same entry point twice; two values are two connectors.
+    found = {point.value: point for point in entry_points(group=GROUP, name=name)}
+    where = f"[{_section(role)}] connector"
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"several installed packages offer a connector named {name!r}: {', '.join(sorted(found))}.",
+            where=where,
+            do_next="Uninstall all but one.",
+        )
+    if not found:
+        names = installed()
+        raise ConfigurationError(
+            f"no connector named {name!r} is installed.",
+            where=where,
+            do_next=f"{suggest(name, names)}Installed: {', '.join(names) or 'none; reinstall crmdrip'}.",
+        )
+    return next(iter(found.values()))
+
+
+def _load(point: EntryPoint) -> Connector:
+    try:
+        return cast("Connector", point.load())
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"the connector {point.name!r} ({point.value}) cannot be imported: {error}.",
+            where=f"entry point group {GROUP}",
+            do_next="Install what it needs, or choose another connector.",
+        ) from error
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """A did-you-mean sentence with a blank after it, "" when nothing known is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {close[0]}? " if close else ""
+
+
+# --- mappings -----------------------------------------------------------------------------------------------------
+
+
+def builtin_mapping(name: str) -> CrmMapping:
+    """The mapping that crmdrip brings for a CRM. Raises ConfigurationError when it brings none."""
+    return parse_mapping(f"the built-in mapping {name}", _builtin_document(name))
+
+
+def mapping_for(name: str, path: str = "") -> CrmMapping:
+    """The built-in mapping of a CRM with the org's own names laid over it, where a file is given.
+
+    The file needs only the names that differ. Raises ConfigurationError naming every word it has that crmdrip
+    does not know, except merge fields and picklist values, which an org may add.
+    """
+    if not path:
+        return builtin_mapping(name)
+    document = _read_document(Path(path), path)
+    base = _builtin_document(name)
+    unknown = list(_unknown_words(base, document))
+    if unknown:
+        raise ConfigurationError("; ".join(unknown) + ".", where=path, do_next=f"Known words: mappings/{name}.toml.")
+    return parse_mapping(path, _overlay(base, document))
+
+
+def _builtin_document(name: str) -> dict[str, Any]:
+    """From the wheel's crmdrip/_mappings, or from mappings/ of a source tree (an editable install has no other)."""
+    package = files("crmdrip")
+    folders = (package / "_mappings", Path(str(package)).parent / "mappings")
+    for folder in folders:
+        file: Traversable = folder / f"{name}.toml"
+        if file.is_file():
+            return _read_document(file, file.name)
+    raise ConfigurationError(
+        f"crmdrip brings no mapping for {name!r}.", where="[crm] mapping", do_next='Set mapping = "path/to/your.toml".'
+    )
+
+
+def _read_document(file: Traversable, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"the mapping cannot be read ({error.strerror}).", where=where, do_next="Correct the path in [crm] mapping."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"not valid TOML: {error}.", where=where, do_next="Correct that line.") from error
+
+
+def _unknown_words(base: Mapping[str, Any], document: Mapping[str, Any]) -> Iterable[str]:
+    for table, words in document.items():
+        if table in _OPEN_TABLES:
+            continue
+        if table not in base:
+            yield f"no table [{table}] is known. {suggest(table, base)}".strip()
+        elif isinstance(words, Mapping):
+            for word in words:
+                if word not in base[table]:
+                    yield f"no word {table}.{word} is known. {suggest(word, base[table])}".strip()
+
+
+def _overlay(base: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in document.items():
+        below = merged.get(key)
+        both_tables = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = _overlay(below, value) if both_tables else value  # type: ignore[arg-type]  # mypy loses both_tables
+    return merged
+
+
+# --- doctor -------------------------------------------------------------------------------------------------------
+
+
+def check_connectors_owner() -> CheckResult:
+    """Whether the top-level package `connectors` is ours alone: another distribution's would shadow or mix with it."""
+    code = "PKG-CONNECTORS"
+    others = sorted(set(packages_distributions().get("connectors", ())) - {"crmdrip"})
+    if others:
+        return CheckResult(
+            code=code,
+            level=CheckLevel.FAIL,
+            what=f"The package name `connectors` is also installed by {', '.join(others)}.",
+            do_next=f"Install crmdrip into a virtual environment without {others[0]}.",
+        )
+    ours = Path(str(files("crmdrip"))).parent / "connectors"
+    spec = importlib.util.find_spec("connectors")
+    origin = Path(spec.origin).parent if spec and spec.origin else None
+    if origin is None or origin.resolve() != ours.resolve():
+        return CheckResult(
+            code=code,
+            level=CheckLevel.FAIL,
+            what=f"`import connectors` finds {origin or 'nothing'} in place of crmdrip's own package.",
+            do_next="Start crmdrip from another folder, and look for a `connectors` package on PYTHONPATH.",
+        )
+    return CheckResult(code=code, level=CheckLevel.OK, what="The package `connectors` is crmdrip's alone.")
