@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from crmdrip.core.errors import ErrorClass
 from crmdrip.core.mapping import CrmMapping
+from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import (
     Brake,
     Owner,
@@ -297,26 +298,6 @@ class CrmSink(Protocol):
 
 
 # --- mail ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EmailMessage:
-    """One email, complete. Everything is decided; the mailer only carries it."""
-
-    touch_id: str
-    to_address: str
-    to_name: str
-    from_address: str
-    from_name: str
-    reply_to: str
-    """An address, "" for none."""
-    subject: str
-    html: str
-    text: str
-    headers: Mapping[str, str]
-    """Message-ID, In-Reply-To, References, List-Unsubscribe, List-Unsubscribe-Post."""
-    category: str = ""
-    """No personal data: the sequence's record id, for the provider's statistics."""
 
 
 class SendStatus(StrEnum):

@@ -1,0 +1,26 @@
+"""One email, complete: what core.compose makes and a mailer carries. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmailMessage:
+    """One email, complete. Everything is decided; the mailer only carries it."""
+
+    touch_id: str
+    to_address: str
+    to_name: str
+    from_address: str
+    from_name: str
+    reply_to: str
+    """An address, "" for none."""
+    subject: str
+    html: str
+    text: str
+    headers: Mapping[str, str]
+    """Message-ID, In-Reply-To, References, List-Unsubscribe, List-Unsubscribe-Post."""
+    category: str = ""
+    """No personal data: the sequence's record id, for the provider's statistics."""
