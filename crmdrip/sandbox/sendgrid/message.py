@@ -43,7 +43,7 @@ RESERVED_HEADERS = frozenset(
     }
 )
 
-_MESSAGE_KEYS = frozenset(
+MESSAGE_KEYS = frozenset(
     {
         "personalizations",
         "from",
@@ -64,7 +64,7 @@ _MESSAGE_KEYS = frozenset(
         "tracking_settings",
     }
 )
-_PERSONALIZATION_KEYS = frozenset(
+PERSONALIZATION_KEYS = frozenset(
     {
         "from",
         "to",
@@ -79,7 +79,7 @@ _PERSONALIZATION_KEYS = frozenset(
     }
 )
 _ADDRESS_KEYS = frozenset({"email", "name"})
-_SETTINGS: Mapping[str, Mapping[str, frozenset[str]]] = {
+SETTINGS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "mail_settings": {
         "bypass_list_management": frozenset({"enable"}),
         "bypass_spam_management": frozenset({"enable"}),
@@ -129,8 +129,8 @@ def check_message(message: Any, now: float) -> list[Problem]:
     if type(message) is not dict:
         return [Problem(f"Invalid type. Expected: object, given: {_type_name(message)}.", "(root)")]
     problems: list[Problem] = []
-    if not message.keys() <= _MESSAGE_KEYS:
-        problems += [_extra(key, key) for key in message if key not in _MESSAGE_KEYS]
+    if not message.keys() <= MESSAGE_KEYS:
+        problems += [_extra(key, key) for key in message if key not in MESSAGE_KEYS]
     subjects = _check_personalizations(message, problems, now)
     sender = message.get("from")
     if sender is None:
@@ -162,7 +162,7 @@ def check_message(message: Any, now: float) -> list[Problem]:
         _check_attachments(message["attachments"], problems)
     if "asm" in message:
         _check_asm(message["asm"], problems)
-    for key, settings in _SETTINGS.items():
+    for key, settings in SETTINGS.items():
         if key in message:
             _check_settings(message[key], key, settings, problems)
     _check_names(message, problems)
@@ -203,8 +203,8 @@ def _check_personalizations(message: dict[str, Any], problems: list[Problem], no
         if type(block) is not dict:
             problems.append(_wrong_type(block, "object", path))
             continue
-        if not block.keys() <= _PERSONALIZATION_KEYS:
-            problems += [_extra(key, f"{path}.{key}") for key in block if key not in _PERSONALIZATION_KEYS]
+        if not block.keys() <= PERSONALIZATION_KEYS:
+            problems += [_extra(key, f"{path}.{key}") for key in block if key not in PERSONALIZATION_KEYS]
         if not block.get("to"):
             problems.append(
                 Problem(
