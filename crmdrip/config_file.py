@@ -224,6 +224,8 @@ class _Reader:
             return self._resolve(nested, value, path) if nested else value
         if isinstance(value, str) and SecretStr in kinds:
             return self._plain_secret(value, path)
+        if isinstance(value, str) and Path in kinds:
+            return str(self.folder / Path(value).expanduser())
         return value
 
     def _read(self, reference: Mapping[str, Any], path: KeyPath) -> str:
