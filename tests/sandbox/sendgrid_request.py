@@ -44,7 +44,7 @@ class Desk:
 def message(to: str = "ann@example.com", touch: str = "t1", **changes: Any) -> dict[str, Any]:
     """A valid message; a change to None leaves the key out."""
     built: dict[str, Any] = {
-        "personalizations": [{"to": [{"email": to, "name": "Ann"}], "custom_args": {"crmdrip_key": touch}}],
+        "personalizations": [{"to": [{"email": to, "name": "Ann"}], "custom_args": {"crmdrip_touch": touch}}],
         "from": {"email": "rep@acme.example", "name": "Rep"},
         "subject": "Hello",
         "content": [{"type": "text/plain", "value": "plain"}, {"type": "text/html", "value": "<p>html</p>"}],

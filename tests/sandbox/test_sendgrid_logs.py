@@ -31,7 +31,7 @@ def test_an_email_is_found_by_address_and_time_and_opened_by_id(desk: Desk) -> N
     )
     found = orjson.loads(desk.ask("GET", f"/v3/logs/{row['sg_message_id']}").body)
     assert (row["status"], row["sg_message_id_created_at"]) == ("delivered", "2026-03-02T09:00:00Z")
-    assert found["custom_args"] == {"crmdrip_key": "t9"}
+    assert found["custom_args"] == {"crmdrip_touch": "t9"}
     assert [event["event"] for event in found["events"]] == ["processed", "delivered"]
 
 
@@ -41,7 +41,7 @@ def test_a_touch_can_be_settled_when_only_ids_are_kept(desk: Desk) -> None:
     desk.send(message(touch="t9"))
     (row,) = search(desk, "to_email = 'ann@example.com'")
     assert orjson.loads(desk.ask("GET", f"/v3/logs/{row['sg_message_id']}").body)["custom_args"] == {
-        "crmdrip_key": "t9"
+        "crmdrip_touch": "t9"
     }
 
 

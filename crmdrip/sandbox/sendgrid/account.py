@@ -86,7 +86,7 @@ class SendGridAccount:
         api_keys: Mapping[str, Iterable[str]],
         verified_domains: Iterable[str] = (),
         verified_senders: Iterable[str] = (),
-        touch_arg: str = "crmdrip_key",
+        touch_arg: str = "crmdrip_touch",
         keep: Keep = Keep.EVERYTHING,
         rate_limit: int | None = None,
         indexing_delay: timedelta = timedelta(0),
