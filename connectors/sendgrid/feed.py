@@ -1,0 +1,129 @@
+"""SendGrid's suppression lists as signals: what happened while no webhook was heard.
+
+An address on one of these lists is answered 202 and then dropped by SendGrid, so it must stop here too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.sendgrid.client import SendGridClient
+from crmdrip.core.errors import ConfigurationError, RejectedError, RetriableError
+from crmdrip.core.keys import normalize_address, person_key
+from crmdrip.core.model import Signal, SignalKind
+from crmdrip.ports import SignalPage
+
+SOURCE = "sendgrid"
+PAGE = 500
+"""The most one call gives (PaginationCommonLimit in tsg_suppressions_v3.json)."""
+OVERLAP = 3600
+"""Seconds read again at each poll: an entry may become visible late. Repeats carry the same key."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuppressionList:
+    """One list of suppressed addresses."""
+
+    name: str
+    """In the cursor and in keys."""
+    path: str
+    kind: SignalKind
+
+
+LISTS = (
+    SuppressionList(name="unsubscribe", path="/v3/suppression/unsubscribes", kind=SignalKind.UNSUBSCRIBE),
+    SuppressionList(name="spam_report", path="/v3/suppression/spam_reports", kind=SignalKind.SPAM_REPORT),
+    SuppressionList(name="bounce", path="/v3/suppression/bounces", kind=SignalKind.BOUNCE),
+    SuppressionList(name="invalid", path="/v3/suppression/invalid_emails", kind=SignalKind.BOUNCE),
+    # A block is one email refused by the other server (full mailbox, reputation); SendGrid goes on sending there.
+    SuppressionList(name="block", path="/v3/suppression/blocks", kind=SignalKind.DEFERRED),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """How far one list is read."""
+
+    since: int = 0
+    """Epoch second the current reading starts from."""
+    offset: int = 0
+    """Entries of the current reading already given; 0 when none is under way."""
+    newest: int = 0
+    """The newest entry seen; the next reading starts shortly before it."""
+
+
+class SuppressionFeed:
+    """Reads the lists one after another, page by page. The cursor holds a place in each."""
+
+    def __init__(self, client: SendGridClient) -> None:
+        self._client = client
+
+    def poll(self, cursor: str | None) -> Iterator[SignalPage]:
+        """Entries since the cursor; None reads the whole lists.
+
+        Every page's cursor may be saved by itself: a reading that was cut off goes on where it was. Stops come
+        first. Raises AuthError, RetriableError, RateLimitedError, and ConfigurationError when the key may not read
+        the lists.
+        """
+        places = _parse_cursor(cursor)
+        for suppressions in LISTS:
+            place = places.get(suppressions.name, _Place())
+            if not place.offset:
+                place = replace(place, since=max(0, place.newest - OVERLAP))
+            more = True
+            while more:
+                entries = self._read(suppressions, place)
+                more = len(entries) >= PAGE
+                newest = max([place.newest, *(_created(entry) for entry in entries)])
+                place = replace(place, newest=newest, offset=place.offset + len(entries) if more else 0)
+                places[suppressions.name] = place
+                signals = tuple(signal for entry in entries if (signal := _to_signal(suppressions, entry)) is not None)
+                yield SignalPage(signals=signals, cursor=_dump_cursor(places))
+
+    def _read(self, suppressions: SuppressionList, place: _Place) -> list[dict[str, Any]]:
+        query = {"limit": PAGE, "offset": place.offset, **({"start_time": place.since} if place.since else {})}
+        try:
+            answer = self._client.get(suppressions.path, query)
+        except RejectedError as error:
+            raise ConfigurationError(error.what, where=error.where) from error
+        if not isinstance(answer, list):
+            raise RetriableError("SendGrid's answer is no list", where=suppressions.path)
+        return [entry for entry in answer if isinstance(entry, dict)]
+
+
+def _created(entry: dict[str, Any]) -> int:
+    created = entry.get("created")
+    return created if isinstance(created, int) else 0
+
+
+def _to_signal(suppressions: SuppressionList, entry: dict[str, Any]) -> Signal | None:
+    address = normalize_address(str(entry.get("email") or ""))
+    if not address:
+        return None
+    created = _created(entry)
+    detail = " ".join(str(entry[part]) for part in ("status", "reason") if entry.get(part))
+    return Signal(
+        key=f"{SOURCE}:{suppressions.name}:{person_key(address)}:{created}",
+        kind=suppressions.kind,
+        at=datetime.fromtimestamp(created, UTC),
+        source=SOURCE,
+        address=address,
+        detail=" ".join(detail.split())[:255],
+    )
+
+
+def _parse_cursor(cursor: str | None) -> dict[str, _Place]:
+    """The places of a saved cursor. One that cannot be read starts anew: repeats are harmless, losses are not."""
+    try:
+        value = json.loads(cursor or "{}")
+        return {str(name): _Place(**place) for name, place in value.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _dump_cursor(places: dict[str, _Place]) -> str:
+    return json.dumps({name: asdict(place) for name, place in places.items()}, sort_keys=True)

@@ -1,0 +1,111 @@
+"""The settings of the SendGrid connector: section `[mailer]` with `connector = "sendgrid"`."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from crmdrip.core.errors import ConfigurationError
+
+
+class Region(StrEnum):
+    """Where the account lives. A key of one region is refused by the other."""
+
+    GLOBAL = "global"
+    EU = "eu"
+
+
+BASE_URLS = {Region.GLOBAL: "https://api.sendgrid.com", Region.EU: "https://api.eu.sendgrid.com"}
+"""The two servers named in the vendor's OpenAPI files (tsg_mail_v3.json, servers)."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine, decided without a name look-up."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class SendGridSettings(BaseModel):
+    """How to reach one SendGrid account. Times are in seconds."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api_key: SecretStr
+    """Needs mail.send; reading the Email Logs and the suppression lists lets doubts be settled and stops be heard."""
+    region: Annotated[Region, Field(strict=False)] = Region.GLOBAL
+    base_url: str = ""
+    """Overrides the region's server. Plain http is accepted for this machine only."""
+    connections: Annotated[int, Field(ge=1, le=256)] = 16
+    """Emails on their way at the same time."""
+    connect_timeout: Annotated[float, Field(gt=0, le=120)] = 10.0
+    """For name look-up, TCP and TLS together."""
+    request_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """From the first byte of a request to the last of its answer. An email that runs into it is in doubt."""
+    idle_timeout: Annotated[float, Field(gt=0, le=600)] = 20.0
+    """A connection unused for longer is not used again."""
+    click_tracking: bool = False
+    """Off: it rewrites every link to another host, which people and spam filters see in a personal email."""
+    open_tracking: bool = True
+    """Adds an invisible image, so that touches can show opens. Opens never decide anything."""
+    sandbox_mode: bool = False
+    """SendGrid checks each email and delivers none."""
+    ca_file: Path | None = None
+    """Trust these certificates (PEM) instead of the system's."""
+
+    @field_validator("api_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr) -> SecretStr:
+        key = value.get_secret_value()
+        # It is written into a header by us, so a stray line break would split the request.
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError("must be one word of printable ASCII; check the file or variable it comes from")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        if not value:
+            return ""
+        parts = urlsplit(value)
+        if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+            raise ValueError("must be a scheme, a host and perhaps a port, such as https://api.sendgrid.com")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("has an impossible port") from None
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+            raise ValueError("must begin with https:// (http:// is accepted for 127.0.0.1, ::1 and localhost only)")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _check_ca_file(self) -> Self:
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise ValueError("ca_file does not name a file")
+        return self
+
+    @property
+    def url(self) -> str:
+        """The server in use, without a trailing slash."""
+        return self.base_url or BASE_URLS[self.region]
+
+
+def build_tls(settings: SendGridSettings) -> ssl.SSLContext:
+    """What TLS trusts. Raises ConfigurationError when ca_file holds no certificate."""
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(
+            "the certificates cannot be read",
+            where="mailer.ca_file",
+            do_next="Name a file with PEM certificates.",
+        ) from error
