@@ -428,4 +428,8 @@ class Touch:
     version: str = ""
     """The version of the sequence it was rendered from."""
     zone: str = ""
+    """The IANA zone its time was chosen in."""
+    zone_source: str = ""
+    """Whose zone that was: recipient, sender or sequence."""
+    provider_id: str = ""
     detail: str = ""

@@ -33,6 +33,7 @@ from crmdrip.core.model import (
 from crmdrip.core.reasons import HoldReason, Reason, RefuseReason, SkipReason, StopReason
 from crmdrip.core.schedule import expired, next_opening, plan_due
 from crmdrip.core.steps import UNSETTLED, Passed, next_step, progress
+from crmdrip.core.words import day, moment
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 
 RECHECK = timedelta(hours=1)
@@ -281,7 +282,7 @@ def refuse(snapshot: Snapshot, record: Record, now: datetime) -> Reason | None:
         return None if finished else Reason(code=RefuseReason.ALREADY_RUN)
     if past and sequence.reenrollment is Reenrollment.AFTER_DAYS:
         free = max(run.ended_at for run in past) + timedelta(days=sequence.reenroll_after_days)
-        return Reason(code=RefuseReason.TOO_SOON, detail=f"{free:%-d %b %Y}") if now < free else None
+        return Reason(code=RefuseReason.TOO_SOON, detail=day(free)) if now < free else None
     return None
 
 
@@ -312,7 +313,7 @@ def _stop(code: StopReason, detail: str = "", *, untick: bool = True) -> Stop:
 
 
 def _on(signal: Signal) -> str:
-    return f" on {signal.at:%-d %b %Y}"
+    return f" on {day(signal.at)}"
 
 
 def stop_when_gone(snapshot: Snapshot, run: Enrollment) -> Stop | Move | None:
@@ -460,7 +461,7 @@ def hold_while_paused(snapshot: Snapshot, _: Enrollment, now: datetime) -> Hold 
     record = snapshot.record
     if record is None or record.paused_until is None or record.paused_until <= now:
         return None
-    reason = Reason(code=HoldReason.PAUSED_UNTIL, detail=f"{record.paused_until:%-d %b %Y, %H:%M} UTC")
+    reason = Reason(code=HoldReason.PAUSED_UNTIL, detail=moment(record.paused_until, "UTC"))
     return Hold(reason=reason, check_at=record.paused_until, status=RunStatus.PAUSED)
 
 

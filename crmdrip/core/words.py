@@ -5,7 +5,7 @@ For a run that is held, stopped or refused the sentence is the reason's own (cor
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 LIMIT = 255
@@ -14,8 +14,13 @@ LIMIT = 255
 
 def moment(at: datetime, zone: str) -> str:
     """A time as a person reads it: "3 Nov 2026, 09:00 (Europe/Berlin)"."""
-    where: tzinfo = ZoneInfo(zone)
-    return f"{at.astimezone(where):%-d %b %Y, %H:%M} ({zone})"
+    local = at.astimezone(ZoneInfo(zone))
+    return f"{day(local)}, {local:%H:%M} ({zone})"
+
+
+def day(at: datetime) -> str:
+    """A date as a person reads it: "3 Nov 2026"."""
+    return f"{at.day} {at:%b %Y}"
 
 
 def queued(due_at: datetime, zone: str) -> str:

@@ -1,0 +1,63 @@
+"""Single facts and cursors: which org this is, how far each feed was read, what is paused by command."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, delete, select
+
+from crmdrip.ledger.schema import cursor, meta
+from crmdrip.ledger.statements import upsert
+
+ORG: Final = "org_id"
+MODE: Final = "mode"
+"""Absent in normal work; REBUILDING while history is read back from the CRM (B4)."""
+REBUILDING: Final = "rebuilding"
+HEARTBEAT: Final = "heartbeat"
+PAUSED: Final = "paused"
+"""With ":<sequence id>" behind it for one sequence, alone for all."""
+BRAKE: Final = "brake"
+"""The name of who pulled the CRM's brake, absent when it is released."""
+
+
+def read_mark(connection: Connection, name: str) -> str | None:
+    """The fact, None when it was never set."""
+    return connection.execute(select(meta.c.value).where(meta.c.name == name)).scalar()
+
+
+def read_marks(connection: Connection, prefix: str) -> dict[str, str]:
+    """Every fact whose name begins so."""
+    rows = connection.execute(select(meta.c.name, meta.c.value).where(meta.c.name.startswith(prefix, autoescape=True)))
+    return {row.name: row.value for row in rows}
+
+
+def set_mark(connection: Connection, name: str, value: str) -> None:
+    """Set or replace a fact."""
+    statement = upsert(connection, meta)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=[meta.c.name], set_={"value": statement.excluded.value}),
+        {"name": name, "value": value},
+    )
+
+
+def clear_mark(connection: Connection, name: str) -> None:
+    """Forget a fact."""
+    connection.execute(delete(meta).where(meta.c.name == name))
+
+
+def read_cursor(connection: Connection, name: str) -> str | None:
+    """How far the feed was read, None before its first page."""
+    return connection.execute(select(cursor.c.value).where(cursor.c.name == name)).scalar()
+
+
+def save_cursor(connection: Connection, name: str, value: str, now: datetime) -> None:
+    """Remember how far the feed was read; belongs in the transaction that stores what the page brought."""
+    statement = upsert(connection, cursor)
+    new = statement.excluded
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[cursor.c.name], set_={"value": new.value, "saved_at": new.saved_at}
+        ),
+        {"name": name, "value": value, "saved_at": now},
+    )

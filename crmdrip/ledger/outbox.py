@@ -1,0 +1,206 @@
+"""Write-backs owed to the CRM, committed with what causes them; the newest status of a record replaces an older one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, select, update
+
+from crmdrip.core.model import RecordKind, RecordRef
+from crmdrip.ledger.schema import outbox
+from crmdrip.ledger.statements import upsert
+from crmdrip.ports import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
+
+
+class Priority(IntEnum):
+    """What goes first when calls are scarce (P5)."""
+
+    STOP = 0
+    REPORT = 1
+    FIGURES = 2
+
+
+_KINDS: dict[str, type[Write]] = {
+    "status": StatusWrite,
+    "task": TaskWrite,
+    "opt_out": OptOutWrite,
+    "bounce": BounceWrite,
+    "sequence": SequenceWrite,
+    "control": ControlWrite,
+}
+_NAME_OF = {kind: name for name, kind in _KINDS.items()}
+_TIMES = frozenset({"next_touch", "last_touch", "replied_at", "out_of_office_until", "at", "heartbeat"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owed:
+    """One write-back and how it has fared."""
+
+    write: Write
+    priority: Priority
+    revision: int = 1
+    attempt: int = 0
+    code: str = ""
+    detail: str = ""
+    created_at: datetime | None = None
+
+
+def _encode(write: Write) -> bytes:
+    return orjson.dumps(write)
+
+
+def _decode(kind: str, body: bytes) -> Write:
+    raw: dict[str, Any] = orjson.loads(body)
+    for name in raw.keys() & _TIMES:
+        if raw[name] is not None:
+            raw[name] = datetime.fromisoformat(raw[name])
+    if "ref" in raw:
+        raw["ref"] = RecordRef(kind=RecordKind(raw["ref"]["kind"]), id=raw["ref"]["id"])
+    return _KINDS[kind](**raw)
+
+
+def _to_owed(row: Row[Any]) -> Owed:
+    return Owed(
+        write=_decode(row.kind, row.payload),
+        priority=Priority(row.priority),
+        revision=row.revision,
+        attempt=row.attempt,
+        code=row.code,
+        detail=row.detail,
+        created_at=row.created_at,
+    )
+
+
+def owe(connection: Connection, writes: Iterable[tuple[Write, Priority]], now: datetime) -> None:
+    """Add write-backs. One of the same key is replaced, keeps the higher priority, and is due at once."""
+    rows = [
+        {
+            "key": write.key,
+            "kind": _NAME_OF[type(write)],
+            "priority": priority.value,
+            "payload": _encode(write),
+            "revision": 1,
+            "attempt": 0,
+            "not_before": now,
+            "parked": False,
+            "code": "",
+            "detail": "",
+            "created_at": now,
+        }
+        for write, priority in writes
+    ]
+    if not rows:
+        return
+    statement = upsert(connection, outbox)
+    new = statement.excluded
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[outbox.c.key],
+            set_={
+                "payload": new.payload,
+                "kind": new.kind,
+                "revision": outbox.c.revision + 1,
+                "attempt": 0,
+                "not_before": new.not_before,
+                "parked": False,
+                "code": "",
+                "detail": "",
+            },
+        ),
+        rows,
+    )
+
+
+def due(connection: Connection, now: datetime, limit: int) -> list[Owed]:
+    """At most limit write-backs to make now, stops first."""
+    rows = connection.execute(
+        select(outbox)
+        .where(outbox.c.parked.is_(False), outbox.c.not_before <= now)
+        .order_by(outbox.c.priority, outbox.c.not_before)
+        .limit(limit)
+    )
+    return [_to_owed(row) for row in rows]
+
+
+def settle(connection: Connection, done: Iterable[Owed]) -> None:
+    """These stand in the CRM. One that was replaced meanwhile stays owed in its newer form."""
+    rows = [{"b_key": one.write.key, "b_revision": one.revision} for one in done]
+    if rows:
+        connection.execute(
+            delete(outbox).where(
+                and_(outbox.c.key == bindparam("b_key"), outbox.c.revision == bindparam("b_revision"))
+            ),
+            rows,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setback:
+    """A write-back that failed. not_before None parks it until a command or a newer write."""
+
+    owed: Owed
+    not_before: datetime | None
+    code: str
+    detail: str
+
+
+def put_off(connection: Connection, setbacks: Iterable[Setback]) -> None:
+    """Try these again later, or park them (B21)."""
+    rows = [
+        {
+            "b_key": one.owed.write.key,
+            "b_revision": one.owed.revision,
+            "b_attempt": one.owed.attempt + 1,
+            "b_parked": one.not_before is None,
+            "b_not_before": one.not_before or one.owed.created_at,
+            "b_code": one.code,
+            "b_detail": one.detail,
+        }
+        for one in setbacks
+    ]
+    if rows:
+        connection.execute(_PUT_OFF, rows)
+
+
+_PUT_OFF = (
+    update(outbox)
+    .where(and_(outbox.c.key == bindparam("b_key"), outbox.c.revision == bindparam("b_revision")))
+    .values(
+        attempt=bindparam("b_attempt"),
+        parked=bindparam("b_parked"),
+        not_before=bindparam("b_not_before"),
+        code=bindparam("b_code"),
+        detail=bindparam("b_detail"),
+    )
+)
+
+
+def parked(connection: Connection, limit: int = 1000) -> list[Owed]:
+    """Write-backs that wait for a person, oldest first."""
+    rows = connection.execute(
+        select(outbox).where(outbox.c.parked.is_(True)).order_by(outbox.c.created_at).limit(limit)
+    )
+    return [_to_owed(row) for row in rows]
+
+
+def unpark(connection: Connection, now: datetime) -> int:
+    """Try everything that is parked again. Returns how many there were."""
+    rows = connection.execute(
+        update(outbox)
+        .where(outbox.c.parked.is_(True))
+        .values(parked=False, not_before=now, attempt=0)
+        .returning(outbox.c.key)
+    )
+    return len(rows.all())
+
+
+def pending(connection: Connection) -> tuple[int, int]:
+    """How many are owed and not parked, and how many are parked."""
+    rows = connection.execute(select(outbox.c.parked, func.count()).group_by(outbox.c.parked)).all()
+    by_state = {bool(row[0]): row[1] for row in rows}
+    return by_state.get(False, 0), by_state.get(True, 0)

@@ -1,0 +1,196 @@
+"""People's records as last pulled, what happened to them, and whom never to mail again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from crmdrip.core.keys import normalize_address, person_key
+from crmdrip.core.model import Record, RecordKind, RecordRef, Signal, SignalKind
+from crmdrip.ledger.schema import record, signal, suppression
+from crmdrip.ledger.statements import select_in, upsert
+
+SUPPRESSING = {
+    SignalKind.UNSUBSCRIBE: "unsubscribed",
+    SignalKind.SPAM_REPORT: "reported an email as spam",
+    SignalKind.BOUNCE: "bounced",
+    SignalKind.OPT_OUT: "opted out of email",
+}
+"""Signals that suppress an address for good, and how a sentence goes on about it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownRecord:
+    """What the ledger remembers of a record."""
+
+    ref: RecordRef
+    address: str
+    account_id: str | None
+    enrolled: bool
+    sequence_id: str | None
+    untick_pending: bool
+    modified_at: datetime
+    deleted: bool
+
+
+def _to_known(row: Row[Any]) -> KnownRecord:
+    return KnownRecord(
+        ref=RecordRef(kind=RecordKind(row.kind), id=row.id),
+        address=row.address,
+        account_id=row.account_id,
+        enrolled=row.enrolled,
+        sequence_id=row.sequence_id,
+        untick_pending=row.untick_pending,
+        modified_at=row.modified_at,
+        deleted=row.deleted,
+    )
+
+
+def known_records(connection: Connection, ids: Iterable[str]) -> dict[str, KnownRecord]:
+    """The remembered records among the ids."""
+    return {row.id: _to_known(row) for row in select_in(connection, select(record), record.c.id, ids)}
+
+
+def records_of_addresses(connection: Connection, addresses: Iterable[str]) -> dict[str, list[KnownRecord]]:
+    """Every remembered, not deleted record of each normalized address: the twins an opt-out is written to."""
+    found: dict[str, list[KnownRecord]] = defaultdict(list)
+    statement = select(record).where(record.c.deleted.is_(False))
+    for row in select_in(connection, statement, record.c.address, addresses):
+        found[row.address].append(_to_known(row))
+    return found
+
+
+def remember_records(connection: Connection, records: Iterable[Record]) -> None:
+    """Store records as pulled. A box seen unticked ends the wait for our own unticking."""
+    rows = [
+        {
+            "id": r.ref.id,
+            "kind": r.ref.kind.value,
+            "address": normalize_address(r.email),
+            "account_id": r.account_id,
+            "enrolled": r.enrolled,
+            "sequence_id": r.sequence_id,
+            "untick_pending": False,
+            "modified_at": r.modified_at,
+            "deleted": r.deleted or r.merged_into is not None,
+        }
+        for r in records
+    ]
+    if not rows:
+        return
+    statement = upsert(connection, record)
+    new = statement.excluded
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[record.c.id],
+            set_={
+                "kind": new.kind,
+                "address": new.address,
+                "account_id": new.account_id,
+                "enrolled": new.enrolled,
+                "sequence_id": new.sequence_id,
+                "untick_pending": record.c.untick_pending & new.enrolled,
+                "modified_at": new.modified_at,
+                "deleted": new.deleted,
+            },
+        ),
+        rows,
+    )
+
+
+def expect_untick(connection: Connection, record_ids: Iterable[str]) -> None:
+    """We are about to untick these boxes: until that stands in the CRM, a ticked box means nothing (B9)."""
+    rows = [{"b_id": record_id} for record_id in record_ids]
+    if rows:
+        connection.execute(update(record).where(record.c.id == bindparam("b_id")).values(untick_pending=True), rows)
+
+
+def confirm_untick(connection: Connection, record_ids: Iterable[str]) -> None:
+    """The boxes are unticked in the CRM."""
+    rows = [{"b_id": record_id} for record_id in record_ids]
+    if rows:
+        statement = update(record).where(record.c.id == bindparam("b_id")).values(untick_pending=False, enrolled=False)
+        connection.execute(statement, rows)
+
+
+# --- signals -------------------------------------------------------------------------------------------------
+
+
+def add_signals(connection: Connection, signals: Iterable[Signal], now: datetime) -> list[Signal]:
+    """Store what is new and return it; what was known by its key is passed over (B23)."""
+    statement = upsert(connection, signal).on_conflict_do_nothing().returning(signal.c.key)
+    new: list[Signal] = []
+    for one in signals:
+        row = {
+            "key": one.key,
+            "kind": one.kind.value,
+            "at": one.at,
+            "source": one.source,
+            "record_id": one.record_id,
+            "address": one.address,
+            "touch_id": one.touch_id,
+            "detail": one.detail,
+            "seen_at": now,
+        }
+        if connection.execute(statement, row).first() is not None:
+            new.append(one)
+    suppress(connection, [one for one in new if one.kind in SUPPRESSING and one.address])
+    return new
+
+
+def _to_signal(row: Row[Any]) -> Signal:
+    return Signal(
+        key=row.key,
+        kind=SignalKind(row.kind),
+        at=row.at,
+        source=row.source,
+        record_id=row.record_id,
+        address=row.address,
+        touch_id=row.touch_id,
+        detail=row.detail,
+    )
+
+
+def signals_about(
+    connection: Connection, record_ids: Iterable[str], addresses: Iterable[str]
+) -> tuple[dict[str, list[Signal]], dict[str, list[Signal]]]:
+    """What happened, by record id and by normalized address."""
+    by_record: dict[str, list[Signal]] = defaultdict(list)
+    by_address: dict[str, list[Signal]] = defaultdict(list)
+    for row in select_in(connection, select(signal), signal.c.record_id, record_ids):
+        by_record[row.record_id].append(_to_signal(row))
+    for row in select_in(connection, select(signal), signal.c.address, addresses):
+        by_address[row.address].append(_to_signal(row))
+    return by_record, by_address
+
+
+def signals_in_full(connection: Connection, record_id: str, address: str) -> list[Signal]:
+    """Everything that happened to one person, oldest first: for history."""
+    by_record, by_address = signals_about(connection, [record_id], [address] if address else [])
+    found = {one.key: one for one in [*by_record[record_id], *by_address.get(address, [])]}
+    return sorted(found.values(), key=lambda one: one.at)
+
+
+# --- suppression ---------------------------------------------------------------------------------------------
+
+
+def suppress(connection: Connection, signals: Iterable[Signal]) -> None:
+    """Never mail these addresses again. The first reason stays."""
+    rows = [
+        {"address_key": person_key(one.address), "kind": one.kind.value, "at": one.at, "source": one.source}
+        for one in signals
+        if one.address
+    ]
+    if rows:
+        connection.execute(upsert(connection, suppression).on_conflict_do_nothing(), rows)
+
+
+def suppressed(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[SignalKind, datetime]]:
+    """Why and since when, by keys.person_key, for those that are suppressed."""
+    rows = select_in(connection, select(suppression), suppression.c.address_key, keys)
+    return {row.address_key: (SignalKind(row.kind), row.at) for row in rows}

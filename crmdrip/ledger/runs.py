@@ -1,0 +1,407 @@
+"""Enrollments and touches: claiming what is due, intents, outcomes, history."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, update
+
+from crmdrip.core.model import (
+    Enrollment,
+    RecordKind,
+    RecordRef,
+    RunStatus,
+    StepKind,
+    Touch,
+    TouchState,
+)
+from crmdrip.core.plan import PastRun
+from crmdrip.core.steps import Passed
+from crmdrip.ledger.schema import enrollment, touch
+from crmdrip.ledger.statements import select_in, upsert
+
+LIVE = tuple(status.value for status in RunStatus if status.live)
+
+
+def _to_enrollment(row: Row[Any]) -> Enrollment:
+    return Enrollment(
+        id=row.id,
+        person=row.person,
+        address=row.address,
+        ref=RecordRef(kind=RecordKind(row.kind), id=row.record_id),
+        sequence_id=row.sequence_id,
+        run=row.run,
+        status=RunStatus(row.status),
+        reason=row.reason,
+        reason_detail=row.reason_detail,
+        entered_at=row.entered_at,
+        due_at=row.due_at,
+        check_at=row.check_at,
+        unproven=row.unproven,
+        next_step_id=row.next_step_id,
+        position=row.position,
+        steps_done=row.steps_done,
+        last_touch_at=row.last_touch_at,
+        last_touch_zone=row.last_touch_zone,
+        sender=row.sender,
+        owner_id=row.owner_id,
+        thread=tuple(row.thread.split()),
+        thread_subject=row.thread_subject,
+    )
+
+
+def _from_enrollment(run: Enrollment, ended_at: datetime | None) -> dict[str, Any]:
+    return {
+        "person": run.person,
+        "address": run.address,
+        "record_id": run.ref.id,
+        "kind": run.ref.kind.value,
+        "sequence_id": run.sequence_id,
+        "run": run.run,
+        "status": run.status.value,
+        "reason": run.reason,
+        "reason_detail": run.reason_detail,
+        "entered_at": run.entered_at,
+        "ended_at": ended_at,
+        "due_at": run.due_at,
+        "check_at": run.check_at if run.status.live else None,
+        "first": run.steps_done == 0,
+        "unproven": run.unproven,
+        "next_step_id": run.next_step_id,
+        "position": run.position,
+        "steps_done": run.steps_done,
+        "last_touch_at": run.last_touch_at,
+        "last_touch_zone": run.last_touch_zone,
+        "sender": run.sender,
+        "owner_id": run.owner_id,
+        "thread": " ".join(run.thread),
+        "thread_subject": run.thread_subject,
+    }
+
+
+def _to_touch(row: Row[Any]) -> Touch:
+    return Touch(
+        id=row.id,
+        enrollment_id=row.enrollment_id,
+        step_id=row.step_id,
+        order=row.step_order,
+        kind=StepKind(row.kind),
+        state=TouchState(row.state),
+        attempt=row.attempt,
+        at=row.at,
+        not_before=row.not_before,
+        address=row.address,
+        sender=row.sender,
+        message_id=row.message_id,
+        subject=row.subject,
+        version=row.version,
+        zone=row.zone,
+        zone_source=row.zone_source,
+        provider_id=row.provider_id,
+        detail=row.detail,
+    )
+
+
+def _from_touch(row: Touch) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in _TOUCH_NAMES}
+    values["step_order"] = values.pop("order")
+    values["kind"] = row.kind.value
+    values["state"] = row.state.value
+    return values
+
+
+_TOUCH_NAMES = tuple(Touch.__slots__)
+
+
+# --- enrollments ---------------------------------------------------------------------------------------------
+
+
+def claim_due(connection: Connection, now: datetime, limit: int) -> list[Enrollment]:
+    """At most limit live runs to look at now: follow-ups before first emails, then the longest overdue."""
+    found: list[Enrollment] = []
+    for first in (False, True):
+        rows = connection.execute(_CLAIM, {"is_first": first, "now": now, "n": limit - len(found)})
+        found.extend(_to_enrollment(row) for row in rows)
+        if len(found) == limit:
+            break
+    return found
+
+
+_CLAIM = (
+    select(enrollment)
+    .where(enrollment.c.first == bindparam("is_first"), enrollment.c.check_at <= bindparam("now"))
+    .order_by(enrollment.c.check_at)
+    .limit(bindparam("n"))
+)
+
+
+def lock_runs(connection: Connection, ids: Iterable[int]) -> dict[int, Enrollment]:
+    """The runs as they are now, held against other writers until this transaction ends."""
+    rows = select_in(connection, select(enrollment).with_for_update(), enrollment.c.id, ids)
+    return {row.id: _to_enrollment(row) for row in rows}
+
+
+def live_runs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[str, Enrollment]:
+    """The live run of each record that has one."""
+    statement = select(enrollment).where(enrollment.c.status.in_(LIVE))
+    return {
+        row.record_id: _to_enrollment(row)
+        for row in select_in(connection, statement, enrollment.c.record_id, record_ids)
+    }
+
+
+def live_runs_of_addresses(connection: Connection, addresses: Iterable[str]) -> dict[str, Enrollment]:
+    """The live run of each normalized address that has one (B13)."""
+    statement = select(enrollment).where(enrollment.c.status.in_(LIVE))
+    return {
+        row.address: _to_enrollment(row) for row in select_in(connection, statement, enrollment.c.address, addresses)
+    }
+
+
+def past_runs(connection: Connection, people: Iterable[str]) -> dict[str, list[PastRun]]:
+    """The ended runs of each person."""
+    found: dict[str, list[PastRun]] = defaultdict(list)
+    statement = select(
+        enrollment.c.person, enrollment.c.sequence_id, enrollment.c.run, enrollment.c.status, enrollment.c.ended_at
+    ).where(enrollment.c.ended_at.is_not(None))
+    for row in select_in(connection, statement, enrollment.c.person, people):
+        found[row.person].append(
+            PastRun(sequence_id=row.sequence_id, run=row.run, status=RunStatus(row.status), ended_at=row.ended_at)
+        )
+    return found
+
+
+def runs_of_record(connection: Connection, record_id: str) -> list[Enrollment]:
+    """All runs of a record, oldest first."""
+    rows = connection.execute(
+        select(enrollment).where(enrollment.c.record_id == record_id).order_by(enrollment.c.entered_at)
+    )
+    return [_to_enrollment(row) for row in rows]
+
+
+def add_runs(connection: Connection, runs: Iterable[Enrollment], *, ended_at: datetime | None = None) -> list[int]:
+    """Store new runs and return their ids in the same order. Raises IntegrityError for a second live run."""
+    rows = [_from_enrollment(run, ended_at) for run in runs]
+    if not rows:
+        return []
+    result = connection.execute(insert(enrollment).returning(enrollment.c.id, sort_by_parameter_order=True), rows)
+    return list(result.scalars())
+
+
+def save_runs(connection: Connection, runs: Iterable[Enrollment], now: datetime) -> None:
+    """Store changed runs whole. They must have been read with lock_runs in this transaction."""
+    rows = [{**_from_enrollment(run, None if run.status.live else now), "b_id": run.id} for run in runs]
+    if rows:
+        connection.execute(_SAVE_RUN, rows)
+
+
+_SAVE_RUN = (
+    update(enrollment)
+    .where(enrollment.c.id == bindparam("b_id"))
+    .values({column.name: bindparam(column.name) for column in enrollment.c if column.name != "id"})
+)
+
+
+def wake_records(connection: Connection, record_ids: Iterable[str], now: datetime) -> None:
+    """Look again now at the held and paused runs of these records: something about them changed."""
+    statement = (
+        update(enrollment)
+        .where(
+            enrollment.c.record_id == bindparam("b_record"),
+            enrollment.c.status.in_((RunStatus.HELD.value, RunStatus.PAUSED.value)),
+            enrollment.c.reason.not_in(_NOT_WOKEN),
+        )
+        .values(check_at=bindparam("b_now"))
+    )
+    rows = [{"b_record": record_id, "b_now": now} for record_id in record_ids]
+    if rows:
+        connection.execute(statement, rows)
+
+
+_NOT_WOKEN = ("hold.in_doubt", "hold.needs_person", "hold.daily_cap", "hold.provider")
+"""Waits that no change of a record ends."""
+
+
+def wake_sequence(connection: Connection, sequence_id: str, now: datetime) -> None:
+    """Look again at every held run of a sequence: it was changed, confirmed or set Live."""
+    connection.execute(
+        update(enrollment)
+        .where(
+            enrollment.c.sequence_id == sequence_id,
+            enrollment.c.reason.like("hold.%"),
+            enrollment.c.status.in_((RunStatus.HELD.value, RunStatus.PAUSED.value)),
+            enrollment.c.reason.not_in(_NOT_WOKEN),
+        )
+        .values(check_at=now)
+    )
+
+
+def wake_reason(connection: Connection, reason: str, now: datetime) -> None:
+    """Look again at every run held for one reason (the brake was released, the provider answers again)."""
+    connection.execute(
+        update(enrollment).where(enrollment.c.reason == reason, enrollment.c.status.in_(LIVE)).values(check_at=now)
+    )
+
+
+def count_by_status(connection: Connection) -> dict[tuple[str, str], int]:
+    """Runs by sequence and status. Reads every run: for commands, never for a pass."""
+    rows = connection.execute(
+        select(enrollment.c.sequence_id, enrollment.c.status, func.count()).group_by(
+            enrollment.c.sequence_id, enrollment.c.status
+        )
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def count_overdue(connection: Connection, now: datetime) -> int:
+    """How many runs wait to be looked at."""
+    return connection.execute(select(func.count()).where(enrollment.c.check_at <= now)).scalar_one()
+
+
+# --- touches -------------------------------------------------------------------------------------------------
+
+
+def touches_of(connection: Connection, enrollment_ids: Iterable[int]) -> dict[int, dict[str, Passed]]:
+    """What each run has touched, by step id: what planning needs to know."""
+    found: dict[int, dict[str, Passed]] = defaultdict(dict)
+    statement = select(touch.c.enrollment_id, touch.c.step_id, touch.c.state, touch.c.step_order, touch.c.at)
+    for run, step, state, order, at in select_in(connection, statement, touch.c.enrollment_id, enrollment_ids):
+        found[run][step] = Passed(state=TouchState(state), order=order, at=at)
+    return found
+
+
+def touches_in_full(connection: Connection, enrollment_ids: Iterable[int]) -> list[Touch]:
+    """Every touch of these runs, oldest first: for history."""
+    rows = [_to_touch(row) for row in select_in(connection, select(touch), touch.c.enrollment_id, enrollment_ids)]
+    return sorted(rows, key=lambda row: row.at)
+
+
+def intend(connection: Connection, touches: Iterable[Touch]) -> None:
+    """Commit to these touches: new ones are stored as intended, refused ones become so again.
+
+    Raises IntegrityError when one was already accepted, is in doubt, or the step was touched under another id: the
+    database refuses a second send whatever the caller believes.
+    """
+    rows = [_from_touch(row) for row in touches]
+    if rows:
+        connection.execute(_intend_statement(connection), rows)
+
+
+def _intend_statement(connection: Connection) -> Any:
+    statement = upsert(connection, touch)
+    new = statement.excluded
+    # An accepted, skipped or doubtful row moving to "intended" is illegal: the trigger aborts the transaction. A row
+    # that is "intended" already would not move at all, and must not be sent again either: it is given a state that
+    # the table's CHECK does not know, which aborts just as well.
+    return statement.on_conflict_do_update(
+        index_elements=[touch.c.id],
+        set_={
+            "state": case((touch.c.state == TouchState.INTENDED.value, "again"), else_=new.state),
+            "attempt": touch.c.attempt + 1,
+            "at": new.at,
+            "not_before": None,
+            "address": new.address,
+            "sender": new.sender,
+            "message_id": new.message_id,
+            "subject": new.subject,
+            "version": new.version,
+            "zone": new.zone,
+            "zone_source": new.zone_source,
+            "detail": "",
+        },
+    )
+
+
+def move_touches(connection: Connection, moves: Iterable[Mapping[str, Any]]) -> None:
+    """Change states: each mapping has id, state, provider_id, detail, not_before. Illegal moves raise."""
+    rows = [
+        {
+            "b_id": move["id"],
+            "b_state": move["state"].value,
+            "b_provider": move.get("provider_id", ""),
+            "b_detail": move.get("detail", ""),
+            "b_not_before": move.get("not_before"),
+        }
+        for move in moves
+    ]
+    if rows:
+        connection.execute(_MOVE, rows)
+
+
+_MOVE = (
+    update(touch)
+    .where(touch.c.id == bindparam("b_id"))
+    .values(
+        state=bindparam("b_state"),
+        provider_id=bindparam("b_provider"),
+        detail=bindparam("b_detail"),
+        not_before=bindparam("b_not_before"),
+    )
+)
+
+
+def add_touches(connection: Connection, touches: Iterable[Touch]) -> int:
+    """Store touches that are over already (skipped, a rep's task, read back from a timeline).
+
+    One that is known is left as it is. Returns how many were new.
+    """
+    rows = [_from_touch(row) for row in touches]
+    new = 0
+    statement = upsert(connection, touch).on_conflict_do_nothing().returning(touch.c.id)
+    for row in rows:
+        new += len(connection.execute(statement, row).all())
+    return new
+
+
+def recover(connection: Connection, now: datetime) -> int:
+    """After a start: what was intended and never concluded is in doubt (B1). Returns how many there were."""
+    rows = connection.execute(
+        update(touch)
+        .where(touch.c.state == TouchState.INTENDED.value)
+        .values(state=TouchState.IN_DOUBT.value, not_before=now, detail="the daemon ended before the answer came")
+        .returning(touch.c.enrollment_id)
+    ).all()
+    return len(rows)
+
+
+def unsettled(connection: Connection, now: datetime, limit: int) -> list[Touch]:
+    """Touches in doubt whose next look-up is due, oldest first."""
+    rows = connection.execute(
+        select(touch)
+        .where(
+            touch.c.state == TouchState.IN_DOUBT.value,
+            or_(touch.c.not_before.is_(None), touch.c.not_before <= now),
+        )
+        .order_by(touch.c.at)
+        .limit(limit)
+    )
+    return [_to_touch(row) for row in rows]
+
+
+def runs_in_doubt(connection: Connection) -> list[int]:
+    """Ids of the live runs with a touch in doubt or waiting for a person."""
+    rows = connection.execute(
+        select(touch.c.enrollment_id)
+        .join(enrollment, enrollment.c.id == touch.c.enrollment_id)
+        .where(
+            and_(
+                touch.c.state.in_((TouchState.IN_DOUBT.value, TouchState.NEEDS_PERSON.value)),
+                enrollment.c.status.in_(LIVE),
+            )
+        )
+    )
+    return list(rows.scalars())
+
+
+def find_touch(connection: Connection, touch_id: str) -> Touch | None:
+    """One touch by its id."""
+    row = connection.execute(select(touch).where(touch.c.id == touch_id)).first()
+    return _to_touch(row) if row is not None else None
+
+
+def count_touches(connection: Connection) -> dict[str, int]:
+    """Touches by state. Reads every touch: for commands, never for a pass."""
+    return {row[0]: row[1] for row in connection.execute(select(touch.c.state, func.count()).group_by(touch.c.state))}

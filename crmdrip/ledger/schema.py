@@ -1,0 +1,267 @@
+"""The tables.
+
+Uniqueness of a touch and of a received event, and the legal moves of a touch, are held here, by the database
+itself, so that no bug above can send twice. Changing anything here needs a migration beside it (ledger/migrations).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+from crmdrip.core.model import RunStatus, TouchState
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC time, kept as whole microseconds since 1970: the same on every database, sorts as a number.
+
+    Refuses naive times: SQLite would hand them back without a zone.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """To microseconds. Raises ValueError for a naive time."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone must not reach the ledger")
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Back to an aware UTC time."""
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Single facts: org_id, mode, heartbeat."""
+
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("saved_at", Instant, nullable=False),
+)
+"""How far each feed has been read; saved in the transaction that stores what the page brought."""
+
+sequence = Table(
+    "sequence",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("definition", LargeBinary, nullable=True),
+    Column("error", Text, nullable=False),
+    Column("suspicion", Text, nullable=False),
+    Column("suspicion_cleared_at", Instant, nullable=True),
+    Column("removed", Boolean, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+"""The last good definition of each sequence, NULL until there was one; error and suspicion as sentences."""
+
+definition = Table(
+    "definition",
+    metadata,
+    Column("version", String(64), primary_key=True),
+    Column("sequence_id", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)
+"""Every definition ever used, by version: what a touch was rendered from can always be shown (B17)."""
+
+record = Table(
+    "record",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("address", String(320), nullable=False),
+    Column("account_id", String(64), nullable=True),
+    Column("enrolled", Boolean, nullable=False),
+    Column("sequence_id", String(64), nullable=True),
+    Column("untick_pending", Boolean, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Index("record_by_address", "address"),
+    Index("record_by_account", "account_id"),
+)
+"""People's records as last pulled: who shares an address, and which box is still to be unticked."""
+
+_live = " OR ".join(f"status = '{s.value}'" for s in RunStatus if s.live)
+
+enrollment = Table(
+    "enrollment",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("person", String(32), nullable=False),
+    Column("address", String(320), nullable=False),
+    Column("record_id", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("sequence_id", String(64), nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("reason_detail", Text, nullable=False),
+    Column("entered_at", Instant, nullable=False),
+    Column("ended_at", Instant, nullable=True),
+    Column("due_at", Instant, nullable=True),
+    Column("check_at", Instant, nullable=True),
+    Column("first", Boolean, nullable=False),
+    Column("unproven", Boolean, nullable=False),
+    Column("next_step_id", String(64), nullable=True),
+    Column("position", Float, nullable=True),
+    Column("steps_done", Integer, nullable=False),
+    Column("last_touch_at", Instant, nullable=True),
+    Column("last_touch_zone", String(64), nullable=False),
+    Column("sender", String(320), nullable=False),
+    Column("owner_id", String(64), nullable=True),
+    Column("thread", Text, nullable=False),
+    Column("thread_subject", Text, nullable=False),
+    UniqueConstraint("person", "sequence_id", "run", name="one_run_of_a_number"),
+    CheckConstraint("status IN (" + ", ".join(f"'{s.value}'" for s in RunStatus) + ")", name="status_is_known"),
+    Index("one_live_run_per_address", "address", unique=True, sqlite_where=text(_live), postgresql_where=text(_live)),
+    Index(
+        "enrollment_due",
+        "first",
+        "check_at",
+        sqlite_where=text("check_at IS NOT NULL"),
+        postgresql_where=text("check_at IS NOT NULL"),
+    ),
+    Index("enrollment_by_record", "record_id"),
+    Index(
+        "enrollment_by_reason",
+        "sequence_id",
+        "reason",
+        sqlite_where=text("reason LIKE 'hold.%'"),
+        postgresql_where=text("reason LIKE 'hold.%'"),
+    ),
+)
+"""Runs. `first` is true until a step is done: follow-ups are claimed before first emails.
+`one_live_run_per_address` is B13, held by the database."""
+
+touch = Table(
+    "touch",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("enrollment_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("enrollment.id"), nullable=False),
+    Column("step_id", String(64), nullable=False),
+    Column("step_order", Float, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("not_before", Instant, nullable=True),
+    Column("address", String(320), nullable=False),
+    Column("sender", String(320), nullable=False),
+    Column("message_id", String(320), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("zone_source", String(16), nullable=False),
+    Column("provider_id", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    UniqueConstraint("enrollment_id", "step_id", name="one_touch_of_a_step"),
+    CheckConstraint("state IN (" + ", ".join(f"'{s.value}'" for s in TouchState) + ")", name="state_is_known"),
+    Index(
+        "touch_open",
+        "state",
+        "not_before",
+        sqlite_where=text("state IN ('intended', 'in_doubt', 'needs_person')"),
+        postgresql_where=text("state IN ('intended', 'in_doubt', 'needs_person')"),
+    ),
+)
+"""Touches, each under its derived id: the row is there before the request leaves, so a second cannot be."""
+
+touch_move = Table(
+    "touch_move",
+    metadata,
+    Column("from_state", String(16), primary_key=True),
+    Column("to_state", String(16), primary_key=True),
+)
+"""The legal moves of a touch; a trigger refuses all others."""
+
+signal = Table(
+    "signal",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("source", String(32), nullable=False),
+    Column("record_id", String(64), nullable=True),
+    Column("address", String(320), nullable=True),
+    Column("touch_id", String(32), nullable=True),
+    Column("detail", Text, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Index("signal_by_record", "record_id"),
+    Index("signal_by_address", "address"),
+)
+"""Everything that happened, once each."""
+
+suppression = Table(
+    "suppression",
+    metadata,
+    Column("address_key", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("source", String(32), nullable=False),
+)
+"""Addresses never to be mailed, as keys.person_key: a person's data can be erased and the suppression kept."""
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("not_before", Instant, nullable=False),
+    Column("parked", Boolean, nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("outbox_due", "parked", "priority", "not_before"),
+)
+"""Write-backs owed to the CRM. A newer status of a record takes the older one's place (revision counts up)."""
+
+tally = Table(
+    "tally",
+    metadata,
+    Column("scope", String(32), primary_key=True),
+    Column("key", String(320), primary_key=True),
+    Column("start", Instant, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+)
+"""Counters: caps by day or hour, and totals (start at 1970) for the sequence's own figures."""

@@ -1,0 +1,175 @@
+"""Opening the ledger: engine, migrations, transactions, and the lock that keeps a second daemon out (B3)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError
+
+from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError, explain
+
+HEAD = "0001"
+"""The newest migration. A test holds it to ledger/migrations."""
+
+ROOM = 32 * 1024 * 1024
+"""Bytes of free disk below which nothing is sent any more: enough to finish what has begun."""
+
+_LOCK_NUMBER = 0x63726D6472697000
+"""PostgreSQL's advisory locks are numbers: "crmdrip"."""
+
+
+class Ledger:
+    """An open ledger. Transactions come from `read` and `write`; everything else is in the modules beside."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        parsed = make_url(url)
+        self.where = parsed.render_as_string(hide_password=True)
+        self.path = Path(parsed.database) if parsed.drivername.startswith("sqlite") and parsed.database else None
+        self.engine = _engine(url)
+        self._lock_file: IO[str] | None = None
+        self._lock_connection: Connection | None = None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view. Raises LedgerBrokenError."""
+        try:
+            with self.engine.connect() as connection, connection.begin():
+                yield connection
+        except DatabaseError as error:
+            raise explain(error, self.where) from error
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One durable transaction: on return it is on disk, on any error nothing of it is.
+
+        Writers take turns, so that what is read inside is still true when it is written (on PostgreSQL the rows
+        read for update are). Raises LedgerBrokenError.
+        """
+        try:
+            with self.engine.connect().execution_options(crmdrip_write=True) as connection, connection.begin():
+                yield connection
+        except DatabaseError as error:
+            raise explain(error, self.where) from error
+
+    def migrate(self) -> None:
+        """Bring the schema to HEAD; makes it when there is none. Raises LedgerBrokenError."""
+        try:
+            with self.engine.connect() as connection:
+                known = inspect(connection).has_table("alembic_version")
+                version = (
+                    connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if known else None
+                )
+        except DatabaseError as error:
+            raise explain(error, self.where) from error
+        if version == HEAD:
+            return
+        from crmdrip.ledger.migrate import upgrade  # noqa: PLC0415 - Alembic costs 0.3 s and is rarely needed
+
+        try:
+            upgrade(self.engine)
+        except DatabaseError as error:
+            raise explain(error, self.where) from error
+
+    def lock(self) -> None:
+        """Keep every other daemon off this ledger until `close` or the end of the process.
+
+        Raises LedgerBusyError, naming who holds it.
+        """
+        if self.path is not None:
+            self._lock_sqlite(self.path)
+        elif self.engine.dialect.name == "postgresql":
+            connection = self.engine.connect()
+            if not connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": _LOCK_NUMBER}).scalar():
+                connection.close()
+                raise LedgerBusyError("another daemon works on this ledger.", where=self.where, do_next=_BUSY_NEXT)
+            self._lock_connection = connection
+
+    def _lock_sqlite(self, path: Path) -> None:
+        import fcntl  # noqa: PLC0415 - not on every platform
+
+        lock_path = path.with_name(path.name + ".lock")
+        try:
+            handle = lock_path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise explain(error, str(lock_path)) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            holder = handle.read().strip() or "another process"
+            handle.close()
+            raise LedgerBusyError(
+                f"another daemon works on this ledger ({holder}).", where=str(path), do_next=_BUSY_NEXT
+            ) from None
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}")
+        handle.flush()
+        self._lock_file = handle
+
+    def room_left(self) -> bool:
+        """Whether the disk has room to remember what is about to be sent (B30)."""
+        if self.path is None:
+            return True
+        return shutil.disk_usage(self.path.resolve().parent).free > ROOM
+
+    def require_room(self) -> None:
+        """Raises LedgerBrokenError when room_left is false."""
+        if not self.room_left():
+            raise LedgerBrokenError(
+                "the disk is nearly full. Nothing is sent until there is room.",
+                where=self.where,
+                do_next="Free some space; sending goes on by itself.",
+            )
+
+    def close(self) -> None:
+        """Give everything back, the lock last."""
+        if self._lock_connection is not None:
+            self._lock_connection.close()
+            self._lock_connection = None
+        self.engine.dispose()
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
+
+
+_BUSY_NEXT = "Stop that one first, or give this one a ledger of its own in [ledger] url."
+
+
+def open_ledger(url: str) -> Ledger:
+    """Open and migrate. Raises LedgerBrokenError."""
+    ledger = Ledger(url)
+    ledger.migrate()
+    return ledger
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver must not open transactions by itself: see _begin_sqlite
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout = 30000")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # an intent is on disk before its request leaves
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # SQLAlchemy drops FOR UPDATE on SQLite; taking the write lock at the start gives the same promise.
+    write = connection.get_execution_options().get("crmdrip_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
