@@ -25,6 +25,15 @@ from crmdrip.core.model import (
     Signal,
     TouchRecord,
 )
+from crmdrip.core.writes import (
+    BounceWrite,
+    ControlWrite,
+    OptOutWrite,
+    SequenceWrite,
+    StatusWrite,
+    TaskWrite,
+    Write,
+)
 
 __all__ = [
     "BounceWrite",
@@ -176,98 +185,6 @@ class CrmSource(Protocol):
 
 
 # --- CRM, writing -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StatusWrite:
-    """The daemon's fields on a person's record. Fields given as None are cleared."""
-
-    key: str
-    """The outbox key, unique within one call."""
-    ref: RecordRef
-    status: str
-    reason: str
-    step: str
-    """Such as "2 of 4"."""
-    next_touch: datetime | None
-    last_touch: datetime | None
-    run: int
-    enrolled: bool | None = None
-    """The box; None leaves it alone."""
-    replied_at: datetime | None = None
-    """None leaves it alone."""
-    out_of_office_until: datetime | None = None
-    """None leaves it alone."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskWrite:
-    """A touch on the timeline, or an open task for the rep; created at most once per touch id."""
-
-    key: str
-    touch_id: str
-    ref: RecordRef
-    owner_id: str | None
-    at: datetime
-    subject: str
-    body: str
-    """Plain text."""
-    sequence: str
-    """"<sequence id>" and name are both kept, so that a rebuild needs no guess."""
-    sequence_id: str
-    step: str
-    step_id: str
-    run: int
-    outcome: str
-    message_id: str = ""
-    open: bool = False
-    """True for a task the rep still has to do."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OptOutWrite:
-    """Tick the CRM's own opt-out box."""
-
-    key: str
-    ref: RecordRef
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BounceWrite:
-    """Tell the CRM that the address bounced."""
-
-    key: str
-    ref: RecordRef
-    reason: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SequenceWrite:
-    """The daemon's fields on a sequence's record."""
-
-    key: str
-    sequence_id: str
-    version: str
-    error: str
-    """"" when the definition is valid."""
-    counts: Mapping[str, int]
-    """By the mapping's logical names: active, sent, replied, meetings, stopped, held."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ControlWrite:
-    """The daemon's heartbeat and budget on the control record."""
-
-    key: str
-    heartbeat: datetime
-    calls_used: int | None
-    calls_limit: int | None
-    state: str
-    """One plain sentence on what the daemon is doing."""
-
-
-Write = StatusWrite | TaskWrite | OptOutWrite | BounceWrite | SequenceWrite | ControlWrite
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,6 +40,9 @@ RECHECK = timedelta(hours=1)
 """How long a held touch waits when no event is sure to wake it."""
 
 
+RELEASED = Brake(pulled=False)
+
+
 class View(StrEnum):
     """How fresh the record in a snapshot is."""
 
@@ -83,7 +86,7 @@ class Snapshot:
     twin: str = ""
     """Another record whose live run has the same address, for people ("lead Ann Lee"), "" when none."""
     past: tuple[PastRun, ...] = ()
-    brake: Brake = Brake(pulled=False)
+    brake: Brake = RELEASED
     suspicion: str = ""
     """Why the sequence waits for a confirmation, "" when it does not."""
     safe_mode: bool = False
@@ -365,10 +368,9 @@ def stop_when_answered(snapshot: Snapshot, _: Enrollment) -> Stop | None:
         return _stop(StopReason.REPLIED, _on(signal))
     if signal := _signal(snapshot, SignalKind.MEETING):
         return _stop(StopReason.MEETING, _on(signal))
-    sequence = snapshot.sequence
-    if sequence is not None and sequence.on_opportunity is OnOpportunity.STOP:
-        if signal := _signal(snapshot, SignalKind.OPPORTUNITY):
-            return _stop(StopReason.OPPORTUNITY, _on(signal))
+    sequence, signal = snapshot.sequence, _signal(snapshot, SignalKind.OPPORTUNITY)
+    if signal is not None and sequence is not None and sequence.on_opportunity is OnOpportunity.STOP:
+        return _stop(StopReason.OPPORTUNITY, _on(signal))
     return None
 
 
@@ -545,4 +547,11 @@ def due_of(step: Step, run: Enrollment, zone: ZoneUsed, sequence: Sequence) -> d
     if run.next_step_id == step.id and run.due_at is not None:
         return run.due_at
     anchor = run.last_touch_at or run.entered_at
-    return plan_due(step, anchor=anchor, last_touch_at=run.last_touch_at, zone=zone.zone, sequence=sequence)
+    return plan_due(
+        step,
+        anchor=anchor,
+        last_touch_at=run.last_touch_at,
+        zone=zone.zone,
+        sequence=sequence,
+        last_touch_zone=run.last_touch_zone,
+    )

@@ -28,10 +28,9 @@ def queued(due_at: datetime, zone: str) -> str:
     return f"Queued, expected start {moment(due_at, zone)}."
 
 
-def on_its_way(done: str, sent_at: datetime, upcoming: str, due_at: datetime, zone: str, skipped: str = "") -> str:
-    """A step went out or was passed over, and another follows. done and upcoming are such as "2 of 4"."""
-    first = skipped or f"Step {done} went out {moment(sent_at, zone)}."
-    return f"{first} Step {upcoming} is due {moment(due_at, zone)}."
+def went_out(step: str, at: datetime, zone: str) -> str:
+    """A step was sent."""
+    return f"Step {step} went out {moment(at, zone)}."
 
 
 def upcoming(step: str, due_at: datetime, zone: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Any
 
@@ -63,13 +63,14 @@ def encode_sequence(value: Sequence) -> bytes:
 def decode_sequence(body: bytes) -> Sequence:
     """A definition from JSON. Fields that a newer version added take their defaults."""
     raw = orjson.loads(body)
-    known = {field.name for field in fields(Sequence)}
-    values = {name: _SEQUENCE_TYPES.get(name, _same)(value) for name, value in raw.items() if name in known}
-    step_fields = {field.name for field in fields(Step)}
-    values["steps"] = tuple(
-        Step(**{n: _STEP_TYPES.get(n, _same)(v) for n, v in step.items() if n in step_fields}) for step in raw["steps"]
-    )
+    values: dict[str, Any] = {n: _SEQUENCE_TYPES.get(n, _same)(value) for n, value in raw.items() if n in Sequence.__slots__}
+    values["steps"] = tuple(_decode_step(step) for step in raw["steps"])
     return Sequence(**values)
+
+
+def _decode_step(raw: dict[str, Any]) -> Step:
+    values: dict[str, Any] = {name: _STEP_TYPES.get(name, _same)(raw[name]) for name in Step.__slots__ if name in raw}
+    return Step(**values)
 
 
 def _same(value: Any) -> Any:
@@ -79,7 +80,11 @@ def _same(value: Any) -> Any:
 def load_sequences(connection: Connection, ids: Iterable[str] | None = None) -> dict[str, KnownSequence]:
     """The sequences by id; None loads all."""
     statement = select(sequence)
-    rows = connection.execute(statement) if ids is None else select_in(connection, statement, sequence.c.id, ids)
+    rows: Iterable[Any]
+    if ids is None:
+        rows = connection.execute(statement)
+    else:
+        rows = select_in(connection, statement, sequence.c.id, ids)
     return {
         row.id: KnownSequence(
             id=row.id,

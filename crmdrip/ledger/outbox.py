@@ -12,9 +12,9 @@ import orjson
 from sqlalchemy import Connection, Row, and_, bindparam, delete, func, select, update
 
 from crmdrip.core.model import RecordKind, RecordRef
+from crmdrip.core.writes import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
 from crmdrip.ledger.schema import outbox
 from crmdrip.ledger.statements import upsert
-from crmdrip.ports import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
 
 
 class Priority(IntEnum):

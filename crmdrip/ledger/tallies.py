@@ -68,14 +68,14 @@ def _add(connection: Connection, rows: list[dict[str, object]]) -> None:
 def totals(connection: Connection, sequence_ids: Iterable[str]) -> dict[str, dict[str, int]]:
     """The figures of each sequence by word."""
     found: dict[str, dict[str, int]] = {sequence_id: {} for sequence_id in sequence_ids}
-    for sequence_id in found:
+    for sequence_id, words in found.items():
         rows = connection.execute(
             select(tally.c.key, tally.c.n).where(
                 tally.c.scope == TOTAL, tally.c.key.startswith(f"{sequence_id}:", autoescape=True)
             )
         )
         for key, n in rows:
-            found[sequence_id][key.rpartition(":")[2]] = n
+            words[key.rpartition(":")[2]] = n
     return found
 
 
