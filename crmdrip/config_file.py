@@ -278,7 +278,6 @@ class _Reader:
 _WORDS: dict[str, str] = {
     "string_type": "must be text in quotes",
     "int_type": "must be a whole number, without quotes",
-    "int_from_float": "must be a whole number",
     "float_type": "must be a number, without quotes",
     "bool_type": "must be true or false, without quotes",
     "list_type": "must be a list in square brackets",

@@ -1,7 +1,8 @@
 """Secrets in the configuration: given by reference, read here, and never shown.
 
 A reference is `{ env = "NAME" }` or `{ file = "path" }`. Plain text is taken for the sandbox's own constants only,
-all of which begin with "sandbox": they open nothing but stand-ins on loopback.
+all of which begin with "sandbox" (after "SG.", where SendGrid's form asks for it): they open nothing but stand-ins on
+loopback.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SANDBOX_PREFIX = "sandbox"
+SANDBOX_PREFIXES = ("sandbox", "SG.sandbox")
 MASK = "[secret]"
 MAX_FILE_BYTES = 64 * 1024
 """A key of 16,384 bits in PEM form is 13 KB; anything larger is a wrong path."""
@@ -32,7 +33,7 @@ def is_reference(value: Any) -> bool:
 
 def is_sandbox_constant(value: str) -> bool:
     """Whether the text may stand in the file itself: it is known to everybody and opens nothing real."""
-    return value.startswith(SANDBOX_PREFIX)
+    return value.startswith(SANDBOX_PREFIXES)
 
 
 def read_reference(reference: Mapping[str, Any], *, env: Mapping[str, str], folder: Path) -> str:
