@@ -109,7 +109,7 @@ def hash_version(sequence: Sequence) -> str:
 
 
 def _encode(value: Any) -> Any:
-    """Sets and times for JSON. Raises TypeError for anything else, so that a new kind of field is not hashed blindly."""
+    """Sets and times for JSON. Raises TypeError for anything else, so no new kind of field is hashed blindly."""
     if isinstance(value, frozenset):
         return sorted(value)
     if isinstance(value, time):

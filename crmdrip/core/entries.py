@@ -73,7 +73,8 @@ class Entries:
             return None
         number = self._float(word)
         if number is None or not number.is_integer() or not least <= number <= most:
-            advice = f"Type a whole number from {least} to {most}."
+            or_none = ", or leave it empty" if least > 0 else ""
+            advice = f"Type a whole number from {least} to {most}{or_none}."
             self._report(label, f"is {quote(self._fields[word])}", advice)
             return None
         return int(number)
