@@ -69,6 +69,14 @@ LEGAL_MOVES: frozenset[tuple[TouchState, TouchState]] = frozenset(
 )
 
 
+class BoxPending(StrEnum):
+    """Which way the daemon is about to set a record's box; until that stands in the CRM, the box means nothing."""
+
+    NO = ""
+    OFF = "off"
+    ON = "on"
+
+
 class StepKind(StrEnum):
     """What a step does."""
 

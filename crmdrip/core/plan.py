@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from crmdrip.core.keys import domain_of, normalize_address, person_key
 from crmdrip.core.model import (
+    BoxPending,
     Brake,
     Enrollment,
     OnConversion,
@@ -93,8 +94,10 @@ class Snapshot:
     blind_because: str = ""
     moved_to_live_run: bool = False
     """The record that took this one's place (merge, conversion) has a live run of its own."""
-    untick_pending: bool = False
-    """The box is still to be unticked by us: that it stands ticked means nothing yet (B9)."""
+    box_pending: BoxPending = BoxPending.NO
+    """The box is still to be set by us: how it stands means nothing yet (B9)."""
+    winner_stopped: bool = False
+    """The record that took this one's place was stopped in this sequence: a stop on either wins (B12)."""
 
 
 # --- decisions --------------------------------------------------------------------------------------------------
@@ -216,7 +219,7 @@ def plan_entry(snapshot: Snapshot, now: datetime) -> tuple[Decision, ...]:
     record = snapshot.record
     if record is None or not record.enrolled or record.deleted or record.merged_into is not None:
         return ()
-    if snapshot.untick_pending:
+    if snapshot.box_pending is not BoxPending.NO:
         return ()
     reason = refuse(snapshot, record, now)
     if reason is not None:
@@ -325,7 +328,7 @@ def stop_when_gone(snapshot: Snapshot, run: Enrollment) -> Stop | Move | None:
     if record is None:
         return None if snapshot.view is View.BLIND else _stop(StopReason.DELETED, untick=False)
     if record.merged_into is not None:
-        if snapshot.moved_to_live_run:
+        if snapshot.moved_to_live_run or snapshot.winner_stopped:
             return _stop(StopReason.MERGED, record.merged_into, untick=False)
         return Move(to=RecordRef(kind=run.ref.kind, id=record.merged_into), because="merged")
     if record.deleted:
@@ -339,7 +342,7 @@ def _after_conversion(snapshot: Snapshot, record: Record) -> Stop | Move | None:
     policy = snapshot.sequence.on_conversion if snapshot.sequence is not None else OnConversion.STOP_IF_OPPORTUNITY
     if policy is OnConversion.STOP or (policy is OnConversion.STOP_IF_OPPORTUNITY and record.converted_opportunity):
         return _stop(StopReason.CONVERTED, untick=False)
-    if snapshot.moved_to_live_run:
+    if snapshot.moved_to_live_run or snapshot.winner_stopped:
         return _stop(StopReason.MERGED, record.converted_to.id, untick=False)
     return Move(to=record.converted_to, because="converted")
 
@@ -377,9 +380,10 @@ def stop_when_answered(snapshot: Snapshot, _: Enrollment) -> Stop | None:
 def stop_when_withdrawn(snapshot: Snapshot, run: Enrollment) -> Stop | None:
     """Unticked, moved to another sequence, met the stop condition, or the sequence is retired."""
     record, sequence = snapshot.record, snapshot.sequence
-    if record is not None and not record.enrolled:
+    settled = record is not None and snapshot.box_pending is BoxPending.NO
+    if settled and record is not None and not record.enrolled:
         return _stop(StopReason.UNTICKED)
-    if record is not None and record.sequence_id != run.sequence_id:
+    if settled and record is not None and record.sequence_id != run.sequence_id:
         return _stop(StopReason.SEQUENCE_CHANGED, untick=record.sequence_id is None)
     if sequence is not None and record is not None and sequence.stop_field:
         value = record.stop_field.strip()

@@ -25,6 +25,8 @@ class StatusWrite:
     run: int
     enrolled: bool | None = None
     """The box; None leaves it alone."""
+    sequence_id: str | None = None
+    """The lookup, set where a run moves to another record; None leaves it alone."""
     replied_at: datetime | None = None
     """None leaves it alone."""
     out_of_office_until: datetime | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -24,7 +25,7 @@ from crmdrip.core.model import (
     ZonePolicy,
 )
 from crmdrip.ledger.schema import definition, sequence
-from crmdrip.ledger.statements import select_in, upsert
+from crmdrip.ledger.statements import upsert
 
 _SEQUENCE_TYPES: dict[str, Any] = {
     "status": SequenceStatus,
@@ -60,10 +61,12 @@ def encode_sequence(value: Sequence) -> bytes:
     return orjson.dumps(value, default=sorted)
 
 
+@lru_cache(maxsize=512)
 def decode_sequence(body: bytes) -> Sequence:
     """A definition from JSON. Fields that a newer version added take their defaults."""
     raw = orjson.loads(body)
-    values: dict[str, Any] = {n: _SEQUENCE_TYPES.get(n, _same)(value) for n, value in raw.items() if n in Sequence.__slots__}
+    known = raw.keys() & set(Sequence.__slots__)
+    values: dict[str, Any] = {name: _SEQUENCE_TYPES.get(name, _same)(raw[name]) for name in known}
     values["steps"] = tuple(_decode_step(step) for step in raw["steps"])
     return Sequence(**values)
 
@@ -77,14 +80,8 @@ def _same(value: Any) -> Any:
     return value
 
 
-def load_sequences(connection: Connection, ids: Iterable[str] | None = None) -> dict[str, KnownSequence]:
-    """The sequences by id; None loads all."""
-    statement = select(sequence)
-    rows: Iterable[Any]
-    if ids is None:
-        rows = connection.execute(statement)
-    else:
-        rows = select_in(connection, statement, sequence.c.id, ids)
+def load_sequences(connection: Connection) -> dict[str, KnownSequence]:
+    """Every sequence by id. Definitions that did not change are not decoded again."""
     return {
         row.id: KnownSequence(
             id=row.id,
@@ -94,7 +91,7 @@ def load_sequences(connection: Connection, ids: Iterable[str] | None = None) -> 
             suspicion=row.suspicion,
             removed=row.removed,
         )
-        for row in rows
+        for row in connection.execute(select(sequence))
     }
 
 

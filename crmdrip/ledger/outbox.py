@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Row, and_, bindparam, delete, func, select, update
 
+from crmdrip.core.effects import Priority
 from crmdrip.core.model import RecordKind, RecordRef
 from crmdrip.core.writes import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
 from crmdrip.ledger.schema import outbox
 from crmdrip.ledger.statements import upsert
-
-
-class Priority(IntEnum):
-    """What goes first when calls are scarce (P5)."""
-
-    STOP = 0
-    REPORT = 1
-    FIGURES = 2
-
 
 _KINDS: dict[str, type[Write]] = {
     "status": StatusWrite,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, case, select, update
 
 from crmdrip.core.keys import normalize_address, person_key
-from crmdrip.core.model import Record, RecordKind, RecordRef, Signal, SignalKind
+from crmdrip.core.model import BoxPending, Record, RecordKind, RecordRef, Signal, SignalKind
 from crmdrip.ledger.schema import record, signal, suppression
 from crmdrip.ledger.statements import select_in, upsert
 
@@ -33,7 +33,7 @@ class KnownRecord:
     account_id: str | None
     enrolled: bool
     sequence_id: str | None
-    untick_pending: bool
+    box_pending: BoxPending
     modified_at: datetime
     deleted: bool
 
@@ -45,7 +45,7 @@ def _to_known(row: Row[Any]) -> KnownRecord:
         account_id=row.account_id,
         enrolled=row.enrolled,
         sequence_id=row.sequence_id,
-        untick_pending=row.untick_pending,
+        box_pending=BoxPending(row.box_pending),
         modified_at=row.modified_at,
         deleted=row.deleted,
     )
@@ -66,7 +66,7 @@ def records_of_addresses(connection: Connection, addresses: Iterable[str]) -> di
 
 
 def remember_records(connection: Connection, records: Iterable[Record]) -> None:
-    """Store records as pulled. A box seen unticked ends the wait for our own unticking."""
+    """Store records as pulled. A box seen as we meant to set it ends the wait for our own write."""
     rows = [
         {
             "id": r.ref.id,
@@ -75,7 +75,7 @@ def remember_records(connection: Connection, records: Iterable[Record]) -> None:
             "account_id": r.account_id,
             "enrolled": r.enrolled,
             "sequence_id": r.sequence_id,
-            "untick_pending": False,
+            "box_pending": BoxPending.NO.value,
             "modified_at": r.modified_at,
             "deleted": r.deleted or r.merged_into is not None,
         }
@@ -94,7 +94,11 @@ def remember_records(connection: Connection, records: Iterable[Record]) -> None:
                 "account_id": new.account_id,
                 "enrolled": new.enrolled,
                 "sequence_id": new.sequence_id,
-                "untick_pending": record.c.untick_pending & new.enrolled,
+                "box_pending": case(
+                    ((record.c.box_pending == BoxPending.OFF.value) & new.enrolled, BoxPending.OFF.value),
+                    ((record.c.box_pending == BoxPending.ON.value) & ~new.enrolled, BoxPending.ON.value),
+                    else_=BoxPending.NO.value,
+                ),
                 "modified_at": new.modified_at,
                 "deleted": new.deleted,
             },
@@ -103,18 +107,26 @@ def remember_records(connection: Connection, records: Iterable[Record]) -> None:
     )
 
 
-def expect_untick(connection: Connection, record_ids: Iterable[str]) -> None:
-    """We are about to untick these boxes: until that stands in the CRM, a ticked box means nothing (B9)."""
-    rows = [{"b_id": record_id} for record_id in record_ids]
+def expect_box(connection: Connection, record_ids: Iterable[str], pending: BoxPending) -> None:
+    """We are about to set these boxes: until that stands in the CRM, how they stand means nothing (B9)."""
+    rows = [{"b_id": record_id, "b_pending": pending.value} for record_id in record_ids]
     if rows:
-        connection.execute(update(record).where(record.c.id == bindparam("b_id")).values(untick_pending=True), rows)
+        statement = update(record).where(record.c.id == bindparam("b_id")).values(box_pending=bindparam("b_pending"))
+        connection.execute(statement, rows)
 
 
-def confirm_untick(connection: Connection, record_ids: Iterable[str]) -> None:
-    """The boxes are unticked in the CRM."""
-    rows = [{"b_id": record_id} for record_id in record_ids]
+def confirm_box(connection: Connection, boxes: Iterable[tuple[str, bool]]) -> None:
+    """The boxes stand in the CRM as we meant: record id and ticked or not."""
+    rows = [
+        {"b_id": record_id, "b_on": ticked, "b_pending": (BoxPending.ON if ticked else BoxPending.OFF).value}
+        for record_id, ticked in boxes
+    ]
     if rows:
-        statement = update(record).where(record.c.id == bindparam("b_id")).values(untick_pending=False, enrolled=False)
+        statement = (
+            update(record)
+            .where(record.c.id == bindparam("b_id"), record.c.box_pending == bindparam("b_pending"))
+            .values(box_pending=BoxPending.NO.value, enrolled=bindparam("b_on"))
+        )
         connection.execute(statement, rows)
 
 

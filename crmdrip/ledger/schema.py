@@ -110,7 +110,7 @@ record = Table(
     Column("account_id", String(64), nullable=True),
     Column("enrolled", Boolean, nullable=False),
     Column("sequence_id", String(64), nullable=True),
-    Column("untick_pending", Boolean, nullable=False),
+    Column("box_pending", String(8), nullable=False),
     Column("modified_at", Instant, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Index("record_by_address", "address"),

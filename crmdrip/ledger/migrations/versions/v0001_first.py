@@ -169,7 +169,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.String(length=64), nullable=True),
         sa.Column("enrolled", sa.Boolean(), nullable=False),
         sa.Column("sequence_id", sa.String(length=64), nullable=True),
-        sa.Column("untick_pending", sa.Boolean(), nullable=False),
+        sa.Column("box_pending", sa.String(length=8), nullable=False),
         sa.Column("modified_at", sa.BigInteger(), nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
