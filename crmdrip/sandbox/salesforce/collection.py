@@ -1,0 +1,199 @@
+"""SObject collections: up to 200 rows in one request, each with its own result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from crmdrip.sandbox.salesforce import ids
+from crmdrip.sandbox.salesforce.lifecycle import Lifecycle
+from crmdrip.sandbox.salesforce.records import Records
+from crmdrip.sandbox.salesforce.refusals import Refusal, not_found
+from crmdrip.sandbox.salesforce.rules import Write
+from crmdrip.sandbox.salesforce.schema import SObject
+from crmdrip.sandbox.salesforce.values import show
+
+MAX_ROWS = 200
+MAX_CHUNKS = 10
+"""Consecutive rows of one type are a chunk."""
+MAX_RETRIEVED = 2_000
+
+_WHOLE = frozenset({"JSON_PARSER_ERROR", "INVALID_FIELD", "INVALID_TYPE"})
+"""Refuse the whole request: the body is read by the schema before any row is saved."""
+
+Save = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class _RolledBack(Exception):
+    """An allOrNone request failed."""
+
+
+class Collections:
+    """Reads and writes of many records of one org."""
+
+    def __init__(self, records: Records, lifecycle: Lifecycle) -> None:
+        self._records = records
+        self._lifecycle = lifecycle
+        self._schema = records.schema
+        self._store = records.store
+
+    def create(self, body: Any, write: Write) -> list[dict[str, Any]]:
+        """POST composite/sobjects."""
+
+        def save(row: dict[str, Any]) -> dict[str, Any]:
+            record_id = self._records.insert(self._type_of(row), row, write)
+            return {"id": record_id, "success": True, "errors": []}
+
+        return self._each(self._rows(body), save, body)
+
+    def update(self, body: Any, write: Write) -> list[dict[str, Any]]:
+        """PATCH composite/sobjects."""
+        rows = self._rows(body)
+        given = [_id_of(row) for row in rows]
+        repeated = {each for each in given if each is not None and given.count(each) > 1}
+
+        def save(row: dict[str, Any]) -> dict[str, Any]:
+            record_id = _id_of(row)
+            if record_id is None:
+                raise Refusal("MISSING_ARGUMENT", "Id not specified in an update call")
+            if record_id in repeated:
+                raise Refusal("DUPLICATE_VALUE", f"Duplicate id specified: {record_id}")
+            self._records.update(self._type_of(row), record_id, _without_id(row), write)
+            return {"id": record_id, "success": True, "errors": []}
+
+        return self._each(rows, save, body)
+
+    def upsert(self, object_name: str, field_name: str, body: Any, write: Write) -> list[dict[str, Any]]:
+        """PATCH composite/sobjects/X/FIELD."""
+        spec = self._schema.get(object_name)
+        if spec is None:
+            raise not_found()
+        key = self._records.upsert_key(spec, field_name)
+        rows = self._rows(body)
+        if any(self._type_of(row) is not spec for row in rows):
+            raise Refusal("INVALID_INPUT", "records of one upsert must be of one type")
+        lowered = key.name.lower()
+        values = [next((value for name, value in row.items() if name.lower() == lowered), None) for row in rows]
+        folded = [value.lower() if isinstance(value, str) else value for value in values]
+        repeated = {each for each in folded if each is not None and folded.count(each) > 1}
+
+        def save(row: dict[str, Any]) -> dict[str, Any]:
+            value = next((each for name, each in row.items() if name.lower() == lowered), None)
+            if (value.lower() if isinstance(value, str) else value) in repeated:
+                raise Refusal("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", fields=(key.name,))
+            record_id, created = self._records.upsert(spec, key, value, row, write)
+            return {"id": record_id, "success": True, "errors": [], "created": created}
+
+        return self._each(rows, save, body)
+
+    def delete(self, given: Sequence[str], *, all_or_none: bool, write: Write) -> list[dict[str, Any]]:
+        """DELETE composite/sobjects?ids=..."""
+        if len(given) > MAX_ROWS:
+            raise _too_many()
+
+        def save(row: dict[str, Any]) -> dict[str, Any]:
+            self._lifecycle.delete(row["Id"], write)
+            return {"id": ids.normalize(row["Id"]), "success": True, "errors": []}
+
+        return self._each([{"Id": each} for each in given], save, {"allOrNone": all_or_none})
+
+    def retrieve(
+        self, spec: SObject, given: Iterable[str], names: Iterable[str], base: str
+    ) -> list[dict[str, Any] | None]:  # fmt: skip
+        """Records by id in the order asked, None for what is gone. Raises Refusal."""
+        wanted = list(given)
+        if len(wanted) > MAX_RETRIEVED:
+            raise Refusal(
+                "EXCEEDED_ID_LIMIT", "record limit reached. cannot retrieve more than 2000 records in this call"
+            )  # fmt: skip
+        fields = []
+        for name in names:
+            each = spec.field(name)
+            if each is None or self._records.hidden(spec.name, each.name):
+                raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {spec.name}")
+            fields.append(each)
+        found: list[dict[str, Any] | None] = []
+        for each_id in wanted:
+            full = ids.normalize(each_id)
+            if full is None:
+                raise Refusal("MALFORMED_ID", f"malformed id {each_id}")
+            row = self._store.fetch(spec.name, full)
+            if row is None or row.get("IsDeleted"):
+                found.append(None)
+                continue
+            record: dict[str, Any] = {
+                "attributes": {"type": spec.name, "url": f"{base}/sobjects/{spec.name}/{full}"},
+            }
+            record.update((each.name, show(each, row[each.name])) for each in fields)
+            record.setdefault("Id", full)
+            found.append(record)
+        return found
+
+    def _rows(self, body: Any) -> list[dict[str, Any]]:
+        rows = body.get("records") if isinstance(body, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise Refusal("JSON_PARSER_ERROR", "The request needs a list of records at [line:1, column:1]")
+        if len(rows) > MAX_ROWS:
+            raise _too_many()
+        chunks = 0
+        last = None
+        for row in rows:
+            name = self._type_of(row).name
+            if name != last:
+                chunks, last = chunks + 1, name
+        if chunks > MAX_CHUNKS:
+            raise Refusal(
+                "LIMIT_EXCEEDED",
+                "Cannot have more than 10 chunks in a single operation. Please rearrange the data to reduce chunking.",
+            )
+        return rows
+
+    def _type_of(self, row: dict[str, Any]) -> SObject:
+        attributes = row.get("attributes")
+        name = attributes.get("type") if isinstance(attributes, dict) else None
+        if not isinstance(name, str):
+            raise Refusal("INVALID_TYPE", "attributes.type is missing from a record")
+        spec = self._schema.get(name)
+        if spec is None:
+            raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
+        return spec
+
+    def _each(self, rows: list[dict[str, Any]], save: Save, body: Any) -> list[dict[str, Any]]:
+        all_or_none = bool(body.get("allOrNone"))
+        results: list[dict[str, Any]] = []
+        try:
+            with self._store.savepoint():
+                for row in rows:
+                    try:
+                        results.append(save(row))
+                    except Refusal as refusal:
+                        if refusal.code in _WHOLE:
+                            raise
+                        results.append(refusal.row())
+                if all_or_none and not all(result["success"] for result in results):
+                    raise _RolledBack
+        except _RolledBack:
+            return [_rolled_back() if result["success"] else result for result in results]
+        return results
+
+
+def _rolled_back() -> dict[str, Any]:
+    return Refusal(
+        "ALL_OR_NONE_OPERATION_ROLLED_BACK",
+        "Record rolled back because not all records were valid and the request was using AllOrNone header",
+    ).row()
+
+
+def _too_many() -> Refusal:
+    return Refusal(
+        "EXCEEDED_ID_LIMIT", "record limit reached. cannot submit more than 200 records into this call"
+    )  # fmt: skip
+
+
+def _id_of(row: dict[str, Any]) -> str | None:
+    value = row.get("id", row.get("Id"))
+    return value if value is None else str(ids.normalize(value) or value)
+
+
+def _without_id(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name.lower() != "id"}

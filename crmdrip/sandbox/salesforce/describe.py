@@ -1,0 +1,195 @@
+"""Describe answers, with the keys recorded from real orgs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crmdrip.sandbox.salesforce.compile import Hidden
+from crmdrip.sandbox.salesforce.schema import NUMBER_TYPES, Field, Schema, SObject
+
+_SOAP = {
+    "id": "tns:ID", "reference": "tns:ID", "boolean": "xsd:boolean", "date": "xsd:date", "datetime": "xsd:dateTime",
+    "int": "xsd:int", "double": "xsd:double", "currency": "xsd:double", "percent": "xsd:double",
+}  # fmt: skip
+_AUDIT = frozenset({"Id", "IsDeleted", "CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById",
+                    "SystemModstamp"})  # fmt: skip
+
+
+def describe_global(schema: Schema, base: str) -> dict[str, Any]:
+    """The answer of GET /sobjects."""
+    return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": [_head(spec, base) for spec in schema]}
+
+
+def describe(schema: Schema, spec: SObject, base: str, hidden: Hidden) -> dict[str, Any]:
+    """The answer of GET /sobjects/X/describe for a user from whom some fields are hidden."""
+    visible = [each for each in spec.fields.values() if not hidden(spec.name, each.name)]
+    return {
+        **_head(spec, base),
+        "actionOverrides": [],
+        "childRelationships": [
+            {
+                "cascadeDelete": key.cascade,
+                "childSObject": child.name,
+                "deprecatedAndHidden": False,
+                "field": key.name,
+                "junctionIdListNames": [],
+                "junctionReferenceTo": [],
+                "relationshipName": key.child_relationship,
+                "restrictedDelete": False,
+            }
+            for child, key in schema.children(spec.name)
+        ],
+        "compactLayoutable": not spec.custom,
+        "defaultImplementation": None,
+        "extendedBy": None,
+        "extendsInterfaces": None,
+        "fields": [_field(spec, each) for each in visible],
+        "implementedBy": None,
+        "implementsInterfaces": None,
+        "listviewable": None,
+        "lookupLayoutable": None,
+        "namedLayoutInfos": [],
+        "networkScopeFieldName": None,
+        "recordTypeInfos": [
+            {
+                "active": True,
+                "available": True,
+                "defaultRecordTypeMapping": True,
+                "developerName": "Master",
+                "master": True,
+                "name": "Master",
+                "recordTypeId": "012000000000000AAA",
+                "urls": {"layout": f"{base}/sobjects/{spec.name}/describe/layouts/012000000000000AAA"},
+            }
+        ],
+        "searchLayoutable": True,
+        "sobjectDescribeOption": "FULL",
+        "supportedScopes": [{"label": f"All {spec.plural.lower()}", "name": "everything"}],
+    }
+
+
+def basics(described: dict[str, Any]) -> dict[str, Any]:
+    """The part of a describe answer that GET /sobjects/X shows."""
+    return {key: value for key, value in described.items() if not isinstance(value, list)}
+
+
+def _head(spec: SObject, base: str) -> dict[str, Any]:
+    path = f"{base}/sobjects/{spec.name}"
+    return {
+        "activateable": False,
+        "associateEntityType": None,
+        "associateParentEntity": None,
+        "createable": spec.createable,
+        "custom": spec.custom,
+        "customSetting": False,
+        "deepCloneable": False,
+        "deletable": spec.deletable,
+        "deprecatedAndHidden": False,
+        "feedEnabled": not spec.custom,
+        "hasSubtypes": False,
+        "isInterface": False,
+        "isSubtype": False,
+        "keyPrefix": spec.prefix,
+        "label": spec.label,
+        "labelPlural": spec.plural,
+        "layoutable": True,
+        "mergeable": spec.mergeable,
+        "mruEnabled": not spec.custom,
+        "name": spec.name,
+        "queryable": True,
+        "replicateable": True,
+        "retrieveable": True,
+        "searchable": True,
+        "triggerable": True,
+        "undeletable": spec.deletable,
+        "updateable": spec.createable,
+        "urls": {
+            "compactLayouts": f"{path}/describe/compactLayouts",
+            "rowTemplate": path + "/{ID}",
+            "approvalLayouts": f"{path}/describe/approvalLayouts",
+            "listviews": f"{path}/listviews",
+            "describe": f"{path}/describe",
+            "quickActions": f"{path}/quickActions",
+            "layouts": f"{path}/describe/layouts",
+            "sobject": path,
+        },
+    }
+
+
+def _field(spec: SObject, each: Field) -> dict[str, Any]:
+    number = each.type in NUMBER_TYPES
+    integer = each.type == "int"
+    return {
+        "aggregatable": each.filterable and each.type != "boolean",
+        "aiPredictionField": False,
+        "autoNumber": False,
+        "byteLength": each.length if each.type in ("id", "reference") else each.length * 3,
+        "calculated": False,
+        "calculatedFormula": None,
+        "cascadeDelete": each.cascade,
+        "caseSensitive": False,
+        "compoundFieldName": "Name" if each.name in ("FirstName", "LastName", "Salutation") else None,
+        "controllerName": None,
+        "createable": each.createable,
+        "custom": each.custom,
+        "defaultValue": _default(each),
+        "defaultValueFormula": None,
+        "defaultedOnCreate": each.defaulted or each.type == "boolean" or each.default is not None,
+        "dependentPicklist": False,
+        "deprecatedAndHidden": False,
+        "digits": each.precision if integer else 0,
+        "displayLocationInDecimal": False,
+        "encrypted": False,
+        "externalId": each.external_id,
+        "extraTypeInfo": _extra(each),
+        "filterable": each.filterable,
+        "filteredLookupInfo": None,
+        "formulaTreatNullNumberAsZero": False,
+        "groupable": each.filterable and (integer or not number) and each.type not in ("datetime", "combobox"),
+        "highScaleNumber": False,
+        "htmlFormatted": each.html,
+        "idLookup": each.id_lookup,
+        "inlineHelpText": None,
+        "label": f"{spec.label} ID" if each.type == "id" else each.label,
+        "length": each.length,
+        "mask": None,
+        "maskType": None,
+        "name": each.name,
+        "nameField": each.name_field,
+        "namePointing": each.polymorphic,
+        "nillable": each.nillable,
+        "permissionable": each.createable and not (each.required or each.defaulted or each.name in _AUDIT),
+        "picklistValues": [
+            {"active": True, "defaultValue": value == each.default, "label": value, "validFor": None, "value": value}
+            for value in each.values
+        ],
+        "polymorphicForeignKey": each.polymorphic,
+        "precision": 0 if integer else each.precision,
+        "queryByDistance": False,
+        "referenceTargetField": None,
+        "referenceTo": list(each.reference_to),
+        "relationshipName": each.relationship,
+        "relationshipOrder": 0 if each.master_detail else None,
+        "restrictedDelete": False,
+        "restrictedPicklist": each.restricted,
+        "scale": each.scale,
+        "searchPrefilterable": each.name == "AccountId",
+        "soapType": _SOAP.get(each.type, "xsd:string"),
+        "sortable": each.filterable,
+        "type": each.type,
+        "unique": each.unique,
+        "updateable": each.updateable,
+        "writeRequiresMasterRead": False,
+    }
+
+
+def _default(each: Field) -> Any:
+    return bool(each.default) if each.type == "boolean" else each.default
+
+
+def _extra(each: Field) -> str | None:
+    if each.name == "Name" and not each.createable:
+        return "personname"
+    if each.type != "textarea":
+        return None
+    return "richtextarea" if each.html else "plaintextarea"

@@ -1,0 +1,39 @@
+"""Record ids: 15 case-sensitive characters and the 3 that make them safe where case is lost."""
+
+from __future__ import annotations
+
+import re
+
+DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+"""In ASCII order, so that ids minted later also sort later."""
+_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_SHAPE = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
+
+POD = "Dr0"
+"""The three characters real ids spend on the instance."""
+
+
+def complete(short: str) -> str:
+    """The 18-character form of a 15-character id."""
+    suffix = ""
+    for start in (0, 5, 10):
+        bits = sum(1 << place for place, letter in enumerate(short[start : start + 5]) if "A" <= letter <= "Z")
+        suffix += _SUFFIX[bits]
+    return short + suffix
+
+
+def mint(prefix: str, number: int) -> str:
+    """The id of an object's record number `number`."""
+    digits = ""
+    while number:
+        number, digit = divmod(number, 62)
+        digits = DIGITS[digit] + digits
+    return complete(f"{prefix}{POD}{digits:0>9}")
+
+
+def normalize(value: object) -> str | None:
+    """The 18-character form of a well-formed id, None for anything else (a wrong suffix included)."""
+    if not isinstance(value, str) or _SHAPE.fullmatch(value) is None:
+        return None
+    full = complete(value[:15])
+    return full if len(value) == 15 or full == value else None

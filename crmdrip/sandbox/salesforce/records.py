@@ -1,0 +1,277 @@
+"""Creating and changing records under the org's rules, one row at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from crmdrip.sandbox.salesforce import ids
+from crmdrip.sandbox.salesforce.refusals import Refusal, gone
+from crmdrip.sandbox.salesforce.rules import DERIVE, Lock, ValidationRule, Write, merged
+from crmdrip.sandbox.salesforce.schema import Field, SObject
+from crmdrip.sandbox.salesforce.store import Row, Store
+from crmdrip.sandbox.salesforce.values import accept, to_ms
+
+
+class Records:
+    """Row-level writes of one org, and the switches that make them fail."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self.store = store
+        self.schema = store.schema
+        self._clock = clock
+        self.hidden_fields: set[tuple[str, str]] = set()
+        self.validation_rules: list[ValidationRule] = []
+        self.duplicate_rules: set[str] = set()
+        """Objects on which an API write to a record whose Email another record has is refused."""
+        self.locks: dict[str, Lock] = {}
+        self.storage_full = False
+        self.lead_assignment: str | None = None
+        """The owner an active assignment rule gives every lead that is written with assignment on."""
+
+    def hidden(self, object_name: str, field_name: str) -> bool:
+        """Whether field-level security hides the field from the API user."""
+        return (object_name, field_name) in self.hidden_fields
+
+    # create
+
+    def insert(self, spec: SObject, values: Mapping[str, Any], write: Write) -> str:
+        """Create one record and return its id. Raises Refusal, and then nothing was done."""
+        if not spec.createable:
+            raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type {spec.name} cannot be inserted")
+        changes = self._accept(spec, values, write, creating=True)
+        if self.storage_full:
+            raise Refusal("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded")
+        self._default(spec, changes, write)
+        self._require(spec, changes, changes)
+        self._refer(spec, changes)
+        derive = DERIVE.get(spec.name)
+        if derive is not None:
+            derive(self.store, changes, None, write)
+        self._check(spec, changes, changes, None, write)
+        if spec.activity and not changes.get("IsClosed") and changes.get("ActivityDate") is not None:
+            # Only an open task with a date locks the records it hangs on (Salesforce Data Architect guide, "Task locks").
+            self._unlocked(changes.get("WhoId"), changes.get("WhatId"), changes.get("AccountId"))
+        record_id = ids.mint(spec.prefix, self.store.next_number(spec.name))
+        if spec.custom and "Name" in spec.fields and changes.get("Name") is None:
+            changes["Name"] = record_id
+        changes.update(
+            Id=record_id,
+            CreatedDate=write.stamp,
+            CreatedById=write.actor.user_id,
+            LastModifiedDate=write.stamp,
+            LastModifiedById=write.actor.user_id,
+            SystemModstamp=write.stamp,
+        )
+        self.store.insert(spec.name, changes)
+        if spec.name == "Opportunity" and changes.get("ContactId") is not None:
+            role = {"OpportunityId": record_id, "ContactId": changes["ContactId"], "IsPrimary": True}
+            self.insert(self.schema["OpportunityContactRole"], role, write)
+        return record_id
+
+    # change
+
+    def update(self, spec: SObject, record_id: object, values: Mapping[str, Any], write: Write) -> None:
+        """Change one record. Raises Refusal, and then nothing was done."""
+        full = ids.normalize(record_id)
+        if full is None:
+            raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=("Id",))
+        changes = self._accept(spec, values, write, creating=False)
+        before = self.store.fetch(spec.name, full)
+        if before is None:
+            raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+        if before.get("IsDeleted"):
+            raise gone()
+        if before.get("IsConverted"):
+            raise Refusal("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
+        self._unlocked(full)
+        if spec.activity:
+            self._unlocked(before["WhoId"], before["WhatId"], before["AccountId"])
+        if spec.name == "Lead":
+            self._assign(changes, write)
+        row = merged(changes, before)
+        self._require(spec, changes, row)
+        self._refer(spec, changes, before)
+        derive = DERIVE.get(spec.name)
+        if derive is not None:
+            derive(self.store, changes, before, write)
+        self._check(spec, changes, merged(changes, before), full, write)
+        self.touch(spec, full, changes, write)
+
+    def touch(self, spec: SObject, record_id: str, changes: Row, write: Write) -> None:
+        """Save changes without a question, and move the stamps."""
+        stamped = {
+            **changes,
+            "LastModifiedDate": write.stamp,
+            "LastModifiedById": write.actor.user_id,
+            "SystemModstamp": write.stamp,
+        }
+        self.store.update(spec.name, record_id, stamped)
+
+    def upsert(
+        self, spec: SObject, key: Field, value: Any, values: Mapping[str, Any], write: Write
+    ) -> tuple[str, bool]:
+        """Create or change the record with that key; returns its id and whether it is new. Raises Refusal."""
+        rest = {name: each for name, each in values.items() if name.lower() != key.name.lower()}
+        if key.name == "Id":
+            if value in (None, ""):
+                return self.insert(spec, rest, write), True
+            self.update(spec, value, rest, write)
+            return str(ids.normalize(value)), False
+        stored = accept(key, value)
+        if stored is None:
+            raise Refusal("MISSING_ARGUMENT", f"{key.name} not specified", fields=(key.name,))
+        found = self.store.ids_where(spec.name, key.name, stored)
+        if len(found) > 1:
+            raise Refusal(
+                "DUPLICATE_EXTERNAL_ID",
+                f"duplicate external id specified: more than one record found for external id field: {found}",
+                fields=(key.name,),
+                status=300,
+            )
+        if found:
+            self.update(spec, found[0], rest, write)
+            return found[0], False
+        return self.insert(spec, {**rest, key.name: value}, write), True
+
+    def upsert_key(self, spec: SObject, name: str) -> Field:
+        """The field records of the object can be upserted by. Raises Refusal."""
+        key = spec.field(name)
+        if key is None or not (key.external_id or key.id_lookup) or self.hidden(spec.name, key.name):
+            raise Refusal(
+                "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {name}", status=404
+            )  # fmt: skip
+        return key
+
+    # steps
+
+    def _accept(self, spec: SObject, values: Mapping[str, Any], write: Write, *, creating: bool) -> Row:
+        changes: Row = {}
+        refused: list[str] = []
+        through_api = write.actor.through_api
+        for name, value in values.items():
+            if name == "attributes":
+                continue
+            each = spec.fields.get(name) or spec.field(name)
+            if each is None or (through_api and self.hidden(spec.name, each.name)):
+                raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {spec.name}")
+            if each.name == "Id":
+                if creating and value is not None:
+                    raise Refusal(
+                        "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", fields=("Id",)
+                    )  # fmt: skip
+                continue
+            if not (each.createable if creating else each.updateable):
+                refused.append(each.name)
+                continue
+            changes[each.name] = accept(each, value)
+        if refused:
+            raise Refusal(
+                "INVALID_FIELD_FOR_INSERT_UPDATE",
+                f"Unable to create/update fields: {', '.join(refused)}. Please check the security settings of this"
+                " field and verify that it is read/write for your profile or permission set.",
+                fields=tuple(refused),
+            )
+        return changes
+
+    def _default(self, spec: SObject, changes: Row, write: Write) -> None:
+        for each in spec.fields.values():
+            if each.default is not None and changes.get(each.name) is None:
+                changes[each.name] = accept(each, each.default)
+        if "OwnerId" in spec.fields and changes.get("OwnerId") is None:
+            changes["OwnerId"] = write.actor.user_id
+        if spec.name == "Lead":
+            self._assign(changes, write)
+
+    def _assign(self, changes: Row, write: Write) -> None:
+        if self.lead_assignment is not None and write.actor.auto_assign:
+            changes["OwnerId"] = self.lead_assignment
+
+    def _require(self, spec: SObject, changes: Row, row: Row) -> None:
+        missing = [
+            each.name
+            for each in spec.fields.values()
+            if each.required and row.get(each.name) is None and (row is changes or each.name in changes)
+        ]
+        if missing:
+            raise Refusal(
+                "REQUIRED_FIELD_MISSING",
+                f"Required fields are missing: [{', '.join(missing)}]",
+                fields=tuple(missing),
+            )
+
+    def _refer(self, spec: SObject, changes: Row, before: Row | None = None) -> None:
+        """Every changed reference must point at a living record of a fitting object."""
+        for name, value in changes.items():
+            each = spec.fields[name]
+            if each.type != "reference" or value is None or (before is not None and before[name] == value):
+                continue
+            target = self.schema.of_id(value)
+            if target is None or target.name not in each.reference_to:
+                raise Refusal(
+                    "FIELD_INTEGRITY_EXCEPTION",
+                    f"{each.label}: id value of incorrect type: {value}",
+                    fields=(name,),
+                )
+            living = self.store.exists(target, value)
+            if living is None:
+                raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=(name,))
+            if not living:
+                raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=(name,))
+            if name == "OwnerId" and target.name == "User" and not self.store.value("User", value, "IsActive"):
+                raise Refusal(
+                    "INACTIVE_OWNER_OR_USER",
+                    f"operation performed with inactive user [{value}] as owner of {spec.label.lower()}",
+                    fields=(name,),
+                )
+
+    def _check(self, spec: SObject, changes: Row, row: Row, record_id: str | None, write: Write) -> None:
+        """The org's own rules: unique fields, duplicate rules, validation rules."""
+        for name, value in changes.items():
+            each = spec.fields[name]
+            if each.unique and value is not None:
+                self._unique(spec, each, value, record_id)
+        if write.actor.through_api and spec.name in self.duplicate_rules and not write.actor.allow_duplicates:
+            twins = set(self.store.ids_where(spec.name, "Email", row.get("Email"))) - {record_id}
+            if row.get("Email") is not None and twins:
+                raise Refusal("DUPLICATES_DETECTED", "Use one of these records?")
+        for rule in self.validation_rules:
+            if rule.object == spec.name and rule.predicate(row):
+                raise Refusal(
+                    "FIELD_CUSTOM_VALIDATION_EXCEPTION",
+                    rule.message,
+                    fields=(rule.field,) if rule.field else (),
+                )
+
+    def _unique(self, spec: SObject, each: Field, value: Any, record_id: str | None) -> None:
+        # A custom field of Activity is one field: tasks and events share its values.
+        tables = ("Task", "Event") if spec.activity and each.custom else (spec.name,)
+        for table in tables:
+            for other in self.store.ids_where(table, each.name, value):
+                if other != record_id:
+                    raise Refusal(
+                        "DUPLICATE_VALUE",
+                        f"duplicate value found: {each.name} duplicates value on record with id: {other}",
+                    )
+
+    def _unlocked(self, *record_ids: str | None) -> None:
+        self.check_locks(each for each in record_ids if each is not None)
+
+    def check_locks(self, record_ids: Iterable[str]) -> None:
+        """Raises Refusal UNABLE_TO_LOCK_ROW when another transaction holds one of the rows."""
+        if not self.locks:
+            return
+        for record_id in record_ids:
+            lock = self.locks.get(record_id)
+            if lock is None:
+                continue
+            if to_ms(self._clock()) >= lock.until or lock.writes == 0:
+                del self.locks[record_id]
+                continue
+            if lock.writes is not None:
+                lock.writes -= 1
+            raise Refusal(
+                "UNABLE_TO_LOCK_ROW",
+                f"unable to obtain exclusive access to this record or 1 records: {record_id}",
+            )

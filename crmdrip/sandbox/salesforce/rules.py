@@ -1,0 +1,194 @@
+"""What the org itself does to a row before it is saved: derived fields, and rules of single objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import Any
+
+from crmdrip.sandbox.salesforce.refusals import Refusal
+from crmdrip.sandbox.salesforce.store import Row, Store
+from crmdrip.sandbox.salesforce.values import from_ms, to_ms
+
+_MINUTE = 60_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Actor:
+    """Who writes, and how the request wants it."""
+
+    user_id: str
+    through_api: bool = False
+    """Field-level security, duplicate rules and assignment rules hold for the API user."""
+    auto_assign: bool = False
+    """Assignment rules run (Sforce-Auto-Assign, TRUE unless the header says FALSE)."""
+    allow_duplicates: bool = False
+    """Sforce-Duplicate-Rule-Header: allowSave=true."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Write:
+    """One write call: all its rows carry one stamp, as rows of one transaction do."""
+
+    actor: Actor
+    stamp: int
+
+
+Derive = Callable[[Store, Row, Row | None, Write], None]
+"""Completes the changes of one row (first argument after the store), given the row before, None for a new one."""
+
+
+def merged(changes: Row, before: Row | None) -> Row:
+    """The row as it will be."""
+    return changes if before is None else {**before, **changes}
+
+
+def _person(_store: Store, changes: Row, before: Row | None, _write: Write) -> None:
+    if "FirstName" in changes or "LastName" in changes or before is None:
+        row = merged(changes, before)
+        changes["Name"] = " ".join(filter(None, (row.get("FirstName"), row.get("LastName"))))
+
+
+def _contact(store: Store, changes: Row, before: Row | None, write: Write) -> None:
+    _person(store, changes, before, write)
+    if "EmailBouncedDate" in changes or "EmailBouncedReason" in changes:
+        row = merged(changes, before)
+        changes["IsEmailBounced"] = int(row.get("EmailBouncedDate") is not None)
+    if before is not None and changes.get("Email", before["Email"]) != before["Email"]:
+        # A new address clears the bounce of the old one.
+        changes.update({"EmailBouncedDate": None, "EmailBouncedReason": None, "IsEmailBounced": 0})
+
+
+def _activity(store: Store, changes: Row, before: Row | None) -> None:
+    if before is not None and "WhoId" not in changes and "WhatId" not in changes:
+        return
+    row = merged(changes, before)
+    who, what = row.get("WhoId"), row.get("WhatId")
+    if who is not None and who.startswith("00Q"):
+        if what is not None:
+            raise Refusal(
+                "FIELD_INTEGRITY_EXCEPTION",
+                "If Who ID is a lead, What ID must be empty.",  # wording not recorded; the code is
+                fields=("WhatId",),
+            )
+        if store.value("Lead", who, "IsConverted"):
+            raise Refusal("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", fields=("WhoId",))
+    account = None
+    if what is not None and what.startswith("001"):
+        account = what
+    elif what is not None and what.startswith("006"):
+        account = store.value("Opportunity", what, "AccountId")
+    elif who is not None and who.startswith("003"):
+        account = store.value("Contact", who, "AccountId")
+    changes["AccountId"] = account
+
+
+def _task(store: Store, changes: Row, before: Row | None, write: Write) -> None:
+    _activity(store, changes, before)
+    if before is None:
+        changes["Status"] = changes.get("Status") or "Not Started"
+        changes["Priority"] = changes.get("Priority") or "Normal"
+        changes["TaskSubtype"] = changes.get("TaskSubtype") or "Task"
+    if before is None or "Priority" in changes:
+        changes["IsHighPriority"] = int(changes["Priority"] == "High")
+    if before is None or "Status" in changes:
+        row = store.db.execute(
+            'SELECT "IsClosed" FROM "TaskStatus" WHERE "ApiName" = ?', (changes["Status"],)
+        ).fetchone()
+        closed = bool(row and row[0])
+        was_closed = before is not None and bool(before["IsClosed"])
+        changes["IsClosed"] = int(closed)
+        if closed != was_closed:
+            changes["CompletedDateTime"] = write.stamp if closed else None
+
+
+def _event(store: Store, changes: Row, before: Row | None, _write: Write) -> None:
+    _activity(store, changes, before)
+    start = changes.get("StartDateTime", changes.get("ActivityDateTime"))
+    if start is None and changes.get("ActivityDate") is not None:
+        start = to_ms(datetime.combine(datetime.fromisoformat(changes["ActivityDate"]).date(), time(), tzinfo=UTC))
+    if start is None and before is None:
+        raise Refusal(
+            "REQUIRED_FIELD_MISSING",
+            "Required fields are missing: [ActivityDateTime, DurationInMinutes]",
+            fields=("ActivityDateTime", "DurationInMinutes"),
+        )
+    if start is None:
+        start = before["StartDateTime"] if before is not None else 0
+    row = merged(changes, before)
+    duration = row.get("DurationInMinutes")
+    if changes.get("EndDateTime") is not None:
+        duration = (changes["EndDateTime"] - start) // _MINUTE
+    if duration is None:
+        raise Refusal(
+            "REQUIRED_FIELD_MISSING",
+            "Required fields are missing: [DurationInMinutes]",
+            fields=("DurationInMinutes",),
+        )
+    if duration < 0:
+        raise Refusal("FIELD_INTEGRITY_EXCEPTION", "Event duration cannot be negative", fields=("EndDateTime",))
+    end = start + int(duration) * _MINUTE
+    changes.update(
+        {
+            "StartDateTime": start,
+            "ActivityDateTime": start,
+            "ActivityDate": from_ms(start).date().isoformat(),
+            "EndDateTime": end,
+            "EndDate": from_ms(end).date().isoformat(),
+            "DurationInMinutes": int(duration),
+        }
+    )
+    if before is None:
+        changes["EventSubtype"] = changes.get("EventSubtype") or "Event"
+
+
+def _lead(store: Store, changes: Row, before: Row | None, write: Write) -> None:
+    _person(store, changes, before, write)
+    if before is None:
+        changes["Status"] = changes.get("Status") or "Open - Not Contacted"
+
+
+def _opportunity(_store: Store, changes: Row, _before: Row | None, _write: Write) -> None:
+    stage = changes.get("StageName")
+    if stage is not None:
+        changes["IsClosed"] = int(stage.startswith("Closed"))
+        changes["IsWon"] = int(stage == "Closed Won")
+
+
+def _email_message(_store: Store, changes: Row, before: Row | None, write: Write) -> None:
+    if before is None and changes.get("MessageDate") is None:
+        changes["MessageDate"] = write.stamp
+
+
+DERIVE: Mapping[str, Derive] = {
+    "User": _person,
+    "Contact": _contact,
+    "Lead": _lead,
+    "Task": _task,
+    "Event": _event,
+    "Opportunity": _opportunity,
+    "EmailMessage": _email_message,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValidationRule:
+    """An admin's rule: a row for which the predicate holds is refused with the message."""
+
+    object: str
+    predicate: Callable[[Mapping[str, Any]], bool]
+    """Sees the row as stored: booleans as 0 and 1, datetimes as milliseconds."""
+    message: str
+    field: str = ""
+    """Shown at this field, "" for the top of the page."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Lock:
+    """A row another transaction holds."""
+
+    writes: int | None
+    """How many writes are still refused; None while `until` decides."""
+    until: int
+    """Milliseconds; past it the row is free."""

@@ -1,0 +1,299 @@
+"""The org's schema: objects and fields as values, read from the data files in `schema/`."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from typing import Any
+
+TEXT_TYPES = frozenset({"string", "textarea", "picklist", "combobox", "email", "phone", "url"})
+NUMBER_TYPES = frozenset({"double", "currency", "percent", "int"})
+LONG_TEXT = 255
+"""A textarea longer than this can be selected, but neither filtered nor sorted by."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """One field, with the flags a describe answer shows."""
+
+    name: str
+    type: str
+    """As in describe: id, reference, string, textarea, picklist, combobox, email, phone, url, boolean, date, datetime,
+    double, currency, percent, int."""
+    length: int = 0
+    precision: int = 0
+    scale: int = 0
+    createable: bool = True
+    updateable: bool = True
+    required: bool = False
+    """Not nillable, and the client has to give it."""
+    defaulted: bool = False
+    """Not nillable, and the org gives it when the client does not."""
+    unique: bool = False
+    external_id: bool = False
+    id_lookup: bool = False
+    restricted: bool = False
+    html: bool = False
+    name_field: bool = False
+    filterable: bool = True
+    default: Any = None
+    values: tuple[str, ...] = ()
+    reference_to: tuple[str, ...] = ()
+    relationship: str | None = None
+    """The name in a path: Owner of OwnerId, Drip_Sequence__r of Drip_Sequence__c."""
+    child_relationship: str | None = None
+    """The name on the parent, for subqueries."""
+    cascade: bool = False
+    """Deleted with the parent."""
+    master_detail: bool = False
+
+    @property
+    def custom(self) -> bool:
+        """Whether it was added to the object by an admin or a package."""
+        return self.name.endswith("__c")
+
+    @property
+    def nillable(self) -> bool:
+        """Whether it can be empty."""
+        return not (self.required or self.defaulted or self.type in ("boolean", "id"))
+
+    @property
+    def polymorphic(self) -> bool:
+        """Whether it points at more than one object."""
+        return len(self.reference_to) > 1
+
+    @property
+    def label(self) -> str:
+        """What a page calls it."""
+        text = self.name.removesuffix("__c").replace("_", " ")
+        if self.type == "reference" and not self.custom:
+            text = text.removesuffix("Id") + " ID"
+        if self.type == "id":
+            return "Record ID"
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SObject:
+    """One object with its fields, in describe order."""
+
+    name: str
+    label: str
+    plural: str
+    prefix: str
+    deletable: bool
+    createable: bool
+    mergeable: bool
+    fields: Mapping[str, Field]
+    by_lower: Mapping[str, Field] = field(repr=False)
+    relationships: Mapping[str, Field] = field(repr=False)
+    """Reference fields by their relationship's name in lower case."""
+
+    @property
+    def custom(self) -> bool:
+        """Whether a package or an admin added it."""
+        return self.name.endswith("__c")
+
+    @property
+    def activity(self) -> bool:
+        """Whether it is a task or an event."""
+        return self.name in ("Task", "Event")
+
+    def field(self, name: str) -> Field | None:
+        """The field of that name in any case."""
+        return self.by_lower.get(name.lower())
+
+
+def _build(
+    name: str, *, label: str, plural: str, prefix: str, deletable: bool, createable: bool, mergeable: bool,
+    fields: Iterable[Field],
+) -> SObject:  # fmt: skip
+    by_name = {spec.name: spec for spec in fields}
+    return SObject(
+        name=name,
+        label=label,
+        plural=plural,
+        prefix=prefix,
+        deletable=deletable,
+        createable=createable,
+        mergeable=mergeable,
+        fields=by_name,
+        by_lower={key.lower(): spec for key, spec in by_name.items()},
+        relationships={
+            spec.relationship.lower(): spec for spec in by_name.values() if spec.relationship is not None
+        },
+    )  # fmt: skip
+
+
+def parse_field(name: str, text: str, values: Iterable[str] = ()) -> Field:
+    """A field from the notation of the data files. Raises ValueError for a word that means nothing."""
+    kind, *words = text.split()
+    spec = Field(name=name, type=kind, values=tuple(values))
+    numbers = [int(word) for word in words if word.isdigit()]
+    if kind in NUMBER_TYPES:
+        spec = replace(spec, precision=numbers[0], scale=numbers[1] if len(numbers) > 1 else 0)
+    elif numbers:
+        spec = replace(spec, length=numbers[0])
+    if kind == "reference":
+        relationship = name[:-1] + "r" if name.endswith("__c") else name.removesuffix("Id")
+        spec = replace(spec, length=18, relationship=relationship)
+    if kind == "textarea" and spec.length > LONG_TEXT:
+        spec = replace(spec, filterable=False)
+    for word in words:
+        if not word.isdigit():
+            spec = _flag(spec, word)
+    return spec
+
+
+def _flag(spec: Field, word: str) -> Field:
+    key, _, value = word.partition("=")
+    match key:
+        case "ro":
+            return replace(spec, createable=False, updateable=False)
+        case "create":
+            return replace(spec, updateable=False)
+        case "update":
+            return replace(spec, createable=False)
+        case "required":
+            return replace(spec, required=True)
+        case "defaulted":
+            return replace(spec, defaulted=True)
+        case "unique":
+            return replace(spec, unique=True)
+        case "extid":
+            return replace(spec, external_id=True)
+        case "idlookup":
+            return replace(spec, id_lookup=True)
+        case "restricted":
+            return replace(spec, restricted=True)
+        case "html":
+            return replace(spec, html=True)
+        case "namefield":
+            return replace(spec, name_field=True)
+        case "nofilter":
+            return replace(spec, filterable=False)
+        case "cascade":
+            return replace(spec, cascade=True)
+        case "md":
+            return replace(spec, master_detail=True)
+        case "to":
+            return replace(spec, reference_to=tuple(value.split(",")))
+        case "rel":
+            return replace(spec, relationship=value)
+        case "child":
+            return replace(spec, child_relationship=value)
+        case "default":
+            return replace(spec, default=value == "true" if spec.type == "boolean" else value)
+        case _:
+            raise ValueError(f"field {spec.name}: {word!r} means nothing")
+
+
+def _audit_fields(*, deletable: bool) -> tuple[list[Field], list[Field]]:
+    """The fields before and after an object's own."""
+    read = {"createable": False, "updateable": False}
+    user = {"length": 18, "reference_to": ("User",), "defaulted": True, **read}
+    first = [Field(name="Id", type="id", length=18, id_lookup=True, defaulted=True, **read)]
+    if deletable:
+        first.append(Field(name="IsDeleted", type="boolean", **read))
+    last = [
+        Field(name="CreatedDate", type="datetime", defaulted=True, **read),
+        Field(name="CreatedById", type="reference", relationship="CreatedBy", **user),
+        Field(name="LastModifiedDate", type="datetime", defaulted=True, **read),
+        Field(name="LastModifiedById", type="reference", relationship="LastModifiedBy", **user),
+        Field(name="SystemModstamp", type="datetime", defaulted=True, **read),
+    ]
+    return first, last
+
+
+class Schema:
+    """All objects of the org."""
+
+    def __init__(self, objects: Iterable[SObject]) -> None:
+        self._objects = {spec.name: spec for spec in objects}
+        self._index()
+
+    def _index(self) -> None:
+        self._by_lower = {name.lower(): spec for name, spec in self._objects.items()}
+        self.by_prefix = {spec.prefix: spec for spec in self._objects.values()}
+        self._children: dict[str, list[tuple[SObject, Field]]] = {name: [] for name in self._objects}
+        for spec in self._objects.values():
+            for each in spec.fields.values():
+                for target in each.reference_to:
+                    if target in self._children:
+                        self._children[target].append((spec, each))
+
+    def __iter__(self) -> Iterator[SObject]:
+        return iter(self._objects.values())
+
+    def get(self, name: str) -> SObject | None:
+        """The object of that name in any case."""
+        return self._by_lower.get(name.lower())
+
+    def __getitem__(self, name: str) -> SObject:
+        return self._objects[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._objects
+
+    def of_id(self, record_id: str) -> SObject | None:
+        """The object an id belongs to, by its key prefix."""
+        return self.by_prefix.get(record_id[:3])
+
+    def children(self, name: str) -> list[tuple[SObject, Field]]:
+        """Every (child object, its reference field) that points at the object."""
+        return self._children[name]
+
+    def put(self, spec: SObject) -> None:
+        """Add or replace an object."""
+        self._objects[spec.name] = spec
+        self._index()
+
+    def with_field(self, name: str, each: Field) -> SObject:
+        """The object with one field more (or another in its place), put into the schema."""
+        spec = self._objects[name]
+        changed = _build(
+            name,
+            label=spec.label,
+            plural=spec.plural,
+            prefix=spec.prefix,
+            deletable=spec.deletable,
+            createable=spec.createable,
+            mergeable=spec.mergeable,
+            fields=[*(f for f in spec.fields.values() if f.name != each.name), each],
+        )
+        self.put(changed)
+        return changed
+
+
+def load_schema(*names: str) -> Schema:
+    """The schema of the data files of these names, "standard" and "drip" when none is given."""
+    merged: dict[str, dict[str, Any]] = {}
+    for name in names or ("standard", "drip"):
+        text = (files(__package__) / "schema" / f"{name}.toml").read_text("utf-8")
+        for object_name, table in tomllib.loads(text).items():
+            into = ("Task", "Event") if object_name == "Activity" else (object_name,)
+            for target in into:
+                entry = merged.setdefault(target, {"fields": {}, "values": {}})
+                entry["fields"].update(table.get("fields", {}))
+                entry["values"].update(table.get("values", {}))
+                entry.update({key: value for key, value in table.items() if not isinstance(value, dict)})
+    return Schema(_read(name, entry) for name, entry in merged.items())
+
+
+def _read(name: str, entry: Mapping[str, Any]) -> SObject:
+    deletable = bool(entry.get("deletable", True))
+    first, last = _audit_fields(deletable=deletable)
+    own = [parse_field(key, text, entry["values"].get(key, ())) for key, text in entry["fields"].items()]
+    return _build(
+        name,
+        label=entry["label"],
+        plural=entry["plural"],
+        prefix=entry["prefix"],
+        deletable=deletable,
+        createable=bool(entry.get("createable", True)),
+        mergeable=bool(entry.get("mergeable", False)),
+        fields=[*first, *own, *last],
+    )
