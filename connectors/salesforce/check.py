@@ -1,0 +1,214 @@
+"""The doctor's checks of a Salesforce org, each with a stable code. A handful of calls; writes nothing.
+
+SF-LOGIN, SF-ORG, SF-FIELDS, SF-WRITE, SF-OPTOUT-HIDDEN, SF-TOUCH-ID, SF-LIMITS, SF-CONTROL, SF-SIGNALS, SF-CLOCK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from connectors.salesforce.schema import PERMISSION_SET, REQUIRED, Schema
+from connectors.salesforce.settings import SalesforceSettings
+from connectors.salesforce.signals import open_streams
+from connectors.salesforce.source import SalesforceSource
+from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
+from crmdrip.ports import CheckLevel, CheckResult
+
+_CLOCK_SLACK = 120.0
+"""Seconds between our clock and the org's beyond which a person is told."""
+
+_WRITTEN = (
+    "status",
+    "reason",
+    "step",
+    "next_touch",
+    "last_touch",
+    "run",
+    "enrolled",
+    "out_of_office_until",
+    "replied_at",
+)
+_STOPS = ("opted_out", "bounced_reason", "bounced_at")
+
+_SIGNALS = {
+    "meetings": ("Event", "meetings that reps book do not stop a run"),
+    "opportunities": ("OpportunityContactRole", "new opportunities do not stop a run"),
+    "replies": ("EmailMessage", "replies logged in Salesforce are not seen; replies are still found by mail"),
+    "finished_tasks": ("Task", "it is not seen when a rep finishes a task step"),
+}
+
+
+def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterator[CheckResult]:
+    """Every check, in order. Stops early when the org cannot be asked. Raises nothing."""
+    try:
+        schema = source.schema()
+    except AuthError as error:
+        yield CheckResult(code="SF-LOGIN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
+        return
+    except ConfigurationError as error:
+        yield CheckResult(code="SF-SETTINGS", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next)
+        return
+    except CrmdripError as error:
+        yield CheckResult(
+            code="SF-UNREACHABLE", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next or "Try again later."
+        )
+        return
+    yield _ok("SF-LOGIN", f"logged in to {source.client.token.host} with API version {settings.api_version}.")
+    yield check_identity(schema, settings)
+    yield check_fields(schema)
+    yield check_opt_out(schema)
+    yield check_writable(schema)
+    yield check_touch_id(schema)
+    yield check_limits(source, settings)
+    yield check_control(schema)
+    yield from check_signals(schema)
+
+
+def check_identity(schema: Schema, settings: SalesforceSettings) -> CheckResult:
+    """The org is the one that may be mailed from: a sandbox copy has an id of its own (B25)."""
+    found = schema.identity
+    label = f"{found.name} ({found.org_id}{', a sandbox' if found.sandbox else ''})"
+    if not settings.org_id:
+        return CheckResult(
+            code="SF-ORG",
+            level=CheckLevel.WARN,
+            what=f"{label} answers, and no org_id is set: a sandbox copy of this org would be mailed from as well.",
+            do_next=f'Set org_id = "{found.org_id}".',
+        )
+    if settings.org_id[:15] != found.org_id[:15]:
+        return CheckResult(
+            code="SF-ORG",
+            level=CheckLevel.FAIL,
+            what=f"{label} answers, and only {settings.org_id} may be mailed from.",
+            do_next="Correct domain and credentials, or org_id if this org is meant.",
+        )
+    return _ok("SF-ORG", f"{label} answers.")
+
+
+def check_fields(schema: Schema) -> CheckResult:
+    """Every object and field that nothing works without can be read."""
+    words = ("contact", "sequence", "step", "control", "task", "user")
+    gaps = [gap for word in words for gap in schema.missing(word)]
+    if schema.has("lead"):
+        gaps += schema.missing("lead")
+    if gaps:
+        return CheckResult(
+            code="SF-FIELDS",
+            level=CheckLevel.FAIL,
+            what=f"not there or hidden from the connected user: {', '.join(gaps)}.",
+            do_next=f"Install the crmdrip package and assign the permission set {PERMISSION_SET}.",
+        )
+    return _ok("SF-FIELDS", "every object and field of the mapping can be read.")
+
+
+def check_opt_out(schema: Schema) -> CheckResult:
+    """The opt-out field can be read: field-level security hides it by default (B26)."""
+    try:
+        schema.demand_opt_out()
+    except ConfigurationError as error:
+        return CheckResult(code="SF-OPTOUT-HIDDEN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
+    return _ok("SF-OPTOUT-HIDDEN", "the opt-out field can be read.")
+
+
+def check_writable(schema: Schema) -> CheckResult:
+    """The fields that show people what happens can be written, and so can opt-out and bounce."""
+    gaps: list[str] = []
+    for kind in schema.kinds():
+        info = schema.objects[kind.value]
+        for word in (*_WRITTEN, *_STOPS):
+            mapped = schema.mapping.fields[kind.value].get(word, "")
+            found = info.find(mapped) if mapped else None
+            if mapped and (found is None or not found.updateable):
+                gaps.append(f"{info.name}.{mapped}")
+    if task := schema.objects.get("task"):
+        for word in REQUIRED["task"]:
+            mapped = schema.mapping.field("task", word)
+            found = task.find(mapped)
+            if found is None or not found.createable:
+                gaps.append(f"{task.name}.{mapped}")
+    if gaps:
+        return CheckResult(
+            code="SF-WRITE",
+            level=CheckLevel.FAIL,
+            what=f"the connected user may not write {', '.join(gaps)}.",
+            do_next=f"Assign the permission set {PERMISSION_SET}, or grant edit access to these fields.",
+        )
+    return _ok("SF-WRITE", "status, tasks, opt-outs and bounces can be written.")
+
+
+def check_touch_id(schema: Schema) -> CheckResult:
+    """The touch id on tasks is an external id and unique: that is what keeps a retried write single."""
+    task = schema.objects.get("task")
+    mapped = schema.mapping.field("task", "touch_id")
+    found = task.find(mapped) if task is not None else None
+    if found is None or not (found.unique and found.external_id):
+        return CheckResult(
+            code="SF-TOUCH-ID",
+            level=CheckLevel.FAIL,
+            what=f"Task.{mapped} is not a unique external id, so a retried write could make a second task.",
+            do_next="Deploy the crmdrip package's Activity field again, with External ID and Unique ticked.",
+        )
+    return _ok("SF-TOUCH-ID", f"Task.{mapped} is a unique external id.")
+
+
+def check_limits(source: SalesforceSource, settings: SalesforceSettings) -> CheckResult:
+    """Enough API calls are left today to do more than stops."""
+    budget = source.budget()
+    if budget.used is None or budget.limit is None:
+        return CheckResult(
+            code="SF-LIMITS", level=CheckLevel.WARN, what="the org does not tell how many API calls are left."
+        )
+    left = budget.limit - budget.used
+    if left <= settings.reserve:
+        return CheckResult(
+            code="SF-LIMITS",
+            level=CheckLevel.WARN,
+            what=f"{left} of {budget.limit} API calls are left today; reporting waits, stops and last looks go on.",
+            do_next="Find what else uses the org's calls (Setup, API Usage), or lower reserve.",
+        )
+    return _ok("SF-LIMITS", f"{left} of {budget.limit} API calls are left today.")
+
+
+def check_control(schema: Schema) -> CheckResult:
+    """The record with the emergency brake is there; the daemon makes it with its first heartbeat."""
+    if not schema.has("control"):
+        return CheckResult(
+            code="SF-CONTROL",
+            level=CheckLevel.WARN,
+            what="there is no control object, so nobody can pull the emergency brake from Salesforce.",
+            do_next="Install the crmdrip package.",
+        )
+    if schema.control_id is None:
+        return _ok("SF-CONTROL", "there is no control record yet; the daemon makes it when it starts.")
+    return _ok("SF-CONTROL", "the emergency brake can be read.")
+
+
+def check_signals(schema: Schema) -> Iterator[CheckResult]:
+    """What stops a run by itself, and what this org cannot tell."""
+    seen = {stream.name for stream in open_streams(schema)}
+    for name, (object_name, loss) in _SIGNALS.items():
+        if name in seen:
+            yield _ok("SF-SIGNALS", f"{object_name} can be read.")
+        else:
+            yield CheckResult(
+                code="SF-SIGNALS",
+                level=CheckLevel.WARN,
+                what=f"{object_name} cannot be read: {loss}.",
+                do_next=f"Grant read access to {object_name}, or leave it so.",
+            )
+
+
+def check_clock(skew: float) -> CheckResult:
+    """Our clock and the org's agree. skew: seconds that ours is ahead."""
+    if abs(skew) > _CLOCK_SLACK:
+        return CheckResult(
+            code="SF-CLOCK",
+            level=CheckLevel.WARN,
+            what=f"this machine's clock is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} Salesforce's.",
+            do_next="Switch on time synchronization.",
+        )
+    return _ok("SF-CLOCK", "this machine's clock agrees with Salesforce's.")
+
+
+def _ok(code: str, what: str) -> CheckResult:
+    return CheckResult(code=code, level=CheckLevel.OK, what=what)

@@ -1,0 +1,164 @@
+"""What Salesforce's error codes mean: one literal table, and the exceptions made from it.
+
+Codes arrive as `errorCode` in an error answer and as `statusCode` in the row of a collection. Sources: REST API guide,
+"Status Codes and Error Responses"; object reference, "Core Data Types", StatusCode; read 2026-11-24.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import requests
+
+from crmdrip.core.errors import (
+    AuthError,
+    ConfigurationError,
+    CrmdripError,
+    ErrorClass,
+    RateLimitedError,
+    RejectedError,
+    RetriableError,
+    SkippableError,
+)
+
+_R = ErrorClass.RETRIABLE
+_C = ErrorClass.CONFIGURATION
+_X = ErrorClass.REJECTED
+_S = ErrorClass.SKIPPABLE
+
+CLASSES: dict[str, ErrorClass] = {
+    "INVALID_SESSION_ID": ErrorClass.AUTH,
+    "INVALID_AUTH_HEADER": ErrorClass.AUTH,
+    "REQUEST_LIMIT_EXCEEDED": ErrorClass.RATE_LIMITED,
+    "SERVER_UNAVAILABLE": _R,
+    "UNKNOWN_EXCEPTION": _R,
+    "UNABLE_TO_LOCK_ROW": _R,
+    "QUERY_TIMEOUT": _R,
+    "REQUEST_RUNNING_TOO_LONG": _R,
+    "CONCURRENT_REQUEST_LIMIT_EXCEEDED": _R,
+    "INVALID_QUERY_LOCATOR": _R,  # expired after two days: ask anew
+    "PROCESSING_HALTED": _R,
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK": _R,
+    "STORAGE_LIMIT_EXCEEDED": _R,  # resumes by itself once somebody made room
+    "API_CURRENTLY_DISABLED": _C,
+    "API_DISABLED_FOR_ORG": _C,
+    "INVALID_FIELD": _C,
+    "INVALID_FIELD_FOR_INSERT_UPDATE": _C,
+    "INVALID_TYPE": _C,
+    "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": _C,
+    "MALFORMED_QUERY": _C,
+    "QUERY_TOO_COMPLICATED": _C,
+    "UNSUPPORTED_API_VERSION": _C,
+    "ENTITY_IS_DELETED": _S,
+    "CANNOT_UPDATE_CONVERTED_LEAD": _S,  # the contact carries the run now (B11)
+    "NOT_FOUND": _S,
+    "INVALID_CROSS_REFERENCE_KEY": _S,  # merged, deleted or out of sight
+    "MALFORMED_ID": _X,
+    "FIELD_CUSTOM_VALIDATION_EXCEPTION": _X,
+    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": _X,
+    "REQUIRED_FIELD_MISSING": _X,
+    "BAD_VALUE": _X,
+    "STRING_TOO_LONG": _X,
+    "INVALID_EMAIL_ADDRESS": _X,
+    "FIELD_INTEGRITY_EXCEPTION": _X,
+    "FIELD_FILTER_VALIDATION_EXCEPTION": _X,
+    "DUPLICATES_DETECTED": _X,
+    "DUPLICATE_VALUE": _X,  # the sink first looks whether the value is our own key
+    "INSUFFICIENT_ACCESS_OR_READONLY": _X,
+    "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": _X,
+    "INACTIVE_OWNER_OR_USER": _X,
+    "OPERATION_WITH_INACTIVE_USER": _X,
+}
+
+ERRORS: dict[ErrorClass, type[CrmdripError]] = {
+    ErrorClass.RETRIABLE: RetriableError,
+    ErrorClass.RATE_LIMITED: RateLimitedError,
+    ErrorClass.AUTH: AuthError,
+    ErrorClass.CONFIGURATION: ConfigurationError,
+    ErrorClass.REJECTED: RejectedError,
+    ErrorClass.SKIPPABLE: SkippableError,
+}
+
+_DO_NEXT = {
+    ErrorClass.AUTH: "Check the connected user: it may be frozen, or its app access revoked.",
+    ErrorClass.CONFIGURATION: "Type crmdrip doctor to see which object, field or permission is missing.",
+    ErrorClass.RATE_LIMITED: "Wait: the org's count of API calls rolls on over 24 hours.",
+}
+
+_TRANSIENT_TEXT = re.compile(r"UNABLE_TO_LOCK_ROW|lock|time(d)? ?out|Too many|CPU time", re.IGNORECASE)
+_ADDRESS = re.compile(r"[^\s'\"<>()=,;]+@[^\s'\"<>()=,;]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One refusal, as far as it may be shown: no address, no query."""
+
+    status: int
+    """HTTP status, 0 for a row of a collection."""
+    code: str
+    message: str
+    fields: tuple[str, ...] = ()
+    """API names the vendor blames."""
+    retry_after: float | None = None
+    """Seconds, where the answer said."""
+
+    @property
+    def error_class(self) -> ErrorClass:
+        """How to handle it."""
+        if self.code in CLASSES:
+            found = CLASSES[self.code]
+            # A trigger or flow that ran into a lock says so in its text only.
+            if self.code == "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY" and _TRANSIENT_TEXT.search(self.message):
+                return ErrorClass.RETRIABLE
+            return found
+        if self.status == 401:
+            return ErrorClass.AUTH
+        if self.status == 429 or (self.status == 503 and self.retry_after is not None):
+            return ErrorClass.RATE_LIMITED
+        if self.status >= 500:
+            return ErrorClass.RETRIABLE
+        return ErrorClass.REJECTED
+
+    def error(self, where: str) -> CrmdripError:
+        """The exception of this fault's class."""
+        found = self.error_class
+        what = (
+            f"{self.code or f'HTTP {self.status}'}: {self.message}" if self.message else f"{self.code or self.status}."
+        )
+        if found is ErrorClass.RATE_LIMITED:
+            return RateLimitedError(what, where=where, do_next=_DO_NEXT[found], retry_after=self.retry_after)
+        return ERRORS[found](what, where=where, do_next=_DO_NEXT.get(found, ""))
+
+
+def scrub(message: str) -> str:
+    """The vendor's text without addresses, and of a query error only what follows the quoted query."""
+    text = message.rpartition("ERROR at Row:")[2].partition("\n")[2] or message
+    return _ADDRESS.sub("<address>", " ".join(text.split()))[:300]
+
+
+def read_fault(status: int, body: Any, retry_after: str | None = None) -> Fault:
+    """Understand an error's body: a list of errors, OAuth's dict, a row's errors, or anything else."""
+    first = body[0] if isinstance(body, list) and body else body
+    after = float(retry_after) if retry_after and retry_after.strip().isdigit() else None
+    if not isinstance(first, dict):
+        return Fault(status=status, code="", message="", retry_after=after)
+    code = first.get("errorCode") or first.get("statusCode") or first.get("error") or ""
+    return Fault(
+        status=status,
+        code=str(code),
+        message=scrub(str(first.get("message") or first.get("error_description") or "")),
+        fields=tuple(str(name) for name in first.get("fields") or ()),
+        retry_after=after,
+    )
+
+
+def response_fault(response: requests.Response) -> Fault:
+    """Understand a response that is no success. HTML and empty bodies occur (proxies, maintenance pages)."""
+    try:
+        body = orjson.loads(response.content)
+    except ValueError:
+        body = None
+    return read_fault(response.status_code, body, response.headers.get("Retry-After"))

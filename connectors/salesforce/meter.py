@@ -1,0 +1,112 @@
+"""Counts API calls and says who may still make one: stops first, then last looks and pulls, reporting last (P5, B20).
+
+It knows two limits: the admin's cap on our own calls, which is never crossed, and the org's, as the CRM's header tells.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from enum import StrEnum
+
+from crmdrip.core.errors import RateLimitedError
+from crmdrip.ports import Budget, Clock
+
+_USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")
+_HOUR = 3600
+_DAY = 24
+"""In hours."""
+
+
+class Purpose(StrEnum):
+    """What a call is for; REPORT alone may not touch the reserve."""
+
+    STOP = "stop"
+    LOOK = "look"
+    PULL = "pull"
+    REPORT = "report"
+
+
+class CallMeter:
+    """Our calls by the hour over the last day, and the org's own count."""
+
+    def __init__(self, clock: Clock, *, daily_cap: int | None, reserve: int) -> None:
+        self._clock = clock
+        self._cap = daily_cap
+        self._reserve = reserve
+        self._hours: dict[int, int] = {}
+        self._made = 0
+        self._used: int | None = None
+        self._limit: int | None = None
+        self._lock = threading.Lock()
+
+    def spend(self, purpose: Purpose) -> None:
+        """Count one call. Raises RateLimitedError instead when this purpose has none left."""
+        with self._lock:
+            hour = self._this_hour()
+            self._refuse(purpose)
+            self._hours[hour] = self._hours.get(hour, 0) + 1
+            self._made += 1
+
+    def allows(self, purpose: Purpose) -> bool:
+        """Whether spend would let a call of this purpose through now."""
+        with self._lock:
+            try:
+                self._refuse(purpose)
+            except RateLimitedError:
+                return False
+            return True
+
+    def hear(self, header: str | None) -> None:
+        """Take in a Sforce-Limit-Info header ("api-usage=18/15000; api-bursts=1/750"). Anything else is ignored."""
+        if header and (match := _USAGE.search(header)):
+            with self._lock:
+                self._used, self._limit = int(match[1]), int(match[2])
+
+    def budget(self) -> Budget:
+        """As of the last answer."""
+        with self._lock:
+            return Budget(used=self._used, limit=self._limit, calls_made=self._made)
+
+    def hours(self) -> dict[str, int]:
+        """Our calls of the last day by hour, to be kept across a restart."""
+        with self._lock:
+            self._this_hour()
+            return {str(hour): count for hour, count in self._hours.items()}
+
+    def remember(self, hours: Mapping[str, int]) -> None:
+        """Take up what an earlier process counted, so that a restart does not renew the day's cap."""
+        with self._lock:
+            for hour, count in hours.items():
+                self._hours[int(hour)] = max(self._hours.get(int(hour), 0), count)
+            self._this_hour()
+
+    def _this_hour(self) -> int:
+        hour = int(self._clock.now().timestamp()) // _HOUR
+        for old in [h for h in self._hours if h < hour - _DAY]:
+            del self._hours[old]
+        return hour
+
+    def _refuse(self, purpose: Purpose) -> None:
+        """Raises RateLimitedError when the purpose may not spend. The window is up to an hour longer than a day."""
+        kept = self._reserve if purpose is Purpose.REPORT else 0
+        if self._cap is not None:
+            self._this_hour()
+            if sum(self._hours.values()) + min(kept, self._cap // 2) >= self._cap:
+                frees = (min(self._hours, default=0) + _DAY + 1) * _HOUR
+                raise RateLimitedError(
+                    f"the daily cap of {self._cap} Salesforce calls leaves none for a {purpose}.",
+                    where="Salesforce",
+                    do_next="Raise daily_cap, or wait: it frees by the hour.",
+                    retry_after=max(frees - self._clock.now().timestamp(), 1.0),
+                )
+        # The org's own count is as old as its last answer, so it holds back reporting alone: pulls keep it fresh.
+        if kept and self._used is not None and self._limit is not None:
+            left = self._limit - self._used
+            if left <= min(kept, self._limit // 2):
+                raise RateLimitedError(
+                    f"the org has {left} API calls left today; they are kept for stops and last looks.",
+                    where="Salesforce",
+                    do_next="Wait: the org's count rolls on over 24 hours. Or lower reserve.",
+                )

@@ -1,0 +1,198 @@
+"""Write-backs into rows of Salesforce. Makes no call.
+
+Texts are cut to what the field holds beforehand; fields our user may not write are left out where the record is still
+right without them, and refused by name where it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from connectors.salesforce.schema import Schema
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.ports import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
+
+_NEEDED = frozenset({"status", "enrolled", "run", "opted_out", "error", "touch_id", "sequence_id", "step_id"})
+"""Words whose loss makes a write pointless. The rest is shown to people only, and doctor reports it missing."""
+
+_TASK_TEXT = 32_000
+"""Characters a task's Description holds, where the describe does not say."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowWrite:
+    """One row to be written, and the write-backs it settles."""
+
+    writes: tuple[Write, ...]
+    object: str
+    """API name."""
+    id: str | None
+    """None for a new record."""
+    values: Mapping[str, Any]
+    urgent: bool = False
+    """Part of a stop: may use the reserve of calls."""
+    tried: frozenset[str] = field(default_factory=frozenset)
+    """Which remedies were applied already; each is applied once."""
+
+    @property
+    def insert(self) -> bool:
+        """Whether it makes a new record."""
+        return self.id is None
+
+    def body(self) -> dict[str, Any]:
+        """As a record of a collection."""
+        found: dict[str, Any] = {"attributes": {"type": self.object}}
+        if self.id is not None:
+            found["id"] = self.id
+        found.update(self.values)
+        return found
+
+    def without(self, names: Sequence[str], remedy: str) -> RowWrite:
+        """The same row less some fields."""
+        values = {name: value for name, value in self.values.items() if name not in names}
+        return replace(self, values=values, tried=self.tried | {remedy})
+
+
+def moment(at: datetime | None) -> str | None:
+    """A dateTime as the REST API takes it."""
+    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def plan_rows(
+    schema: Schema, writes: Sequence[Write], *, control_id: str | None, zone_of: Callable[[str | None], str]
+) -> tuple[list[RowWrite], list[tuple[Write, ConfigurationError]]]:
+    """The rows, at most one per record, urgent ones first; and the writes that cannot be rows in this org.
+
+    Several writes to one record become one row: a collection may not hold an id twice, and one is cheaper than two.
+    """
+    rows: dict[tuple[str, str], RowWrite] = {}
+    refused: list[tuple[Write, ConfigurationError]] = []
+    for write in writes:
+        try:
+            row = _row(schema, write, control_id, zone_of)
+        except ConfigurationError as error:
+            refused.append((write, error))
+            continue
+        key = (row.object, row.id or (write.touch_id if isinstance(write, TaskWrite) else "new"))
+        rows[key] = _join(rows[key], row) if key in rows else row
+    return sorted(rows.values(), key=lambda row: not row.urgent), refused
+
+
+def split_row(schema: Schema, row: RowWrite) -> list[RowWrite]:
+    """One row per write-back of a joined row that was refused: a bad reason text must not hold up an opt-out."""
+    return [replace(_row(schema, write, row.id, lambda _: ""), tried=row.tried | {"split"}) for write in row.writes]
+
+
+def _join(first: RowWrite, second: RowWrite) -> RowWrite:
+    return replace(
+        first,
+        writes=(*first.writes, *second.writes),
+        values={**first.values, **second.values},
+        urgent=first.urgent or second.urgent,
+    )
+
+
+def _row(schema: Schema, write: Write, control_id: str | None, zone_of: Callable[[str | None], str]) -> RowWrite:
+    match write:
+        case StatusWrite():
+            word, values = write.ref.kind.value, _status(write)
+            return _update(schema, word, write.ref.id, values, write, urgent=write.enrolled is False)
+        case OptOutWrite():
+            return _update(schema, write.ref.kind.value, write.ref.id, {"opted_out": True}, write, urgent=True)
+        case BounceWrite():
+            values = {"bounced_reason": write.reason or "bounced", "bounced_at": moment(write.at)}
+            return _update(schema, write.ref.kind.value, write.ref.id, values, write, urgent=True)
+        case SequenceWrite():
+            values = {"version": write.version, "error": write.error or None, **write.counts}
+            return _update(schema, "sequence", write.sequence_id, values, write)
+        case ControlWrite():
+            values = {
+                "heartbeat": moment(write.heartbeat),
+                "state": write.state,
+                "calls_used": write.calls_used,
+                "calls_limit": write.calls_limit,
+            }
+            return _update(schema, "control", control_id, values, write)
+        case TaskWrite():
+            return _update(schema, "task", None, _task(schema, write, zone_of(write.owner_id)), write)
+
+
+def _status(write: StatusWrite) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "status": write.status,
+        "reason": write.reason or None,
+        "step": write.step or None,
+        "next_touch": moment(write.next_touch),
+        "last_touch": moment(write.last_touch),
+        "run": write.run,
+    }
+    left_alone_when_none = {
+        "enrolled": write.enrolled,
+        "replied_at": moment(write.replied_at),
+        "out_of_office_until": moment(write.out_of_office_until),
+    }
+    values.update((word, value) for word, value in left_alone_when_none.items() if value is not None)
+    return values
+
+
+def _task(schema: Schema, write: TaskWrite, zone: str) -> dict[str, Any]:
+    """A task. Completed at once: inserting an open one with a date locks the account and the person (facts 3.3)."""
+    value = schema.mapping.value
+    values: dict[str, Any] = {
+        "touch_id": write.touch_id,
+        "sequence": write.sequence,
+        "sequence_id": write.sequence_id,
+        "step": write.step,
+        "step_id": write.step_id,
+        "run": write.run,
+        "outcome": write.outcome,
+        "message_id": write.message_id or None,
+        "subject": value("task", "task_subject" if write.open else "email_subject") + write.subject,
+        "body": write.body,
+        "person": write.ref.id,  # and no WhatId: a lead's task must not have one
+        "date": _local_date(write.at, zone),
+        "status": value("task", "open") if write.open else schema.done_status,
+        "subtype": value("task", "task_subtype" if write.open else "email_subtype"),
+    }
+    if not write.open:
+        values["type"] = value("task", "email_type")
+    if write.owner_id is not None:
+        values["owner"] = write.owner_id
+    return values
+
+
+def _local_date(at: datetime, zone: str) -> str:
+    """The day as the owner sees it, UTC's where the owner's zone is not known."""
+    try:
+        local = at.astimezone(ZoneInfo(zone)) if zone else at.astimezone(UTC)
+    except (ZoneInfoNotFoundError, ValueError):
+        local = at.astimezone(UTC)
+    return local.date().isoformat()
+
+
+def _update(
+    schema: Schema, word: str, record_id: str | None, values: Mapping[str, Any], write: Write, *, urgent: bool = False
+) -> RowWrite:
+    """A row of the fields that may be written. Raises ConfigurationError naming a needed one that may not."""
+    info = schema.objects.get(word)
+    if info is None:
+        raise ConfigurationError(
+            f"the org has no {schema.mapping.objects.get(word) or word}, or hides it.", where="Salesforce"
+        )
+    columns: dict[str, Any] = {}
+    for field_word, value in values.items():
+        mapped = schema.mapping.fields[word].get(field_word, "")
+        found = info.find(mapped) if mapped else None
+        if found is None or not (found.createable if record_id is None else found.updateable):
+            if field_word in _NEEDED:
+                raise ConfigurationError(
+                    f"{info.name}.{mapped or field_word} cannot be written by the connected user.", where="Salesforce"
+                )
+            continue
+        limit = found.length or _TASK_TEXT
+        columns[found.name] = value[:limit] if isinstance(value, str) else value
+    return RowWrite(writes=(write,), object=info.name, id=record_id, values=columns, urgent=urgent)

@@ -1,0 +1,75 @@
+"""How requests leave: with time-outs always, and to a stand-in on this machine when one is configured.
+
+simple-salesforce sets no time-out anywhere and writes https:// into every URL, so both belong below it, in the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from connectors.salesforce.settings import SalesforceSettings
+
+_POOL = 8
+"""Kept connections: the daemon's four workers, the console and a command or two."""
+
+
+class TimeoutAdapter(HTTPAdapter):
+    """Every request has a time-out, whatever the caller forgot."""
+
+    def __init__(self, timeout: tuple[float, float]) -> None:
+        self._timeout = timeout
+        super().__init__(pool_connections=_POOL, pool_maxsize=_POOL)
+
+    def send(  # noqa: PLR0917 - the signature of requests
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: FBT001, FBT002 - the signature of requests
+        timeout: Any = None,
+        verify: Any = True,  # noqa: FBT002 - the signature of requests
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Send with the time-out. Raises what requests raises."""
+        return super().send(request, stream, timeout or self._timeout, verify, cert, proxies)
+
+
+class LoopbackAdapter(TimeoutAdapter):
+    """Takes requests for https://*.salesforce.com to a plain HTTP server on this machine; Host says who was meant."""
+
+    def __init__(self, target: str, timeout: tuple[float, float]) -> None:
+        self._target = urlsplit(target)
+        super().__init__(timeout)
+
+    def send(  # noqa: PLR0917 - the signature of requests
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: FBT001, FBT002 - the signature of requests
+        timeout: Any = None,
+        verify: Any = True,  # noqa: ARG002, FBT002 - the signature of requests
+        cert: Any = None,  # noqa: ARG002 - the signature of requests
+        proxies: Mapping[str, str] | None = None,  # noqa: ARG002 - no proxy stands before this machine
+    ) -> requests.Response:
+        """Send to the stand-in; the answer carries the URL that was meant. Raises what requests raises."""
+        meant = urlsplit(request.url or "")
+        real = request.copy()
+        real.headers["Host"] = str(meant.netloc)
+        real.url = meant._replace(scheme=self._target.scheme, netloc=self._target.netloc).geturl()
+        response = super().send(real, stream, timeout, verify=False, cert=None, proxies={})
+        response.url, response.request = request.url or "", request
+        return response
+
+
+def open_session(settings: SalesforceSettings) -> requests.Session:
+    """A pooled session for Salesforce alone."""
+    timeout = (settings.connect_timeout, settings.read_timeout)
+    session = requests.Session()
+    session.trust_env = not settings.base_url  # a proxy or .netrc of the environment is for the real Salesforce only
+    session.mount(
+        "https://", LoopbackAdapter(settings.base_url, timeout) if settings.base_url else TimeoutAdapter(timeout)
+    )
+    return session
