@@ -1,0 +1,377 @@
+"""Makes one complete email, or says in a reason why it has to wait.
+
+Everything a mailer needs is decided here: subject, both bodies, the sender's signature, the footer that the law asks
+for, and the headers for threads and for one-click unsubscribe (RFC 8058). Never reads a clock, never sends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from crmdrip.core.body import read_body
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.footer import WORDINGS, build_footer
+from crmdrip.core.keys import domain_of, message_id, normalize_address
+from crmdrip.core.message import EmailMessage
+from crmdrip.core.model import Enrollment, Owner, Record, Sequence, Step, StepKind
+from crmdrip.core.reasons import HoldReason, Reason
+from crmdrip.core.render import Broken, Format, Missing, Rendered, Template, compile_template
+from crmdrip.core.sender import Sender, clean_name, is_address, resolve_sender, sign_off
+from crmdrip.core.tokens import REPLY_LOCAL_LIMIT, ReplyTokens, UnsubscribeTokens, key_problem
+from crmdrip.core.values import Context, fold, join_labels
+
+SUBJECT_LIMIT = 255
+"""Characters; a Salesforce activity's subject holds no more."""
+
+REFERENCES_LIMIT = 10
+"""Message-IDs in References: the root and the nine newest."""
+
+NAME_PATHS = frozenset({"first_name", "last_name"})
+"""Asked for with every last look, for the name beside the address."""
+
+_NAME_KEYS = (fold("first_name"), fold("last_name"))
+_EMPTY_PARAGRAPH = re.compile(r"<p>\s*</p>\n?")
+_URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/\[\]@!$&'()*+,;=%-]+")
+
+
+class ReplyTo(Enum):
+    """Where answers go."""
+
+    SENDER = "sender"
+    """To the From address; no Reply-To header."""
+    OWNER = "owner"
+    """To the record's owner, whoever the email is from."""
+    TOKEN = "token"  # noqa: S105  a policy's name, no secret
+    """To the reply address with a signed tag, by which the touch is known without thread headers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComposeSettings:
+    """What every email carries. Checked by Composer."""
+
+    company: str
+    """The sender's identity as the law asks for it."""
+    postal_address: str
+    """On one line or several."""
+    unsubscribe_url: str
+    """The person's token is appended as the last part of the path."""
+    org_id: str
+    """The CRM account; part of the unsubscribe token."""
+    signing_keys: tuple[str, ...] = field(repr=False)
+    """Newest first."""
+    unsubscribe_mailto: str = ""
+    """An address for clients that unsubscribe by mail; "" for none."""
+    language: str = "en"
+    """Of the footer, ISO 639-1."""
+    languages: Mapping[str, str] = field(default_factory=dict)
+    """Another language by sequence id."""
+    reply_to: ReplyTo = ReplyTo.SENDER
+    reply_address: str = ""
+    """For ReplyTo.TOKEN: replies@in.example.com becomes replies+TAG@in.example.com."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskText:
+    """What a task for the rep says."""
+
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Prepared:
+    """The compiled templates of one step."""
+
+    subject: Template
+    html: Template
+    text: Template
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Filled:
+    """The same for one person."""
+
+    subject: str
+    html: str
+    text: str
+
+
+class Composer:
+    """Composes emails with one set of settings. Immutable; shared between threads."""
+
+    def __init__(self, settings: ComposeSettings) -> None:
+        """Raises ConfigurationError naming everything without which no email may go out (P7)."""
+        check_settings(settings)
+        self._settings = settings
+        self._tokens = UnsubscribeTokens(settings.signing_keys)
+        self._replies = ReplyTokens(settings.signing_keys)
+        self._footers = {
+            language: build_footer(settings.company, settings.postal_address, language)
+            for language in {settings.language, *settings.languages.values()}
+        }
+        self._unsubscribe_url = settings.unsubscribe_url.rstrip("/")
+
+    def compose(
+        self,
+        *,
+        step: Step,
+        sequence: Sequence,
+        enrollment: Enrollment,
+        record: Record,
+        owner: Owner | None,
+        touch_id: str,
+    ) -> EmailMessage | Reason:
+        """The email of one touch. record: as the last look saw it. owner: the user whose email it is.
+
+        A Reason holds the touch: a missing field, a broken step or sender, an address that is not the run's any more
+        (B15: the old address is never mailed again). Raises nothing.
+        """
+        if (address := normalize_address(record.email)) != enrollment.address:
+            return Reason(code=HoldReason.ADDRESS_CHANGED, detail=domain_of(address) or "no address")
+        sender = resolve_sender(sequence, owner)
+        if isinstance(sender, Reason):
+            return sender
+        signature = sign_off(sender)
+        if isinstance(signature, Reason):
+            return signature
+        from_normalized = normalize_address(sender.address)
+        # Another sender cannot go on in the first one's thread (B16).
+        thread = enrollment.thread if step.continue_thread and enrollment.sender == from_normalized else ()
+        prepared = _prepare(_subject_source(step, sequence), step.body)
+        if isinstance(prepared, Reason):
+            return prepared
+        context = make_context(record, sender, owner)
+        filled = _fill(prepared, context)
+        if isinstance(filled, Reason):
+            return filled
+        subject = filled.subject
+        if thread and not step.subject.strip():
+            subject = _reply_subject(enrollment.thread_subject or subject)
+
+        language = self._settings.languages.get(sequence.id, self._settings.language)
+        footer = self._footers[language]
+        token = self._tokens.sign(enrollment.person, self._settings.org_id)
+        link = f"{self._unsubscribe_url}/{token}"
+        signed = f"{filled.text}\n\n{signature.text}" if signature.text else filled.text
+        page = _page(language, f"{filled.html}\n{signature.html}\n{footer.html(link)}")
+        text = f"{signed}\n\n{footer.text(link)}"
+        # Nothing above lets a brace through; this is the promise itself (B24), checked on what leaves.
+        if "{" in subject or "{" in page or "{" in text:
+            return _broken("a brace would show in the email")
+        return EmailMessage(
+            touch_id=touch_id,
+            to_address=enrollment.address,
+            to_name=_name_of(context),
+            from_address=sender.address,
+            from_name=sender.name,
+            reply_to=self._reply_to(sender, owner, touch_id),
+            subject=subject,
+            html=page,
+            text=text,
+            headers=self._headers(touch_id, domain_of(from_normalized), thread, link, token),
+            category=sequence.id,
+        )
+
+    def _headers(self, touch_id: str, domain: str, thread: tuple[str, ...], link: str, token: str) -> dict[str, str]:
+        headers = {"Message-ID": message_id(touch_id, domain)}
+        if thread:
+            headers["In-Reply-To"] = thread[-1]
+            headers["References"] = " ".join((*thread[:1], *thread[1:][-(REFERENCES_LIMIT - 1) :]))
+        # RFC 8058 section 3.1: one HTTPS address that takes a POST; the mail address is for older clients.
+        mailto = self._settings.unsubscribe_mailto
+        headers["List-Unsubscribe"] = f"<{link}>, <mailto:{mailto}?subject={token}>" if mailto else f"<{link}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        return headers
+
+    def _reply_to(self, sender: Sender, owner: Owner | None, touch_id: str) -> str:
+        policy = self._settings.reply_to
+        if policy is ReplyTo.TOKEN:
+            local, _, domain = self._settings.reply_address.rpartition("@")
+            return f"{local}+{self._replies.sign(touch_id)}@{domain}"
+        if policy is ReplyTo.OWNER and owner is not None and owner.active and is_address(owner.email):
+            return "" if owner.email == sender.address else owner.email
+        return ""
+
+
+def compose_task(*, step: Step, sequence: Sequence, record: Record, owner: Owner | None) -> TaskText | Reason:
+    """What a task step says to the rep; held for the same causes as an email. Raises nothing."""
+    prepared = _prepare(step.subject if step.subject.strip() else sequence.name, step.body)
+    if isinstance(prepared, Reason):
+        return prepared
+    sender = resolve_sender(sequence, owner)
+    context = make_context(record, None if isinstance(sender, Reason) else sender, owner)
+    subject, body = prepared.subject.render(context), prepared.text.render(context)
+    if isinstance(subject, Rendered) and isinstance(body, Rendered):
+        return TaskText(subject=" ".join(subject.text.split())[:SUBJECT_LIMIT], body=_tidy_text(body.text))
+    return _held((subject, body))
+
+
+def merge_paths(steps: Iterable[Step]) -> frozenset[str]:
+    """Every merge path some steps use, for the last look to fetch; the sender's fields are known without asking."""
+    paths: dict[str, str] = {fold(path): path for path in NAME_PATHS}
+    for step in steps:
+        prepared = _prepare(step.subject, step.body)
+        if isinstance(prepared, Reason):
+            continue  # The definition is refused elsewhere, with the problem in words.
+        for template in (prepared.subject, prepared.html, prepared.text):
+            for path in sorted(template.paths):
+                paths.setdefault(fold(path), path)
+    return frozenset(path for path in paths.values() if not path.startswith("sender."))
+
+
+def make_context(record: Record, sender: Sender | None, owner: Owner | None) -> Context:
+    """The values of one email: the record's fields, then what is known of owner and sender."""
+    return Context(record.fields, _people_values(sender, owner))
+
+
+def check_settings(settings: ComposeSettings) -> None:
+    """Raises ConfigurationError with everything that is missing or wrong, all at once (P7)."""
+    problems: list[str] = []
+    if not settings.company.strip():
+        problems.append("company is missing: an email says who sends it")
+    if not settings.postal_address.strip():
+        problems.append("postal_address is missing: an email carries one by law (CAN-SPAM section 5(a)(5))")
+    if any(brace in settings.company + settings.postal_address for brace in "{}"):
+        problems.append("company and postal_address must not contain braces")
+    if problem := _url_problem(settings.unsubscribe_url):
+        problems.append(problem)
+    if settings.unsubscribe_mailto and not is_address(settings.unsubscribe_mailto):
+        problems.append("unsubscribe_mailto is not an email address")
+    problems += [
+        f"there is no footer in {language!r}; there are {', '.join(WORDINGS)}"
+        for language in sorted({settings.language, *settings.languages.values()} - WORDINGS.keys())
+    ]
+    if settings.reply_to is ReplyTo.TOKEN:
+        local = settings.reply_address.rpartition("@")[0]
+        if not is_address(settings.reply_address) or len(local) > REPLY_LOCAL_LIMIT:
+            problems.append(
+                f"reply_address must be an address with at most {REPLY_LOCAL_LIMIT} characters before the @"
+            )
+    if problem := key_problem(settings.signing_keys):
+        problems.append(problem)
+    if problems:
+        raise ConfigurationError("; ".join(problems) + ".", where="[email]", do_next="Set these and start again.")
+
+
+def _url_problem(url: str) -> str:
+    """What keeps a URL from being the one-click address, "" when nothing does."""
+    if not url.strip():
+        return "unsubscribe_url is missing: every email carries a one-click unsubscribe (RFC 8058)"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return "unsubscribe_url is not a URL"
+    if not host or parts.query or parts.fragment or not _URL_CHARACTERS.fullmatch(url):
+        return "unsubscribe_url must be a plain URL without ? or #"
+    # RFC 8058 asks for HTTPS; a loopback address is nobody's mailbox.
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in {"127.0.0.1", "localhost", "::1"}):
+        return "unsubscribe_url must begin with https:// (RFC 8058)"
+    return ""
+
+
+@lru_cache(maxsize=1_024)
+def _prepare(subject: str, body: str) -> _Prepared | Reason:
+    read = read_body(body)
+    if read.problems:
+        return _broken(read.problems[0])
+    try:
+        return _Prepared(
+            subject=compile_template(" ".join(subject.split()), Format.TEXT),
+            html=compile_template(read.html, Format.HTML),
+            text=compile_template(read.text, Format.TEXT),
+        )
+    except ConfigurationError as error:
+        return _broken(error.what.rstrip("."))
+
+
+def _subject_source(step: Step, sequence: Sequence) -> str:
+    """The step's subject; for one that goes on in a thread without its own, that of the nearest email before it.
+
+    It is needed when the thread cannot go on after all (another sender, another address).
+    """
+    if step.subject.strip() or not step.continue_thread:
+        return step.subject
+    before = (one for one in reversed(sequence.steps) if one.order < step.order and one.kind is StepKind.EMAIL)
+    return next((one.subject for one in before if one.subject.strip()), "")
+
+
+def _fill(prepared: _Prepared, context: Context) -> _Filled | Reason:
+    subject, page, text = (one.render(context) for one in (prepared.subject, prepared.html, prepared.text))
+    if not (isinstance(subject, Rendered) and isinstance(page, Rendered) and isinstance(text, Rendered)):
+        return _held((subject, page, text))
+    heading = " ".join(subject.text.split())
+    if not heading:
+        return _broken("the subject is empty")
+    if len(heading) > SUBJECT_LIMIT:
+        return _broken(f"the subject is longer than {SUBJECT_LIMIT} characters")
+    if not prepared.text.branches:
+        filled = _Filled(subject=heading, html=page.text, text=text.text)
+    else:
+        filled = _Filled(subject=heading, html=_EMPTY_PARAGRAPH.sub("", page.text), text=_tidy_text(text.text))
+    if not filled.text.strip() and "<img" not in filled.html:
+        return _broken("the body is empty")
+    return filled
+
+
+def _tidy_text(text: str) -> str:
+    """Without the gaps that branches not taken leave."""
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip()
+
+
+def _held(results: Iterable[Rendered | Missing | Broken]) -> Reason:
+    """Why templates could not be filled: all missing fields at once, else the first thing broken."""
+    missing = [path for result in results if isinstance(result, Missing) for path in result.paths]
+    if missing:
+        return Reason(code=HoldReason.MISSING_FIELD, detail=join_labels(missing))
+    return _broken(next(result.problem for result in results if isinstance(result, Broken)))
+
+
+def _broken(problem: str) -> Reason:
+    return Reason(code=HoldReason.TEMPLATE_BROKEN, detail=problem)
+
+
+def _reply_subject(subject: str) -> str:
+    return subject if subject[:3].lower() == "re:" else f"Re: {subject}"
+
+
+def _name_of(context: Context) -> str:
+    parts = (context.values.get(key) for key in _NAME_KEYS)
+    name = " ".join(part for part in parts if isinstance(part, str))
+    # A name that came broken out of an import is left out; the address alone is a good To header.
+    return "" if "{" in name else clean_name(name)
+
+
+@lru_cache(maxsize=1_024)
+def _people_values(sender: Sender | None, owner: Owner | None) -> Mapping[str, object]:
+    values: dict[str, object] = {}
+    for prefix, person in (("owner", owner), ("sender", sender)):
+        if person is None:
+            continue
+        first, _, last = person.name.strip().partition(" ")
+        values |= {
+            f"{prefix}.name": person.name,
+            f"{prefix}.first_name": first,
+            f"{prefix}.last_name": last,
+            f"{prefix}.email": person.email if isinstance(person, Owner) else person.address,
+            f"{prefix}.title": person.title,
+            f"{prefix}.phone": person.phone,
+        }
+    return values
+
+
+_HEAD = (
+    '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"></head>\n'
+    '<body style="margin:0;padding:12px"><div dir="auto" '
+    'style="font-family:Arial,Helvetica,sans-serif;font-size:14px;line-height:1.5;color:#1f2328">\n'
+)
+
+
+def _page(language: str, content: str) -> str:
+    """A whole HTML document; language: for screen readers. `dir="auto"` serves names and bodies in Hebrew or Arabic."""
+    return f'<!DOCTYPE html>\n<html lang="{language}">{_HEAD}{content}\n</div></body></html>\n'

@@ -1,0 +1,167 @@
+"""Renders one template for one person, or says what keeps it from being sent.
+
+Templates come from the CRM and are not trusted: sizes are bounded, only listed tags and filters exist, and a value
+is escaped for where it lands. A field that is missing or blank and has no `default` is reported, and all such fields
+at once; a field used only in a branch that is not taken is not asked for. No email ever shows a brace.
+
+Never fetches a value, never knows a CRM, never decides whether to send.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+from liquid.builtin.expressions import FilteredExpression, tokenize
+from liquid.exceptions import LiquidError
+from liquid.stream import TokenStream
+from liquid.token import TOKEN_EXPRESSION, Token
+
+from crmdrip.core.body import read_body
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.markup import Piece, PieceKind, scan
+from crmdrip.core.program import ENVIRONMENT, OUTPUT_LIMIT, TAGS, Compiler, Run, State, UnsupportedError, run_steps
+from crmdrip.core.values import ODD_IN_HTML, ODD_IN_TEXT, Context, RefusedError, clean_html, clean_text
+
+SOURCE_LIMIT = 102_400
+"""Characters of a template's source."""
+
+CACHED_TEMPLATES = 1_024
+
+
+class Format(Enum):
+    """Where the values of a template land."""
+
+    HTML = "html"
+    TEXT = "text"
+    """Plain text and headers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """The finished text."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """Fields that are missing or blank and have no default, by path, in the order of their use."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broken:
+    """It cannot be rendered for this person: a value is not printable or too long. problem: why, in plain words."""
+
+    problem: str
+
+
+class Template:
+    """A compiled template. Immutable; shared between threads."""
+
+    __slots__ = ("_assigns", "_steps", "branches", "paths", "source")
+
+    def __init__(self, *, source: str, steps: tuple[str | Run, ...], paths: frozenset[str], assigns: bool) -> None:
+        self.source = source
+        self.paths = paths
+        """Every merge path used, in any branch, as the last look asks for it ("first_name", "account.name")."""
+        self.branches = any(not isinstance(step, str) for step in steps) and "{%" in source
+        """Whether parts of it may be left out."""
+        self._steps = steps
+        self._assigns = assigns
+
+    def render(self, context: Context) -> Rendered | Missing | Broken:
+        """The text for this person's values. Raises nothing."""
+        state = State(dict(context.values) if self._assigns else context.values)
+        try:
+            run_steps(self._steps, state)
+        except RefusedError as error:
+            return Broken(problem=str(error))
+        if state.missing:
+            return Missing(paths=tuple(state.missing))
+        text = "".join(state.out)
+        if len(text) > OUTPUT_LIMIT:
+            return Broken(problem="The email becomes too long")
+        return Rendered(text=text)
+
+
+@lru_cache(maxsize=CACHED_TEMPLATES)
+def compile_template(source: str, landing: Format) -> Template:
+    """Compile a template, once per source. Raises ConfigurationError with every problem in it."""
+    compiled = _compile(source, landing)
+    if isinstance(compiled, Template):
+        return compiled
+    raise ConfigurationError("; ".join(compiled) + ".", do_next="Correct the step.")
+
+
+def find_problems(source: str, landing: Format) -> tuple[str, ...]:
+    """What is wrong with a template in plain words, all at once; nothing when it compiles."""
+    compiled = _compile(source, landing)
+    return () if isinstance(compiled, Template) else compiled
+
+
+def check_template(source: str) -> list[str]:
+    """What is wrong with a subject or body as its author wrote it, in plain words, all at once."""
+    body = read_body(source)
+    problems = dict.fromkeys(body.problems)
+    # Both are made from the same source: what the text shows needs no second telling.
+    found = find_problems(body.text, Format.TEXT) or find_problems(body.html, Format.HTML)
+    return list(problems | dict.fromkeys(found))
+
+
+def _compile(source: str, landing: Format) -> Template | tuple[str, ...]:
+    if len(source) > SOURCE_LIMIT:
+        return (f"the template is longer than {SOURCE_LIMIT // 1024} KB",)
+    found = scan(source)
+    problems = dict.fromkeys(found.problems)
+    for piece in found.pieces:
+        if problem := _judge(piece):
+            problems[problem] = None
+    if problems:
+        return tuple(problems)
+    liquid = "".join(piece.source for piece in found.pieces)
+    html = landing is Format.HTML
+    compiler = Compiler(clean_html, ODD_IN_HTML.search) if html else Compiler(clean_text, ODD_IN_TEXT.search)
+    try:
+        steps = compiler.compile_nodes(ENVIRONMENT.parse(liquid).nodes)
+    except LiquidError as error:
+        return (f"the tags do not fit together: {_plain(error)}",)
+    except UnsupportedError as error:
+        return (str(error),)
+    return Template(
+        source=liquid,
+        steps=steps,
+        paths=frozenset(compiler.paths.values()),
+        assigns=compiler.assigns,
+    )
+
+
+def _judge(piece: Piece) -> str:
+    """What is wrong with one piece by itself, "" when nothing is."""
+    if piece.kind is PieceKind.LITERAL:
+        at = min((at for at in (piece.text.find("{"), piece.text.find("}")) if at >= 0), default=-1)
+        if at < 0:
+            return ""
+        shown = " ".join(piece.text[max(at - 10, 0) : at + 20].split())
+        return f'"{shown}" has a brace that fills nothing in; a field is written {{{{ contact.first_name }}}}'
+    if piece.kind is PieceKind.TAG:
+        if piece.tag_name in TAGS:
+            return ""
+        return f"{piece.source} is not available in emails; there are if, unless, case, assign and comment"
+    try:
+        token = Token(TOKEN_EXPRESSION, piece.text, 0, piece.text)
+        parsed = FilteredExpression.parse(ENVIRONMENT, TokenStream(tokenize(piece.text, token)))
+        Compiler(clean_text, ODD_IN_TEXT.search).compile_output(parsed)
+    except LiquidError as error:
+        return f"{piece.source} is not understood: {_plain(error)}"
+    except UnsupportedError as error:
+        return f"{piece.source}: {error}"
+    return ""
+
+
+def _plain(error: LiquidError) -> str:
+    """The library's message on one line, without its drawing of the place."""
+    return " ".join(str(error.message).split())
