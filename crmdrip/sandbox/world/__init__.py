@@ -1,0 +1,24 @@
+"""A seeded world of people who get email and react to it, and the oracle that watches."""
+
+from crmdrip.sandbox.world.actions import Actions, OneClick
+from crmdrip.sandbox.world.habits import NOBODY_REACTS, Deed, Habits
+from crmdrip.sandbox.world.people import SENDING_DOMAIN, Trait
+from crmdrip.sandbox.world.stops import Stop, StopKind, Stops, Violation
+from crmdrip.sandbox.world.world import Happened, Person, World
+
+__all__ = [
+    "NOBODY_REACTS",
+    "SENDING_DOMAIN",
+    "Actions",
+    "Deed",
+    "Habits",
+    "Happened",
+    "OneClick",
+    "Person",
+    "Stop",
+    "StopKind",
+    "Stops",
+    "Trait",
+    "Violation",
+    "World",
+]

@@ -1,0 +1,289 @@
+"""What reps, people and admins do to the CRM and the mail provider, each as one call that also keeps the oracle.
+
+The world calls these on its schedule and the pages when somebody presses a button, so that both mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from crmdrip.sandbox.salesforce import SalesforceOrg
+from crmdrip.sandbox.sendgrid import AcceptedEmail, SendGridAccount
+from crmdrip.sandbox.world.reading import exists, people_at, person
+from crmdrip.sandbox.world.stops import Stop, StopKind, Stops
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneClick:
+    """An unsubscribe that waits to be posted to the sender's own link (RFC 8058)."""
+
+    url: str
+    address: str
+
+
+class Actions:
+    """Everything that can happen to a person in the sandbox. Methods that need a live record raise LookupError."""
+
+    def __init__(
+        self,
+        org: SalesforceOrg,
+        account: SendGridAccount,
+        clock: Callable[[], datetime],
+        post: Callable[[OneClick], None] | None = None,
+    ) -> None:
+        self._org = org
+        self._account = account
+        self._clock = clock
+        self.stops = Stops()
+        self.one_clicks: list[OneClick] = []
+        """Unsubscribes nobody has posted yet; only filled when there is no `post`."""
+        self.failed_one_clicks: list[tuple[OneClick, str]] = []
+        """Those that were not answered with success, with what happened."""
+        self.post = post
+        """Called with each unsubscribe; must not block, and reports through `unsubscribed` or `not_unsubscribed`."""
+
+    # reading
+
+    def record(self, record_id: str) -> Row:
+        """A living contact or lead by id."""
+        row = person(self._org, record_id)
+        if row["IsDeleted"]:
+            raise LookupError(f"record {record_id} is deleted")
+        return row
+
+    def records_at(self, address: str) -> list[dict[str, Any]]:
+        """Every living, unconverted contact and lead with the address, those with a ticked box first."""
+        return people_at(self._org, address)
+
+    # the box
+
+    def tick(self, record_id: str, sequence_id: str | None) -> None:
+        """The rep ticks the box, with a sequence chosen or left out."""
+        row = self.record(record_id)
+        changes: dict[str, Any] = {"Drip_Enrolled__c": True}
+        if sequence_id is not None:
+            changes["Drip_Sequence__c"] = sequence_id
+        self._org.update(record_id, changes)
+        if row["Email"]:
+            self.stops.lift(row["Email"])
+
+    def untick(self, record_id: str) -> None:
+        """The rep unticks the box."""
+        row = self.record(record_id)
+        self._org.update(record_id, {"Drip_Enrolled__c": False})
+        self._stop_here(row, StopKind.UNTICKED)
+
+    def pause(self, record_id: str, until: datetime | None) -> None:
+        """The rep sets or clears Paused Until."""
+        row = self.record(record_id)
+        self._org.update(record_id, {"Drip_Paused_Until__c": until})
+        if row["Email"]:
+            self.stops.end_pause(row["Email"])
+        if until is not None:
+            self._stop(row, StopKind.PAUSED, until=until)
+
+    def approve(self, record_id: str) -> None:
+        """The rep approves the next step."""
+        self.record(record_id)
+        self._org.update(record_id, {"Drip_Approved__c": True})
+
+    # the person
+
+    def reply(self, address: str, text: str, *, to: AcceptedEmail | None = None, at: datetime | None = None) -> str:
+        """The person answers, and the rep's mailbox logs it the way Email-to-Salesforce does; the message's id."""
+        message_id = self._log_inbound(address, text, to=to, at=at)
+        self._stop_address(address, StopKind.REPLY)
+        return message_id
+
+    def auto_reply(self, address: str, *, to: AcceptedEmail | None = None, at: datetime | None = None) -> str:
+        """An out-of-office answer comes back and is logged like any other. Not a reply, so no stop (B8)."""
+        back = (at or self._clock()) + timedelta(days=5)
+        text = f"Thank you for your message. I am out of the office until {back:%d %B %Y}."
+        return self._log_inbound(
+            address,
+            text,
+            to=to,
+            at=at,
+            subject="Automatic reply: Out of office",
+            headers="Auto-Submitted: auto-replied\r\nX-Auto-Response-Suppress: All\r\nPrecedence: bulk",
+        )
+
+    def book_meeting(self, record_id: str, *, subject: str = "Intro call") -> str:
+        """The person picks a time in the rep's calendar: an Event on the record; its id."""
+        row = self.record(record_id)
+        start = (self._clock() + timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+        owner = row["OwnerId"]
+        fields = {
+            "WhoId": record_id,
+            "Subject": f"{subject} with {row['Name']}",
+            "StartDateTime": start,
+            "DurationInMinutes": 30,
+            "Type": "Meeting",
+            "OwnerId": owner if exists(self._org, "User", owner, "AND IsActive = true") else None,
+        }
+        event_id = self._org.insert("Event", {key: value for key, value in fields.items() if value is not None})
+        self._stop(row, StopKind.MEETING)
+        return event_id
+
+    def opt_out(self, record_id: str) -> None:
+        """Email Opt Out is ticked on the record."""
+        row = self.record(record_id)
+        self._org.update(record_id, {"HasOptedOutOfEmail": True})
+        self._stop(row, StopKind.OPT_OUT)
+
+    def unsubscribe(self, email: AcceptedEmail) -> None:
+        """The person presses Unsubscribe in the mail program, which posts to the link. It stops once that succeeded."""
+        url = email.unsubscribe_url
+        if not url:
+            return
+        click = OneClick(url=url, address=email.to)
+        if self.post is None:
+            self.one_clicks.append(click)
+        else:
+            self.post(click)
+
+    def unsubscribed(self, click: OneClick) -> None:
+        """The link answered with success."""
+        self._stop_address(click.address, StopKind.UNSUBSCRIBE)
+
+    def not_unsubscribed(self, click: OneClick, problem: str) -> None:
+        """The link did not answer with success; the person was told so by the mail program."""
+        self.failed_one_clicks.append((click, problem))
+
+    def bounce(self, address: str) -> None:
+        """The mailbox is dead: the newest email comes back and the provider suppresses the address."""
+        self._account.bounce(address)
+        self._stop_address(address, StopKind.BOUNCE)
+
+    def report_spam(self, address: str) -> None:
+        """The person presses Report Spam, and the provider hears of it."""
+        self._account.report_spam(address)
+        self._stop_address(address, StopKind.SPAM_REPORT)
+
+    # the CRM
+
+    def open_opportunity(self, contact_id: str) -> str:
+        """A rep opens an opportunity with the contact; its id."""
+        row = self.record(contact_id)
+        opportunity_id = self._org.insert(
+            "Opportunity",
+            {
+                "Name": f"{row['Name']}: pilot",
+                "AccountId": row["AccountId"],
+                "StageName": "Qualification",
+                "CloseDate": (self._clock() + timedelta(days=60)).date(),
+                "ContactId": contact_id,
+            },
+        )
+        self._stop(row, StopKind.OPPORTUNITY)
+        return opportunity_id
+
+    def convert(self, lead_id: str, *, with_opportunity: bool) -> str:
+        """A rep converts the lead; the contact's id."""
+        row = self.record(lead_id)
+        name = f"{row['Company']}: pilot" if with_opportunity else None
+        contact_id = self._org.convert(lead_id, opportunity_name=name).contact_id
+        if with_opportunity:
+            self._stop(row, StopKind.CONVERTED)
+        return contact_id
+
+    def merge(self, winner_id: str, loser_id: str) -> None:
+        """A rep merges two records of one object: the loser's own address is not mailed again."""
+        winner, loser = self.record(winner_id), self.record(loser_id)
+        self._org.merge(winner_id, [loser_id])
+        if (loser["Email"] or "").lower() != (winner["Email"] or "").lower():
+            self._stop_here(loser, StopKind.MERGED)
+
+    def delete(self, record_id: str) -> None:
+        """A rep deletes the record."""
+        row = self.record(record_id)
+        self._org.delete(record_id)
+        self._stop_here(row, StopKind.DELETED)
+
+    def undelete(self, record_id: str) -> None:
+        """A rep takes the record out of the recycle bin; it stays stopped until ticked again (B14)."""
+        self._org.undelete(record_id)
+
+    def change_owner(self, record_id: str, owner_id: str) -> None:
+        """Somebody else takes over."""
+        self.record(record_id)
+        self._org.change_owner(record_id, owner_id)
+
+    def change_address(self, record_id: str, address: str) -> None:
+        """The person's address is corrected: the old one is not mailed again."""
+        row = self.record(record_id)
+        self._org.update(record_id, {"Email": address})
+        self._stop_here(row, StopKind.ADDRESS_CHANGED)
+
+    # steps
+
+    def _stop_here(self, row: Row, kind: StopKind) -> None:
+        """What ends the run of one record. The address may go on where another record of it has its box ticked."""
+        others = self.records_at(row["Email"]) if row["Email"] else []
+        if not any(other["Drip_Enrolled__c"] for other in others if other["Id"] != row["Id"]):
+            self._stop(row, kind)
+
+    def _log_inbound(
+        self,
+        address: str,
+        text: str,
+        *,
+        to: AcceptedEmail | None,
+        at: datetime | None,
+        subject: str = "",
+        headers: str = "",
+    ) -> str:
+        original = {name.lower(): value for name, value in (to.headers if to is not None else {}).items()}
+        answered = original.get("message-id", "")
+        head = [headers] if headers else []
+        if answered:
+            head += [f"In-Reply-To: {answered}", f"References: {answered}"]
+        previous = to.subject if to is not None else "your note"
+        email_id = self._org.insert(
+            "EmailMessage",
+            {
+                "Incoming": True,
+                "FromAddress": address,
+                "ToAddress": to.sender if to is not None else None,
+                "Subject": subject or (previous if previous.lower().startswith("re:") else f"Re: {previous}"),
+                "TextBody": text,
+                "Status": "0",
+                "MessageDate": at or self._clock(),
+                "Headers": "\r\n".join(head) or None,
+                "ThreadIdentifier": answered or None,
+            },
+        )
+        for row in self.records_at(address):
+            self._org.insert(
+                "EmailMessageRelation",
+                {
+                    "EmailMessageId": email_id,
+                    "RelationId": row["Id"],
+                    "RelationType": "FromAddress",
+                    "RelationAddress": address,
+                },
+            )
+        return email_id
+
+    def _stop(self, row: Row, kind: StopKind, *, until: datetime | None = None) -> None:
+        if row["Email"]:
+            self._stop_address(row["Email"], kind, record_id=row["Id"], until=until)
+
+    def _stop_address(
+        self, address: str, kind: StopKind, *, record_id: str = "", until: datetime | None = None
+    ) -> None:
+        self.stops.add(
+            Stop(
+                address=address.lower(),
+                kind=kind,
+                at=self._clock(),
+                position=len(self._account.accepted),
+                record_id=record_id,
+                until=until,
+            )
+        )
