@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,13 +17,11 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from crmdrip.config_file import ConfigProblems, Problem, read_settings
+from crmdrip.core.footer import WORDINGS
+from crmdrip.core.tokens import KEY_LENGTH
 from crmdrip.secrets import is_sandbox_constant
 
 __all__ = ["ConfigProblems", "Problem", "Settings", "load"]
-
-_LANGUAGE = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
-_MIN_KEY_LENGTH = 16
-"""Characters of a signing key. Anything shorter can be guessed offline from one unsubscribe link."""
 
 
 def _check_address(value: str) -> str:
@@ -39,6 +36,8 @@ def _check_address(value: str) -> str:
 def _check_text(value: str) -> str:
     if not value.strip():
         raise ValueError("is blank", "Fill it in: the law asks every email to say who sends it, and from where.")
+    if "{" in value or "}" in value:
+        raise ValueError("holds a brace, as if it were a template", "Type plain words.")
     return value.strip()
 
 
@@ -114,7 +113,7 @@ class SenderSettings(Section):
     company: Words = Field(examples=["Example Ltd"])
     postal_address: Words = Field(examples=["1 Example Street, 12345 Town, Country"])
     language: str = "en"
-    """Of the footer: ISO 639-1, optionally with a country ("pt-BR")."""
+    """Of the footer: one of core.footer.WORDINGS."""
     reply_to: Address = ""
     """Where replies go; "" for the address the email is from."""
 
@@ -128,8 +127,8 @@ class SenderSettings(Section):
     @field_validator("language")
     @classmethod
     def _is_language(cls, value: str) -> str:
-        if not _LANGUAGE.fullmatch(value):
-            raise ValueError("is not a language code", 'Type it as "en" or "pt-BR".')
+        if value not in WORDINGS:
+            raise ValueError("is no language the footer is written in", f"Choose one of {', '.join(WORDINGS)}.")
         return value
 
 
@@ -145,9 +144,9 @@ class UnsubscribeSettings(Section):
     @field_validator("keys")
     @classmethod
     def _are_long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(key.get_secret_value()) < _MIN_KEY_LENGTH for key in value):
+        if any(len(key.get_secret_value()) < KEY_LENGTH for key in value):
             raise ValueError(
-                f"holds a key of less than {_MIN_KEY_LENGTH} characters",
+                f"holds a key of less than {KEY_LENGTH} characters",
                 'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"',
             )
         return value
