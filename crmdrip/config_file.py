@@ -271,7 +271,8 @@ class _Reader:
             self.add(at, what, " ".join(do_next) or _default_hint(name, info))
             return
         words = _WORDS.get(kind)
-        what = words.format_map({key: str(value) for key, value in context.items()}) if words else detail["msg"].lower()
+        message = detail["msg"]
+        what = words.format_map(context) if words else message[:1].lower() + message[1:]
         self.add(at, what, _default_hint(name, info))
 
 
