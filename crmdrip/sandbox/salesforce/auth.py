@@ -26,7 +26,7 @@ FindUser = Callable[[str], str | None]
 """The id of the active user with that username."""
 
 
-class TokenRefusal(Exception):
+class TokenRefusal(Exception):  # noqa: N818 - an answer, as Refusal is
     """An OAuth error answer."""
 
     def __init__(self, error: str, description: str, status: int = 400) -> None:
@@ -103,8 +103,6 @@ class Sessions:
     def token(self, request: Request) -> Response:
         """Answer a request to the token endpoint."""
         try:
-            if request.method != "POST":
-                raise TokenRefusal("invalid_request", "must use HTTP POST")
             return json_response(200, self._grant(request))
         except TokenRefusal as refusal:
             return json_response(
@@ -112,6 +110,8 @@ class Sessions:
             )  # fmt: skip
 
     def _grant(self, request: Request) -> dict[str, Any]:
+        if request.method != "POST":
+            raise TokenRefusal("invalid_request", "must use HTTP POST")
         form = request.form()
         host = request.headers.get("host", "").partition(":")[0].lower()
         match form.get("grant_type"):

@@ -24,7 +24,7 @@ _WHOLE = frozenset({"JSON_PARSER_ERROR", "INVALID_FIELD", "INVALID_TYPE"})
 Save = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-class _RolledBack(Exception):
+class _RolledBack(Exception):  # noqa: N818 - a signal to the savepoint
     """An allOrNone request failed."""
 
 
@@ -171,7 +171,7 @@ class Collections:
                             raise
                         results.append(refusal.row())
                 if all_or_none and not all(result["success"] for result in results):
-                    raise _RolledBack
+                    raise _RolledBack  # noqa: TRY301 - it has to pass through the savepoint
         except _RolledBack:
             return [_rolled_back() if result["success"] else result for result in results]
         return results

@@ -1,12 +1,14 @@
 """A SOQL tree to SQL over the store's tables, and SQL rows back to records as answers show them."""
 
+# ruff: noqa: S608 - table and column names come from the schema, values are always bound
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from crmdrip.sandbox.salesforce.ids import normalize
+from crmdrip.sandbox.salesforce.plan import Child, Parent, Plan
 from crmdrip.sandbox.salesforce.refusals import Refusal
 from crmdrip.sandbox.salesforce.schema import NUMBER_TYPES, TEXT_TYPES, Field, Schema, SObject
 from crmdrip.sandbox.salesforce.soql import (
@@ -21,8 +23,8 @@ from crmdrip.sandbox.salesforce.soql import (
     Query,
     point_at,
 )
-from crmdrip.sandbox.salesforce.store import index_name, quote
-from crmdrip.sandbox.salesforce.values import parse_datetime, show
+from crmdrip.sandbox.salesforce.store import quote
+from crmdrip.sandbox.salesforce.values import parse_datetime
 
 Hidden = Callable[[str, str], bool]
 """Whether the field (object name, field name) is hidden from who asks."""
@@ -36,86 +38,7 @@ NAME_FIELDS = ("Id", "Name", "FirstName", "LastName", "Email", "Phone", "Title",
 """What a polymorphic parent offers besides Type: the vendor's Name object."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Column:
-    """One selected value."""
-
-    path: tuple[str, ...]
-    """As the schema spells it."""
-    spec: Field
-    sql: str
-
-
-@dataclass(kw_only=True, slots=True)
-class Parent:
-    """A parent in the shape of an answer."""
-
-    key: str
-    """Where its id stands among the selected SQL columns."""
-    index: int
-    polymorphic: bool
-    columns: list[tuple[str, int, Field]] = field(default_factory=list)
-    parents: dict[str, Parent] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Child:
-    """A compiled subquery."""
-
-    name: str
-    """The key in the answer."""
-    key: Field
-    plan: Plan
-    limit: int | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """A compiled query."""
-
-    source: SObject
-    selected: str
-    """The SQL after SELECT; column 0 is the record's id, column 1 its rowid."""
-    parameters: tuple[Any, ...]
-    shape: Parent
-    children: tuple[Child, ...]
-    counting: bool
-    limit: int | None
-    offset: int
-    since: int | None
-    """The lower bound of SystemModstamp that every row must pass, for the choice of the index."""
-    by_stamp: bool
-    """Whether the rows are asked for in the order of their stamps."""
-    joins: str
-    where: str
-    order: str
-
-    def sql(self, *, indexed: str = "") -> str:
-        """The statement for the rows themselves."""
-        return f"SELECT {self.selected}{self._tail(indexed)}"
-
-    def rowid_sql(self, *, indexed: str = "") -> str:
-        """The statement for the rowids of all rows, in order."""
-        return f"SELECT t.rowid{self._tail(indexed)}"
-
-    def count_sql(self, *, indexed: str = "") -> str:
-        """The statement for how many rows there are."""
-        return f"SELECT count(*) FROM (SELECT t.rowid{self._tail(indexed)})"
-
-    def page_sql(self) -> str:
-        """The statement for rows by a JSON list of rowids, in no order."""
-        where = " WHERE t.rowid IN (SELECT value FROM json_each(?))"
-        return f"SELECT {self.selected} FROM {quote(self.source.name)} AS t{self.joins}{where}"
-
-    def _tail(self, indexed: str) -> str:
-        hint = f" INDEXED BY {quote(indexed)}" if indexed else ""
-        bounds = ""
-        if self.limit is not None or self.offset:
-            bounds = f" LIMIT {-1 if self.limit is None else self.limit} OFFSET {self.offset}"
-        return f" FROM {quote(self.source.name)} AS t{hint}{self.joins}{self.where}{self.order}{bounds}"
-
-
-class Compiler:
+class _Compiler:
     """Compiles one query. A compiler is used once."""
 
     def __init__(
@@ -265,9 +188,8 @@ class Compiler:
                 raise self.refuse("INVALID_FIELD", each.path.at, f"invalid operator on {spec.type} field")
             self.parameters.append(self.literal(spec, value))
             return f"{sql} LIKE ? ESCAPE '\\'"
-        if operator not in ("=", "!=") and spec.type in ("boolean", "id", "reference"):
-            if spec.type == "boolean":
-                raise self.refuse("INVALID_FIELD", each.path.at, "invalid operator on boolean field")
+        if operator not in ("=", "!=") and spec.type == "boolean":
+            raise self.refuse("INVALID_FIELD", each.path.at, "invalid operator on boolean field")
         self.parameters.append(self.literal(spec, value))
         # In SOQL a missing value differs from every value.
         return f"{sql} IS NOT ?" if operator == "!=" else f"{sql} {operator} ?"
@@ -293,7 +215,7 @@ class Compiler:
             raise self.refuse("MALFORMED_QUERY", query.source_at, "Maximum 2 semi join sub-selects are allowed")
         if spec.type not in ("id", "reference") or len(query.fields) != 1 or query.order or query.children:
             raise self.refuse("MALFORMED_QUERY", each.path.at, "semi join sub-selects must query one id field")
-        inner = Compiler(
+        inner = _Compiler(
             self.schema,
             query,
             hidden=self.hidden,
@@ -353,10 +275,6 @@ class Compiler:
 
     # the whole
 
-    def compile(self) -> Plan:
-        """The plan of a query that stands alone."""
-        return self.plan(self.source(), None)
-
     def plan(self, source: SObject, parent_key: Field | None) -> Plan:
         query = self.query
         selected = ['t."Id"', "t.rowid"]
@@ -402,20 +320,24 @@ class Compiler:
     def stamp_bound(self, source: SObject) -> int | None:
         """The lower bound of SystemModstamp that every row must pass, None when there is none or ids are given."""
         where = self.query.where
-        terms: Sequence[Condition] = ()
-        if isinstance(where, Junction) and where.word == "AND":
-            terms = where.conditions
-        elif where is not None and not isinstance(where, Junction):
-            terms = (where,)
-        bound = None
-        for term in terms:
-            path = term.path.parts[-1].lower() if isinstance(term, Comparison | Membership) else ""
-            if isinstance(term, Comparison | Membership) and len(term.path.parts) == 1 and path == "id":
+        if where is None or _names_ids(where):
+            return None
+        return self.bound_of(source, where)
+
+    def bound_of(self, source: SObject, where: Condition) -> int | None:
+        match where:
+            case Comparison(path=Path(parts=(name,)), operator=">" | ">=" | "=", value=value) if (
+                name.lower() == "systemmodstamp" and value.kind == "datetime"
+            ):
+                return int(self.literal(source.fields["SystemModstamp"], value))
+            case Junction(word=word, conditions=conditions):
+                bounds = [self.bound_of(source, each) for each in conditions]
+                known = [each for each in bounds if each is not None]
+                if word == "AND":
+                    return max(known, default=None)
+                return min(known) if len(known) == len(bounds) else None
+            case _:
                 return None
-            if isinstance(term, Comparison) and len(term.path.parts) == 1 and path == "systemmodstamp":
-                if term.operator in (">", ">=", "="):
-                    bound = self.literal(source.fields["SystemModstamp"], term.value)
-        return bound
 
     def shape(self, source: SObject, top: Parent, path: tuple[str, ...], selected: list[str]) -> Parent:
         node, spec, alias = top, source, "t"
@@ -434,14 +356,14 @@ class Compiler:
         wanted = query.source.lower()
         for spec, key in self.schema.children(source.name):
             if key.child_relationship is not None and key.child_relationship.lower() == wanted:
-                inner = Compiler(self.schema, query, hidden=self.hidden, everything=self.everything)
+                inner = _Compiler(self.schema, query, hidden=self.hidden, everything=self.everything)
                 plan = inner.plan(spec, key)
                 return Child(name=key.child_relationship, key=key, plan=plan, limit=query.limit)
         raise self.refuse(
             "INVALID_FIELD",
             query.source_at,
-            f"Didn't understand relationship '{query.source}' in FROM part of query call. If you are attempting to use a"
-            " custom relationship, be sure to append the '__r' after the custom relationship name. Please reference"
+            f"Didn't understand relationship '{query.source}' in FROM part of query call. If you are attempting to use"
+            " a custom relationship, be sure to append the '__r' after the custom relationship name. Please reference"
             " your WSDL or the describe call for the appropriate names.",
         )
 
@@ -457,31 +379,19 @@ class Compiler:
         return f"{sql}{direction}{nulls}"
 
 
-def stamp_index(plan: Plan) -> str:
-    """The index a delta query should walk."""
-    return index_name(plan.source.name, "SystemModstamp")
+def _names_ids(where: Condition) -> bool:
+    """Whether every row must have one of some given ids, so that no other index is wanted."""
+    if isinstance(where, Junction):
+        return where.word == "AND" and any(_names_ids(each) for each in where.conditions)
+    if isinstance(where, Membership):
+        return not where.negated and tuple(part.lower() for part in where.path.parts) == ("id",)
+    return isinstance(where, Comparison) and where.operator == "=" and str(where.path).lower() == "id"
 
 
-def render(schema: Schema, base: str, source: SObject, shape: Parent, row: Sequence[Any]) -> dict[str, Any]:
-    """One SQL row as a record of an answer. base: the path before /sobjects."""
-    record: dict[str, Any] = {
-        "attributes": {"type": source.name, "url": f"{base}/sobjects/{source.name}/{row[0]}"},
-    }
-    _fill(schema, base, shape, row, record)
-    return record
+def compile_query(schema: Schema, query: Query, *, hidden: Hidden, everything: bool) -> Plan:
+    """The plan of a query that stands alone. everything: deleted and archived rows too.
 
-
-def _fill(schema: Schema, base: str, shape: Parent, row: Sequence[Any], record: dict[str, Any]) -> None:
-    for name, index, spec in shape.columns:
-        record[name] = show(spec, row[index])
-    for name, parent in shape.parents.items():
-        parent_id = row[parent.index]
-        target = schema.of_id(parent_id) if parent_id is not None else None
-        if target is None:
-            record[name] = None
-            continue
-        # Of a polymorphic parent the vendor gives "Name" as type, and the true object only in the url.
-        kind = "Name" if parent.polymorphic else target.name
-        inner: dict[str, Any] = {"attributes": {"type": kind, "url": f"{base}/sobjects/{target.name}/{parent_id}"}}
-        _fill(schema, base, parent, row, inner)
-        record[name] = inner
+    Raises Refusal INVALID_TYPE, INVALID_FIELD, INVALID_QUERY_FILTER_OPERATOR or MALFORMED_QUERY.
+    """
+    compiler = _Compiler(schema, query, hidden=hidden, everything=everything)
+    return compiler.plan(compiler.source(), None)

@@ -24,7 +24,7 @@ _HEAVY = re.compile(r"/(query|queryAll|composite/sobjects)(/|\?|$)")
 Answer = Callable[[Request], Response]
 
 
-class _Failed(Exception):
+class _Failed(Exception):  # noqa: N818 - a signal to the savepoint
     """A subrequest of an allOrNone request failed."""
 
 
@@ -46,7 +46,7 @@ def run(body: Any, *, headers: dict[str, str], answer: Answer, store: Store) -> 
                 result = _one(each, references, headers, answer)
                 results.append(result)
                 if result["httpStatusCode"] >= 300 and all_or_none:
-                    raise _Failed
+                    raise _Failed  # noqa: TRY301 - it has to pass through the savepoint
                 references[str(each.get("referenceId"))] = result["body"]
     except _Failed:
         failed = len(results) - 1
@@ -126,7 +126,7 @@ def _fill_in(value: Any, references: dict[str, Any]) -> Any:
 def _fill(text: str, references: dict[str, Any]) -> str:
     def look_up(match: re.Match[str]) -> str:
         name, path = match.group(1), match.group(2)
-        value = references.get(name)
+        value: Any = references.get(name)
         for key, index in _STEP.findall(path):
             try:
                 value = value[int(index)] if index else value[key]

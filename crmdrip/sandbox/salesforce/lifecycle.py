@@ -1,5 +1,7 @@
 """Deleting, restoring, merging and converting records, with what the platform drags along."""
 
+# ruff: noqa: S608 - table and column names come from the schema, values are always bound
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -163,7 +165,7 @@ class Lifecycle:
             for relation in self._store.ids_where(name, "RelationId", lead):
                 self._records.touch(self._schema[name], relation, {"RelationId": contact}, write)
 
-    def archive(self, before: str, write: Write) -> int:
+    def archive(self, before: str) -> int:
         """Archive events and closed tasks dated before the ISO date, as the platform does after a year.
 
         Returns how many. Stamps do not move.

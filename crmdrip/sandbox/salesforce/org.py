@@ -273,7 +273,7 @@ class SalesforceOrg:
 
     def archive_activities(self, before: datetime) -> int:
         """Archive closed tasks and events dated before; returns how many."""
-        return self.lifecycle.archive(before.astimezone(UTC).date().isoformat(), self._write(None))
+        return self.lifecycle.archive(before.astimezone(UTC).date().isoformat())
 
     def select(self, soql: str, *, everything: bool = False) -> list[dict[str, Any]]:
         """All records a query finds, seen by an admin: nothing is hidden. Raises Refusal."""
@@ -294,7 +294,7 @@ class SalesforceOrg:
     # admins
 
     def add_field(self, object_name: str, field_name: str, text: str, values: Iterable[str] = ()) -> None:
-        """Add a custom field, described as in the schema's data files: add_field("Contact", "Region__c", "string 80")."""
+        """Add a custom field, its text as in the schema's data files: "string 80" for a text of up to 80 characters."""
         each = parse_field(field_name, text, values)
         self.schema.with_field(object_name, each)
         self.store.add_column(object_name, each)

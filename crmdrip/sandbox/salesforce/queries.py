@@ -1,5 +1,7 @@
 """Running queries: pages, cursors, and the choice of the index for delta reads."""
 
+# ruff: noqa: S608 - table and column names come from the schema, values are always bound
+
 from __future__ import annotations
 
 from array import array
@@ -11,7 +13,8 @@ from typing import Any
 import orjson
 
 from crmdrip.sandbox.salesforce import ids
-from crmdrip.sandbox.salesforce.compile import Child, Compiler, Hidden, Plan, render
+from crmdrip.sandbox.salesforce.compile import Hidden, compile_query
+from crmdrip.sandbox.salesforce.plan import Child, Plan, render
 from crmdrip.sandbox.salesforce.refusals import Refusal
 from crmdrip.sandbox.salesforce.soql import parse
 from crmdrip.sandbox.salesforce.store import Store, index_name, quote
@@ -49,7 +52,7 @@ class Queries:
         base is the path before /sobjects and /query. Raises Refusal.
         """
         schema = self._store.schema
-        plan = Compiler(schema, parse(soql), hidden=hidden, everything=everything).compile()
+        plan = compile_query(schema, parse(soql), hidden=hidden, everything=everything)
         index = self._index(plan)
         database = self._store.db
         if plan.counting:
@@ -100,11 +103,11 @@ class Queries:
         if plan.since is None:
             return ""
         if not plan.by_stamp:
-            few = self._store.db.execute(
-                f'SELECT count(*) FROM (SELECT 1 FROM {quote(plan.source.name)} WHERE "SystemModstamp" > ? LIMIT {_FEW})',
-                (plan.since,),
-            ).fetchone()[0]
-            if few >= _FEW:
+            table = quote(plan.source.name)
+            (changed,) = self._store.db.execute(
+                f'SELECT count(*) FROM (SELECT 1 FROM {table} WHERE "SystemModstamp" > ? LIMIT {_FEW})', (plan.since,)
+            ).fetchone()
+            if changed >= _FEW:
                 return ""
         return index_name(plan.source.name, "SystemModstamp")
 

@@ -51,7 +51,7 @@ class Records:
             derive(self.store, changes, None, write)
         self._check(spec, changes, changes, None, write)
         if spec.activity and not changes.get("IsClosed") and changes.get("ActivityDate") is not None:
-            # Only an open task with a date locks the records it hangs on (Salesforce Data Architect guide, "Task locks").
+            # Only an open task with a date locks the records it hangs on ("Task locks" in architects' guides).
             self._unlocked(changes.get("WhoId"), changes.get("WhatId"), changes.get("AccountId"))
         record_id = ids.mint(spec.prefix, self.store.next_number(spec.name))
         if spec.custom and "Name" in spec.fields and changes.get("Name") is None:

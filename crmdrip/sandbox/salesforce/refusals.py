@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - a refusal is the org's answer, not an error of the org
     """One refused request or row.
 
     status: the HTTP status when the request stands alone.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -78,10 +78,7 @@ class RestApi:
                 for number in range(OLDEST, NEWEST)
             ])  # fmt: skip
         try:
-            user_id = self._org.sessions.user_of(request)
-            if user_id is None:
-                raise Refusal("INVALID_SESSION_ID", "Session expired or invalid", status=401)
-            response = self._counted(request, path, user_id, page)
+            response = self._counted(request, path, page)
         except Refusal as refusal:
             response = json_response(refusal.status, refusal.body())
         return self._signed(response)
@@ -97,14 +94,17 @@ class RestApi:
         }
         return replace(response, headers=headers)
 
-    def _counted(self, request: Request, path: str, user_id: str, page: int) -> Response:
+    def _counted(self, request: Request, path: str, page: int) -> Response:
+        user_id = self._org.sessions.user_of(request)
+        if user_id is None:
+            raise Refusal("INVALID_SESSION_ID", "Session expired or invalid", status=401)
         if self._org.api_calls_today() >= self._org.daily_limit:
             raise Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
-        kind, function, groups, base = self._route(request, path)
-        self._org.count_call(kind)
-        return self._run(function, groups, base, request, user_id, page)
+        route = self._route(request, path)
+        self._org.count_call(route.kind)
+        return self._run(route, request, user_id, page)
 
-    def _route(self, request: Request, path: str) -> tuple[str, Callable[..., Response], tuple[str, ...], str]:
+    def _route(self, request: Request, path: str) -> _Route:
         found = _VERSION.fullmatch(path)
         if found is None or not OLDEST <= int(found.group(1)) <= NEWEST:
             raise not_found()
@@ -116,7 +116,7 @@ class RestApi:
             if match is None:
                 continue
             if method == request.method:
-                return kind, function, match.groups(), base
+                return _Route(kind=kind, function=function, groups=match.groups(), base=base)
             other = True
         if other:
             raise Refusal(
@@ -126,23 +126,15 @@ class RestApi:
             )
         raise not_found()
 
-    def _run(
-        self,
-        function: Callable[..., Response],
-        groups: tuple[str, ...],
-        base: str,
-        request: Request,
-        user_id: str,
-        page: int,
-    ) -> Response:
+    def _run(self, route: _Route, request: Request, user_id: str, page: int) -> Response:
         if request.method in _BODY_METHODS and not request.headers.get("content-type", "").startswith(
             "application/json"
         ):
             kind = request.headers.get("content-type", "")
             raise Refusal("UNSUPPORTED_MEDIA_TYPE", f"Content-Type '{kind}' not supported.", status=415)
-        call = _Call(request=request, base=base, user_id=user_id, page=page)
+        call = _Call(request=request, base=route.base, user_id=user_id, page=page)
         with self._org.store.savepoint():
-            return function(call, *groups)
+            return route.function(call, *route.groups)
 
     # queries
 
@@ -318,8 +310,8 @@ class RestApi:
     def _composite(self, call: _Call) -> Response:
         def answer(request: Request) -> Response:
             try:
-                _, function, groups, base = self._route(request, request.path.rstrip("/"))
-                return self._run(function, groups, base, request, call.user_id, call.page)
+                route = self._route(request, request.path.rstrip("/"))
+                return self._run(route, request, call.user_id, call.page)
             except Refusal as refusal:
                 return json_response(refusal.status, refusal.body())
 
@@ -340,14 +332,25 @@ class RestApi:
         return Write(actor=actor, stamp=self._org.next_stamp())
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Route:
+    """The operation a path names."""
+
+    kind: str
+    function: Callable[..., Response]
+    groups: tuple[str, ...]
+    base: str
+    """The path before /sobjects."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Call:
     """One request on its way to an operation."""
 
-    def __init__(self, *, request: Request, base: str, user_id: str, page: int) -> None:
-        self.request = request
-        self.base = base
-        self.user_id = user_id
-        self.page = page
+    request: Request
+    base: str
+    user_id: str
+    page: int
 
     def body(self) -> dict[str, Any]:
         """The JSON object sent. Raises Refusal."""

@@ -193,19 +193,40 @@ def _flag(spec: Field, word: str) -> Field:
 
 def _audit_fields(*, deletable: bool) -> tuple[list[Field], list[Field]]:
     """The fields before and after an object's own."""
-    read = {"createable": False, "updateable": False}
-    user = {"length": 18, "reference_to": ("User",), "defaulted": True, **read}
-    first = [Field(name="Id", type="id", length=18, id_lookup=True, defaulted=True, **read)]
+    first = [_set_by_the_org("Id", "id", length=18, id_lookup=True)]
     if deletable:
-        first.append(Field(name="IsDeleted", type="boolean", **read))
+        first.append(_set_by_the_org("IsDeleted", "boolean", defaulted=False))
     last = [
-        Field(name="CreatedDate", type="datetime", defaulted=True, **read),
-        Field(name="CreatedById", type="reference", relationship="CreatedBy", **user),
-        Field(name="LastModifiedDate", type="datetime", defaulted=True, **read),
-        Field(name="LastModifiedById", type="reference", relationship="LastModifiedBy", **user),
-        Field(name="SystemModstamp", type="datetime", defaulted=True, **read),
+        _set_by_the_org("CreatedDate", "datetime"),
+        _set_by_the_org("CreatedById", "reference", length=18, to="User", relationship="CreatedBy"),
+        _set_by_the_org("LastModifiedDate", "datetime"),
+        _set_by_the_org("LastModifiedById", "reference", length=18, to="User", relationship="LastModifiedBy"),
+        _set_by_the_org("SystemModstamp", "datetime"),
     ]
     return first, last
+
+
+def _set_by_the_org(
+    name: str,
+    kind: str,
+    *,
+    length: int = 0,
+    to: str = "",
+    relationship: str | None = None,
+    id_lookup: bool = False,
+    defaulted: bool = True,
+) -> Field:
+    return Field(
+        name=name,
+        type=kind,
+        length=length,
+        createable=False,
+        updateable=False,
+        defaulted=defaulted,
+        id_lookup=id_lookup,
+        reference_to=(to,) if to else (),
+        relationship=relationship,
+    )
 
 
 class Schema:

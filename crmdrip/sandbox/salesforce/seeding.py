@@ -40,7 +40,7 @@ def seed_rows(
             ):
                 rebuild = True
                 store.drop_indexes(spec)
-            stamp = _insert(store, spec, chunk, record_ids, user_id, stamp)
+            stamp = _insert(store, spec, chunk, record_ids, user_id=user_id, stamp=stamp)
             chunk = following
         if rebuild:
             store.create_indexes(spec)
@@ -48,13 +48,8 @@ def seed_rows(
 
 
 def _insert(
-    store: Store,
-    spec: SObject,
-    chunk: list[Mapping[str, Any]],
-    record_ids: list[str],
-    user_id: str,
-    stamp: int,
-) -> int:
+    store: Store, spec: SObject, chunk: list[Mapping[str, Any]], record_ids: list[str], *, user_id: str, stamp: int
+) -> int:  # fmt: skip
     names = list(dict.fromkeys(name for row in chunk for name in row if name != "Id"))
     fields = [spec.fields[name] for name in names]
     person = "Name" in spec.fields and "LastName" in spec.fields and "Name" not in names

@@ -336,7 +336,7 @@ class _Parser:
         if token.kind == "name" and token.text.lower() == "null":
             return Literal(kind="null", text="", at=token.at)
         self.place -= 1
-        self.fail()
+        return self.fail()
 
     def ordering(self) -> tuple[Order, ...]:
         terms: list[Order] = []

@@ -4,6 +4,8 @@ Stored values: text as text, booleans as 0 and 1, dates as ISO text, datetimes a
 numbers as numbers. No rule of the org is kept here.
 """
 
+# ruff: noqa: S608 - table and column names come from the schema, values are always bound
+
 from __future__ import annotations
 
 import sqlite3
@@ -76,9 +78,9 @@ class Store:
     def create_indexes(self, spec: SObject) -> None:
         """Create the indexes that are not there."""
         table = quote(spec.name)
-        for column in ("SystemModstamp", "CreatedDate"):
+        for column, more in (("SystemModstamp", ', "Id"'), ("CreatedDate", "")):
             name = quote(index_name(spec.name, column))
-            self.db.execute(f'CREATE INDEX IF NOT EXISTS {name} ON {table} ("{column}", "Id")')
+            self.db.execute(f'CREATE INDEX IF NOT EXISTS {name} ON {table} ("{column}"{more})')
         for each in spec.fields.values():
             if each.name != "Id" and _indexed(each):
                 name, column = quote(index_name(spec.name, each.name)), quote(each.name)
