@@ -6,7 +6,6 @@ and our own user), sends `exp` as text, has no time-out, and makes an exception 
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ import jwt
 import orjson
 import requests
 
-from connectors.salesforce.settings import ClientCredentials, JwtBearer, SalesforceSettings
+from connectors.salesforce.settings import JwtBearer, SalesforceSettings
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError, RateLimitedError, RetriableError
 
 _GRANT_JWT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -63,15 +62,13 @@ def request_token(session: requests.Session, settings: SalesforceSettings, now: 
             org_id=token.partition("!")[0] if "!" in token else "",
         )
     if auth.client_credentials is not None:
-        return _post(session, settings, {"grant_type": "client_credentials"}, _basic(auth.client_credentials))
+        # In the form and not as Basic: there a secret's "+" or "%" is read differently by different servers.
+        app = auth.client_credentials
+        form = {"client_id": app.consumer_key, "client_secret": app.consumer_secret.get_secret_value()}
+        return _post(session, settings, {"grant_type": "client_credentials", **form})
     assert auth.jwt_bearer is not None  # noqa: S101 - the settings hold exactly one way
     assertion = _assertion(auth.jwt_bearer, settings.domain, now)
-    return _post(session, settings, {"grant_type": _GRANT_JWT, "assertion": assertion}, {})
-
-
-def _basic(credentials: ClientCredentials) -> dict[str, str]:
-    pair = f"{credentials.consumer_key}:{credentials.consumer_secret.get_secret_value()}"
-    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+    return _post(session, settings, {"grant_type": _GRANT_JWT, "assertion": assertion})
 
 
 def _assertion(bearer: JwtBearer, domain: str, now: datetime) -> str:
@@ -92,14 +89,10 @@ def _assertion(bearer: JwtBearer, domain: str, now: datetime) -> str:
         ) from None  # the cause may quote the key
 
 
-def _post(
-    session: requests.Session, settings: SalesforceSettings, form: dict[str, str], headers: dict[str, str]
-) -> Token:
+def _post(session: requests.Session, settings: SalesforceSettings, form: dict[str, str]) -> Token:
     url = f"https://{settings.domain}.salesforce.com/services/oauth2/token"
     try:
-        response = session.post(
-            url, data=form, headers={"Accept": "application/json", **headers}, allow_redirects=False
-        )
+        response = session.post(url, data=form, headers={"Accept": "application/json"}, allow_redirects=False)
     except requests.RequestException as error:
         raise RetriableError(f"no answer from the login host ({type(error).__name__}).", where=url) from None
     if response.status_code != 200:

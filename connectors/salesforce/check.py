@@ -61,6 +61,8 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
     yield check_touch_id(schema)
     yield check_limits(source, settings)
     yield check_control(schema)
+    if source.client.skew is not None:
+        yield check_clock(source.client.skew)
     yield from check_signals(schema)
 
 
@@ -204,7 +206,7 @@ def check_clock(skew: float) -> CheckResult:
         return CheckResult(
             code="SF-CLOCK",
             level=CheckLevel.WARN,
-            what=f"this machine's clock is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} Salesforce's.",
+            what=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Salesforce's.",
             do_next="Switch on time synchronization.",
         )
     return _ok("SF-CLOCK", "this machine's clock agrees with Salesforce's.")

@@ -177,6 +177,8 @@ class SalesforceClient:
         self._opening = threading.Lock()
         self._dates = threading.local()
         self._collections_apart = False
+        self.skew: float | None = None
+        """Seconds our clock was ahead of the org's at the last answer, None before the first that told."""
         self._reads = Retrying(
             stop=stop_after_attempt(_READ_ATTEMPTS),
             wait=wait_exponential_jitter(initial=0.5, max=8.0),
@@ -281,9 +283,11 @@ class SalesforceClient:
         self.meter.hear(response.headers.get("Sforce-Limit-Info"))
         if date := response.headers.get("Date"):
             try:
-                self._dates.answered = parsedate_to_datetime(date).astimezone(UTC) - response.elapsed
+                told = parsedate_to_datetime(date).astimezone(UTC)
             except ValueError:
                 return
+            self._dates.answered = told - response.elapsed
+            self.skew = (self.clock.now() - told).total_seconds()
 
     def _heard(self) -> datetime:
         """The time of the last call of this thread, on the CRM's clock, rounded down to the second."""
