@@ -156,12 +156,9 @@ def _openings_on(day: date, rules: ZoneInfo, sequence: Sequence) -> Iterator[dat
         yield opens[0]
         return
     # The clocks change on this day: the window may open at Send From, at its second occurrence, or at the change.
-    change = _find_change(min(_both_readings(midnight)), max(_both_readings(next_midnight)), rules)
+    change = _find_change(min(_both_readings(midnight)), next_midnight.astimezone(UTC), rules)
     candidates = sorted({*opens, change})
-    for candidate in candidates:
-        local = candidate.astimezone(rules)
-        if local.date() == day and _is_open(local, sequence):
-            yield candidate
+    yield from (candidate for candidate in candidates if _is_open(candidate.astimezone(rules), sequence))
 
 
 def _add_business_days(day: date, count: int, calendar: str) -> date:
