@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import orjson
 import requests
 from simple_salesforce.api import Salesforce
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from connectors.salesforce.auth import Token, request_token
 from connectors.salesforce.codes import Fault, read_fault, response_fault
@@ -181,7 +181,7 @@ class SalesforceClient:
         """Seconds our clock was ahead of the org's at the last answer, None before the first that told."""
         self._reads = Retrying(
             stop=stop_after_attempt(_READ_ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.5, max=8.0),
+            wait=wait_random_exponential(multiplier=0.5, max=8),
             retry=retry_if_exception_type(RetriableError),
             sleep=sleep,
             reraise=True,

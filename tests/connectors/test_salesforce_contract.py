@@ -1,0 +1,28 @@
+"""The Salesforce connector keeps the CRM ports' promises, over HTTP against the stand-in."""
+
+from __future__ import annotations
+
+import pytest
+from salesforce_driver import SalesforceDriver
+from salesforce_peer import SalesforcePeer
+
+from crmdrip.testing.crm import CrmContract
+
+
+class TestSalesforceCrm(CrmContract):
+    @pytest.fixture
+    def peer(self):
+        with SalesforcePeer() as peer:
+            yield peer
+
+    @pytest.fixture
+    def crm(self, peer):
+        return SalesforceDriver(peer)
+
+    @pytest.fixture
+    def source(self, peer):
+        return peer.source()
+
+    @pytest.fixture
+    def sink(self, peer, source):
+        return peer.sink(source)
