@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 import urllib3
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from connectors.sendgrid.settings import SendGridSettings, build_tls
 from connectors.sendgrid.transport import Answer
@@ -59,7 +59,7 @@ class SendGridClient:
         repeat = Retrying(
             retry=retry_if_exception_type(RetriableError),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.1, max=2, jitter=0.1),
+            wait=wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1),
             reraise=True,
         )
         return repeat(self._ask_once, method, target, body)

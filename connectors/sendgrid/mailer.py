@@ -127,6 +127,8 @@ class _Sending:
                 return message, self._builder.build(message)
             except RejectedError as error:
                 self._refuse(message, ErrorClass.REJECTED, error.what)
+            except Exception as error:  # noqa: BLE001 - whatever a broken email raises, its sender must not wait for ever
+                self._refuse(message, ErrorClass.REJECTED, f"the email cannot be written ({type(error).__name__})")
         return None
 
     def settle(self, ticket: EmailMessage, answer: Answer) -> None:

@@ -1,0 +1,48 @@
+"""Preflight checks of a mail server, each with a stable code."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+
+from connectors.smtp.session import SmtpRefusedError, SmtpSession
+from connectors.smtp.settings import SmtpSettings, Tls
+from crmdrip.core.errors import ErrorClass
+from crmdrip.ports import CheckLevel, CheckResult
+
+
+def check_server(settings: SmtpSettings, tls: ssl.SSLContext) -> Iterator[CheckResult]:
+    """Whether a session can be had. Connects once, sends nothing, raises nothing."""
+    if settings.tls is Tls.NONE and not settings.on_loopback:
+        yield CheckResult(
+            code="SMTP-CLEAR",
+            level=CheckLevel.WARN,
+            what="Emails travel unprotected: everyone on the way can read them.",
+            do_next='Set mailer.tls = "starttls" or "implicit".',
+        )
+    where = f"{settings.host}:{settings.real_port}"
+    try:
+        SmtpSession(settings, tls).close()
+    except SmtpRefusedError as error:
+        if error.error is ErrorClass.AUTH:
+            yield CheckResult(
+                code="SMTP-LOGIN",
+                level=CheckLevel.FAIL,
+                what=f"{where} refused the login ({error.detail}).",
+                do_next="Check mailer.username and mailer.password.",
+            )
+        else:
+            yield CheckResult(
+                code="SMTP-REACH",
+                level=CheckLevel.FAIL,
+                what=f"{where} gives no session ({error.detail}).",
+                do_next="Check mailer.host, mailer.port, mailer.tls and the way out to the network.",
+            )
+    else:
+        yield CheckResult(code="SMTP-REACH", level=CheckLevel.OK, what=f"{where} takes emails from us.")
+    yield CheckResult(
+        code="SMTP-LOG",
+        level=CheckLevel.WARN,
+        what="SMTP keeps no log to ask: an email in doubt always waits for a person.",
+        do_next="Nothing, or use a provider with a log.",
+    )
