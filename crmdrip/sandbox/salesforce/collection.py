@@ -18,8 +18,8 @@ MAX_CHUNKS = 10
 """Consecutive rows of one type are a chunk."""
 MAX_RETRIEVED = 2_000
 
-_WHOLE = frozenset({"JSON_PARSER_ERROR", "INVALID_FIELD", "INVALID_TYPE"})
-"""Refuse the whole request: the body is read by the schema before any row is saved."""
+_WHOLE = "JSON_PARSER_ERROR"
+"""Refuses the whole request: a value of the wrong type is found while the body is read. An unknown field is not."""
 
 Save = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -167,7 +167,7 @@ class Collections:
                     try:
                         results.append(save(row))
                     except Refusal as refusal:
-                        if refusal.code in _WHOLE:
+                        if refusal.code == _WHOLE:
                             raise
                         results.append(refusal.row())
                 if all_or_none and not all(result["success"] for result in results):

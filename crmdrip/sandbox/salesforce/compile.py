@@ -177,7 +177,7 @@ class _Compiler:
     def comparison(self, source: SObject, each: Comparison) -> str:
         spec, sql = self.filterable(source, each.path)
         operator, value = each.operator, each.value
-        if value.kind == "null":
+        if value.kind == "null" or (value.text == "" and value.kind == "string" and spec.type in TEXT_TYPES):
             if operator not in ("=", "!="):
                 raise self.refuse("MALFORMED_QUERY", value.at, "unexpected token: 'null'")
             if spec.type == "boolean":
@@ -296,6 +296,10 @@ class _Compiler:
         where = self.living(source)
         if query.where is not None:
             where.append(self.condition(source, query.where))
+        since = self.stamp_bound(source)
+        if since is not None:
+            # Said once more at the top level, so that a bound inside an OR narrows the walk along the stamps too.
+            where.append(f't."SystemModstamp" >= {since}')
         if parent_key is not None:
             where.append(f"t.{quote(parent_key.name)} IN (SELECT value FROM json_each(?))")
         if query.offset > MAX_OFFSET:
@@ -310,7 +314,7 @@ class _Compiler:
             counting=query.counting,
             limit=query.limit if parent_key is None else None,
             offset=query.offset,
-            since=self.stamp_bound(source),
+            since=since,
             by_stamp=bool(query.order) and str(query.order[0].path).lower() == "systemmodstamp",
             joins="".join(self.joins),
             where=f" WHERE {' AND '.join(where)}" if where else "",

@@ -49,6 +49,9 @@ class Lifecycle:
         # Deleting stamps the row, so that a delta read with queryAll sees it.
         self._records.touch(spec, record_id, {"IsDeleted": 1, CASCADE: root, **(extra or {})}, write)
         for child, key in self._schema.children(spec.name):
+            if key.custom and not key.cascade:
+                # deleteConstraint SetNull: a custom lookup is cleared, and the stamps of who pointed here stay.
+                self._store.clear(child.name, key.name, record_id)
             if not key.cascade or not child.deletable:
                 continue
             for child_id in self._store.ids_where(child.name, key.name, record_id):

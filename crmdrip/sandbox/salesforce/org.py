@@ -324,6 +324,22 @@ class SalesforceOrg:
         """Free a locked row."""
         self.records.locks.pop(ids.normalize(record_id) or record_id, None)
 
+    def fill_storage(self) -> None:
+        """Refuse every insert through storage that is full; changes still go through."""
+        self.records.storage_full = True
+
+    def free_storage(self) -> None:
+        """Accept inserts again."""
+        self.records.storage_full = False
+
+    def activate_duplicate_rule(self, object_name: str) -> None:
+        """Refuse API writes to records that share their Email, unless the header allows them."""
+        self.records.duplicate_rules.add(object_name)
+
+    def activate_lead_assignment(self, owner_id: str) -> None:
+        """Give every lead the API writes without "Sforce-Auto-Assign: FALSE" to this owner."""
+        self.records.lead_assignment = owner_id
+
     def register_app(
         self,
         key: str,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from crmdrip.sandbox.salesforce.org import SalesforceOrg
 
 OLDEST, NEWEST = 31, 68
+MAX_HEAD = 16_384
+"""Bytes of URI and headers together (help article 000386264); the URI alone is refused with 414 by the server."""
 _VERSION = re.compile(r"/services/data/v(\d\d)\.0(/.*)?")
 _BATCH = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
 _BODY_METHODS = frozenset({"POST", "PATCH", "PUT"})
@@ -70,6 +72,8 @@ class RestApi:
 
     def _answer(self, request: Request, page: int) -> Response:
         path = request.path.rstrip("/")
+        if _size(request) > MAX_HEAD:
+            return Response(status=431, content_type="text/plain")
         if path == "/services/oauth2/token":
             return self._org.sessions.token(request)
         if path == "/services/data":
@@ -330,6 +334,11 @@ class RestApi:
             allow_duplicates="allowsave=true" in duplicates,
         )
         return Write(actor=actor, stamp=self._org.next_stamp())
+
+
+def _size(request: Request) -> int:
+    headers = sum(len(name) + len(value) + 4 for name, value in request.headers.items())
+    return len(request.path) + len(request.raw_query) + headers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

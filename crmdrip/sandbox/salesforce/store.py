@@ -152,6 +152,10 @@ class Store:
             return None
         return dict(zip((column[0] for column in cursor.description), values, strict=True))
 
+    def clear(self, table: str, column: str, value: Any) -> None:
+        """Empty the column wherever it has the value."""
+        self.db.execute(f"UPDATE {quote(table)} SET {quote(column)} = NULL WHERE {quote(column)} = ?", (value,))
+
     def ids_where(self, table: str, column: str, value: Any, *, deleted: bool | None = False) -> list[str]:
         """Ids of the rows with that value in the column; deleted None takes deleted and living rows alike."""
         sql = f'SELECT "Id" FROM {quote(table)} WHERE {quote(column)} = ?'
