@@ -175,6 +175,13 @@ class CrmSource(Protocol):
         """Records by id, by email address, or by name: for commands that take a PERSON. Raises as pull."""
         ...
 
+    def records_of(self, addresses: Iterable[str]) -> tuple[Record, ...]:
+        """Every record of these normalized addresses, in sequences or not, in as few calls as the limits allow.
+
+        Where an opt-out has to be written. Raises as pull.
+        """
+        ...
+
     def touches(self, cursor: str | None) -> Iterator[tuple[tuple[TouchRecord, ...], str]]:
         """All touches on timelines, page by page with a cursor each, archived ones included. Raises as pull."""
         ...

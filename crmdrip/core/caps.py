@@ -19,6 +19,8 @@ class CapScope(StrEnum):
     DOMAIN_HOUR = "domain_hour"
     SEQUENCE_DAY = "sequence_day"
     SEQUENCE_DOMAIN_HOUR = "sequence_domain_hour"
+    ENTERED_DAY = "entered_day"
+    """How many boxes took effect, for the suspicion brake; starts that are spread over days count at once."""
     ENTRY_DAY = "entry_day"
     ENTRY_DOMAIN_DAY = "entry_domain_day"
 
@@ -28,6 +30,7 @@ _PERIOD = {
     CapScope.DOMAIN_HOUR: timedelta(hours=1),
     CapScope.SEQUENCE_DAY: timedelta(days=1),
     CapScope.SEQUENCE_DOMAIN_HOUR: timedelta(hours=1),
+    CapScope.ENTERED_DAY: timedelta(days=1),
     CapScope.ENTRY_DAY: timedelta(days=1),
     CapScope.ENTRY_DOMAIN_DAY: timedelta(days=1),
 }

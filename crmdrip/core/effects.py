@@ -6,7 +6,7 @@ The daemon stores an effect in one transaction; nothing else changes a run.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 
 from crmdrip.core import words
@@ -25,11 +25,15 @@ from crmdrip.core.model import (
     TouchState,
 )
 from crmdrip.core.plan import Enroll, Hold, Move, Readdress, Refuse, Skip, Stop, Wait
-from crmdrip.core.reasons import Reason, StopReason, parse_reason
+from crmdrip.core.reasons import HoldReason, Reason, StopReason, parse_reason
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.steps import Passed, next_step, progress
 from crmdrip.core.writes import BounceWrite, OptOutWrite, StatusWrite, TaskWrite, Write
 from crmdrip.core.zones import ZoneUsed
+
+LATE = timedelta(minutes=15)
+"""A touch that waits for the CRM to answer is not called held before it is this late: most such waits are seconds,
+and telling of each would cost the CRM more than it is worth."""
 
 THREAD_KEPT = 10
 """Message-IDs kept per thread: the root and the nine newest, as much as a References header needs."""
@@ -186,6 +190,8 @@ def tell_suppression(
 def hold(decision: Hold, run: Enrollment, setting: Setting) -> Effect:
     """The run waits. The record is written only when what it shows changes."""
     reason = decision.reason
+    if reason.code is HoldReason.NO_LAST_LOOK and run.due_at is not None and setting.now - run.due_at < LATE:
+        return Effect(run=replace(run, check_at=decision.check_at))
     held = replace(
         run, status=decision.status, reason=reason.key, reason_detail=reason.detail, check_at=decision.check_at
     )
@@ -314,7 +320,8 @@ class Taken:
     """Plain text, for the timeline."""
     message_id: str = ""
     outcome: str = "Sent"
-    new_thread: bool = False
+    begins_thread: bool = True
+    """The email refers to no earlier one: first email, another sender or address, or a step that asks for it."""
 
 
 def take(taken: Taken, run: Enrollment, setting: Setting) -> Effect:
@@ -324,7 +331,7 @@ def take(taken: Taken, run: Enrollment, setting: Setting) -> Effect:
     """
     sequence, step = setting.sequence, taken.step
     email = step.kind is StepKind.EMAIL
-    begins = email and (taken.new_thread or not run.thread or not step.continue_thread)
+    begins = email and taken.begins_thread
     thread = _thread(() if begins else run.thread, taken.message_id) if email else run.thread
     after = replace(
         run,

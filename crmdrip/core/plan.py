@@ -128,8 +128,7 @@ class Send:
     step: Step
     zone: ZoneUsed
     progress: str
-    new_thread: bool
-    """The address or the sender changed: earlier messages are not referred to (B15, B16)."""
+    """Such as "2 of 4"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -295,12 +294,16 @@ def refuse(snapshot: Snapshot, record: Record, now: datetime) -> Reason | None:
 # --- a live run ---------------------------------------------------------------------------------------------------
 
 
+def plan_stop(snapshot: Snapshot, run: Enrollment) -> Stop | Move | None:
+    """Whether the run ends or moves, from the stop rules alone: what a signal by itself can cause."""
+    return next((decision for rule in STOP_RULES if (decision := rule(snapshot, run)) is not None), None)
+
+
 def plan_run(snapshot: Snapshot, run: Enrollment, now: datetime) -> Decision | None:
     """The one decision about a live run. None when the pull shows nothing that changes it."""
-    for stop_rule in STOP_RULES:
-        stop = stop_rule(snapshot, run)
-        if stop is not None:
-            return stop
+    stop = plan_stop(snapshot, run)
+    if stop is not None:
+        return stop
     address = _changed_address(snapshot, run)
     if address is not None:
         return address
@@ -380,6 +383,8 @@ def stop_when_answered(snapshot: Snapshot, _: Enrollment) -> Stop | None:
 def stop_when_withdrawn(snapshot: Snapshot, run: Enrollment) -> Stop | None:
     """Unticked, moved to another sequence, met the stop condition, or the sequence is retired."""
     record, sequence = snapshot.record, snapshot.sequence
+    if snapshot.suspicion and run.reason == Reason(code=HoldReason.SUSPICION).key:
+        return None  # an abnormal share would be stopped at once: that waits for a confirmation too (B10)
     settled = record is not None and snapshot.box_pending is BoxPending.NO
     if settled and record is not None and not record.enrolled:
         return _stop(StopReason.UNTICKED)
@@ -438,9 +443,9 @@ def hold_while_unsettled(snapshot: Snapshot, _: Enrollment, __: datetime) -> Hol
     return None
 
 
-def hold_while_blind(snapshot: Snapshot, _: Enrollment, now: datetime) -> Hold | None:
-    """The last look could not be made, or history is still being read back (P4, B4)."""
-    if snapshot.safe_mode:
+def hold_while_blind(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
+    """The last look could not be made, or history is still being read back and proven (P4, B4)."""
+    if snapshot.safe_mode or run.unproven:
         return _hold(HoldReason.SAFE_MODE, check_at=now + timedelta(minutes=1))
     if snapshot.view is View.BLIND:
         return _hold(HoldReason.NO_LAST_LOOK, snapshot.blind_because, check_at=now + timedelta(minutes=1))
@@ -525,10 +530,7 @@ def plan_due_step(snapshot: Snapshot, run: Enrollment, now: datetime) -> Decisio
         return Wait(step=step, due_at=opening, zone=zone)
     if step.needs_approval and not record.approved:
         return _hold(HoldReason.NEEDS_APPROVAL, label, check_at=now + RECHECK)
-    owner = snapshot.owner
-    follows = sequence.sender_policy is SenderPolicy.OWNER
-    new_sender = follows and run.owner_id is not None and owner is not None and owner.id != run.owner_id
-    return Send(step=step, zone=zone, progress=label, new_thread=new_sender)
+    return Send(step=step, zone=zone, progress=label)
 
 
 def _planned_step_gone(snapshot: Snapshot, sequence: Sequence, run: Enrollment, step: Step | None) -> Skip | None:

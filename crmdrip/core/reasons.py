@@ -80,6 +80,7 @@ class RefuseReason(Enum):
     SEQUENCE_RETIRED = "Not started: the sequence is retired. Choose another."
     SEQUENCE_INVALID = "Not started: the sequence has an error ({detail}). Correct it and tick the box again."
     SEQUENCE_EMPTY = "Not started: the sequence has no active step."
+    REBUILT = "Not started: the daemon's memory was rebuilt, and this run had ended. Tick the box to start a new one."
     CONVERTED_LEAD = "Not started: this lead is converted. Tick the box on the contact."
 
 

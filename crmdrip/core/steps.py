@@ -25,6 +25,7 @@ class Passed:
     order: float
     """The step's order when it was touched; used once the step itself is gone."""
     at: datetime
+    attempt: int = 1
 
 
 def position(sequence: Sequence, touches: Mapping[str, Passed], fallback: float | None) -> float | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, insert, or_, select, update
 
 from crmdrip.core.model import (
     Enrollment,
@@ -267,9 +268,11 @@ def count_overdue(connection: Connection, now: datetime) -> int:
 def touches_of(connection: Connection, enrollment_ids: Iterable[int]) -> dict[int, dict[str, Passed]]:
     """What each run has touched, by step id: what planning needs to know."""
     found: dict[int, dict[str, Passed]] = defaultdict(dict)
-    statement = select(touch.c.enrollment_id, touch.c.step_id, touch.c.state, touch.c.step_order, touch.c.at)
-    for run, step, state, order, at in select_in(connection, statement, touch.c.enrollment_id, enrollment_ids):
-        found[run][step] = Passed(state=TouchState(state), order=order, at=at)
+    statement = select(
+        touch.c.enrollment_id, touch.c.step_id, touch.c.state, touch.c.step_order, touch.c.at, touch.c.attempt
+    )
+    for run, step, state, order, at, tried in select_in(connection, statement, touch.c.enrollment_id, enrollment_ids):
+        found[run][step] = Passed(state=TouchState(state), order=order, at=at, attempt=tried)
     return found
 
 
@@ -315,15 +318,27 @@ def _intend_statement(connection: Connection) -> Any:
     )
 
 
-def move_touches(connection: Connection, moves: Iterable[Mapping[str, Any]]) -> None:
-    """Change states: each mapping has id, state, provider_id, detail, not_before. Illegal moves raise."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TouchMove:
+    """A touch changes its state."""
+
+    id: str
+    state: TouchState
+    provider_id: str = ""
+    detail: str = ""
+    not_before: datetime | None = None
+    """When to look a doubtful touch up."""
+
+
+def move_touches(connection: Connection, moves: Iterable[TouchMove]) -> None:
+    """Change states. Raises IntegrityError for a move that is not legal; then nothing is changed."""
     rows = [
         {
-            "b_id": move["id"],
-            "b_state": move["state"].value,
-            "b_provider": move.get("provider_id", ""),
-            "b_detail": move.get("detail", ""),
-            "b_not_before": move.get("not_before"),
+            "b_id": move.id,
+            "b_state": move.state.value,
+            "b_provider": move.provider_id,
+            "b_detail": move.detail,
+            "b_not_before": move.not_before,
         }
         for move in moves
     ]
@@ -357,14 +372,36 @@ def add_touches(connection: Connection, touches: Iterable[Touch]) -> int:
 
 
 def recover(connection: Connection, now: datetime) -> int:
-    """After a start: what was intended and never concluded is in doubt (B1). Returns how many there were."""
+    """After a start: what was intended and never concluded is in doubt (B1). Returns how many there were.
+
+    Their runs are looked at at once, so that the records say so.
+    """
     rows = connection.execute(
         update(touch)
         .where(touch.c.state == TouchState.INTENDED.value)
         .values(state=TouchState.IN_DOUBT.value, not_before=now, detail="the daemon ended before the answer came")
         .returning(touch.c.enrollment_id)
     ).all()
+    _wake_runs(connection, [row.enrollment_id for row in rows], now)
     return len(rows)
+
+
+def _wake_runs(connection: Connection, ids: Iterable[int], now: datetime) -> None:
+    rows = [{"b_id": run_id, "b_now": now} for run_id in ids]
+    if rows:
+        statement = update(enrollment).where(enrollment.c.id == bindparam("b_id"), enrollment.c.status.in_(LIVE))
+        connection.execute(statement.values(check_at=bindparam("b_now")), rows)
+
+
+def unproven_runs(connection: Connection, limit: int) -> list[Enrollment]:
+    """Live runs whose next touch is still to be looked up in the provider's log, the earliest due first (B4)."""
+    rows = connection.execute(
+        select(enrollment)
+        .where(enrollment.c.unproven.is_(True), enrollment.c.status.in_(LIVE))
+        .order_by(enrollment.c.due_at)
+        .limit(limit)
+    )
+    return [_to_enrollment(row) for row in rows]
 
 
 def unsettled(connection: Connection, now: datetime, limit: int) -> list[Touch]:
@@ -381,19 +418,12 @@ def unsettled(connection: Connection, now: datetime, limit: int) -> list[Touch]:
     return [_to_touch(row) for row in rows]
 
 
-def runs_in_doubt(connection: Connection) -> list[int]:
-    """Ids of the live runs with a touch in doubt or waiting for a person."""
+def needing_person(connection: Connection, limit: int = 1000) -> list[Touch]:
+    """Touches of which nobody could tell whether they went out, oldest first."""
     rows = connection.execute(
-        select(touch.c.enrollment_id)
-        .join(enrollment, enrollment.c.id == touch.c.enrollment_id)
-        .where(
-            and_(
-                touch.c.state.in_((TouchState.IN_DOUBT.value, TouchState.NEEDS_PERSON.value)),
-                enrollment.c.status.in_(LIVE),
-            )
-        )
+        select(touch).where(touch.c.state == TouchState.NEEDS_PERSON.value).order_by(touch.c.at).limit(limit)
     )
-    return list(rows.scalars())
+    return [_to_touch(row) for row in rows]
 
 
 def find_touch(connection: Connection, touch_id: str) -> Touch | None:
@@ -405,3 +435,21 @@ def find_touch(connection: Connection, touch_id: str) -> Touch | None:
 def count_touches(connection: Connection) -> dict[str, int]:
     """Touches by state. Reads every touch: for commands, never for a pass."""
     return {row[0]: row[1] for row in connection.execute(select(touch.c.state, func.count()).group_by(touch.c.state))}
+
+
+def postpone(connection: Connection, touch_id: str, not_before: datetime) -> None:
+    """Look a doubtful touch up again at a later time."""
+    connection.execute(update(touch).where(touch.c.id == touch_id).values(not_before=not_before))
+
+
+def mark_unproven(connection: Connection, ids: Iterable[int]) -> None:
+    """The next touch of these runs is first looked up in the provider's log."""
+    rows = [{"b_id": run_id} for run_id in ids]
+    if rows:
+        connection.execute(update(enrollment).where(enrollment.c.id == bindparam("b_id")).values(unproven=True), rows)
+
+
+def runs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str, int], Enrollment]:
+    """Every run of these records by (record id, sequence id, run number)."""
+    rows = select_in(connection, select(enrollment), enrollment.c.record_id, record_ids)
+    return {(row.record_id, row.sequence_id, row.run): _to_enrollment(row) for row in rows}

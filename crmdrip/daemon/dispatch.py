@@ -1,0 +1,460 @@
+"""The dispatch worker: due runs are looked at once more, decided, and their emails handed to the provider.
+
+The order that keeps P1 and P2: last look, decide, render, commit the intents of the whole batch, only then the first
+request, then commit the outcomes. Whatever breaks in between leaves touches in doubt, never sent twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+import structlog
+from sqlalchemy import Connection
+
+from crmdrip.core import effects
+from crmdrip.core.caps import CapScope, Claim, Counter, allot, counter_at
+from crmdrip.core.compose import TaskText, compose_task, merge_paths
+from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.errors import CrmdripError, ErrorClass
+from crmdrip.core.keys import domain_of, normalize_address, share, touch_id
+from crmdrip.core.message import EmailMessage
+from crmdrip.core.model import (
+    Enrollment,
+    Owner,
+    Record,
+    SenderPolicy,
+    Sequence,
+    SignalKind,
+    StepKind,
+    Touch,
+    TouchState,
+)
+from crmdrip.core.plan import Finish, Hold, Move, Readdress, Send, Skip, Snapshot, Stop, View, Wait, plan
+from crmdrip.core.reasons import HoldReason, Reason, StopReason
+from crmdrip.core.retry import Verdict, decide_retry
+from crmdrip.core.schedule import next_opening
+from crmdrip.core.zones import ZoneUsed, resolve_zone
+from crmdrip.daemon import twins
+from crmdrip.daemon.enact import enact
+from crmdrip.daemon.intake import CURSOR
+from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.signals import apply_signals
+from crmdrip.daemon.snapshots import Background, load_background, load_histories, take_snapshot
+from crmdrip.ledger import marks, runs, tallies
+from crmdrip.ledger.runs import TouchMove
+from crmdrip.ports import Look, SendOutcome, SendStatus
+
+log = structlog.get_logger()
+
+OUTCOMES_PER_COMMIT = 250
+"""Outcomes committed together while the batch is still going out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DispatchCount:
+    """What one pass did."""
+
+    looked: int = 0
+    accepted: int = 0
+    refused: int = 0
+    in_doubt: int = 0
+    held: int = 0
+    stopped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ready:
+    """A touch that will be handed over."""
+
+    touch: Touch
+    send: Send
+    run: Enrollment
+    snapshot: Snapshot
+    message: EmailMessage
+
+
+def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
+    """Work through everything that is due, batch by batch.
+
+    Raises LedgerBrokenError when nothing could be remembered. Failures of the CRM hold the batch and raise nothing.
+    """
+    total = DispatchCount()
+    for _ in range(batches):
+        parts.ledger.require_room()
+        now = parts.clock.now()
+        with parts.ledger.read() as connection:
+            due = runs.claim_due(connection, now, parts.limits.batch)
+        if not due:
+            break
+        count = _Batch(parts, due).work()
+        total = DispatchCount(**{name: getattr(total, name) + getattr(count, name) for name in DispatchCount.__slots__})
+        if len(due) < parts.limits.batch:
+            break
+    return total
+
+
+class _Batch:
+    """One batch on its way: claimed, looked at, decided, committed, sent, concluded."""
+
+    def __init__(self, parts: Parts, due: list[Enrollment]) -> None:
+        self._parts = parts
+        self._due = due
+        self._count = dict.fromkeys(DispatchCount.__slots__, 0)
+        self._count["looked"] = len(due)
+
+    def work(self) -> DispatchCount:
+        parts = self._parts
+        with parts.ledger.read() as connection:
+            background = load_background(connection)
+            cursor = marks.read_cursor(connection, CURSOR)
+        look, blind = self._look(background, cursor)
+        owners, blind = self._owners(look, background, blind)
+        ready = self._decide(look, owners, blind)
+        for chunk in _chunks(parts.mailer.send([one.message for one in ready]), OUTCOMES_PER_COMMIT):
+            self._conclude({one.touch.id: one for one in ready}, chunk)
+        return DispatchCount(**self._count)
+
+    # the last look
+
+    def _look(self, background: Background, cursor: str | None) -> tuple[Look | None, str]:
+        """The records as they are now; None and why when they cannot be read (P4)."""
+        used = {run.sequence_id for run in self._due}
+        known = [background.sequences[one].good for one in used if one in background.sequences]
+        steps = [step for sequence in known if sequence is not None for step in sequence.steps if step.active]
+        try:
+            return self._parts.source.look([run.ref for run in self._due], merge_paths(steps), cursor), ""
+        except CrmdripError as error:
+            log.warning("last_look_failed", error_class=error.error_class.value, runs=len(self._due))
+            return None, error.what
+
+    def _owners(self, look: Look | None, background: Background, blind: str) -> tuple[Mapping[str, Owner], str]:
+        if look is None:
+            return {}, blind
+        wanted = {
+            owner_id
+            for run in self._due
+            if (owner_id := _sender_id(run, look.records.get(run.ref.id), background)) is not None
+        }
+        try:
+            return self._parts.source.owners(wanted), ""
+        except CrmdripError as error:
+            log.warning("owners_not_read", error_class=error.error_class.value)
+            return {}, error.what
+
+    # decide and commit
+
+    def _decide(self, look: Look | None, owners: Mapping[str, Owner], blind: str) -> list[_Ready]:
+        """Plan every run, store what is decided, and commit the intents of those that go out."""
+        parts, now = self._parts, self._parts.clock.now()
+        suppressing = []
+        with parts.ledger.write() as connection:
+            if look is not None:
+                signals_background = load_background(connection)
+                suppressing = apply_signals(connection, look.signals, signals_background, parts.org_id, now)
+                _see_brake(connection, look)
+            background = load_background(connection)
+            locked = runs.lock_runs(connection, [run.id for run in self._due])
+            live = [run for run in locked.values() if run.status.live]
+            records = {} if look is None or blind else look.records
+            histories = load_histories(connection, live, records.values(), entering=False)
+            changed: list[Effect] = []
+            sends: list[tuple[Send, Enrollment, Snapshot]] = []
+            for run in live:
+                record = records.get(run.ref.id)
+                sender_id = _sender_id(run, record, background)
+                snapshot = take_snapshot(
+                    view=View.BLIND if look is None or blind else View.LOOKED,
+                    record=record,
+                    run=run,
+                    owner=owners.get(sender_id) if sender_id is not None else None,
+                    background=background,
+                    histories=histories,
+                    blind_because=blind,
+                )
+                decision = plan(twins.look_ahead(connection, snapshot), now)[0]
+                if isinstance(decision, Send):
+                    sends.append((decision, run, snapshot))
+                else:
+                    changed.append(self._effect(decision, run, snapshot, now))
+            ready = self._ready(connection, sends, changed, now)
+            enact(connection, changed, now)
+            runs.intend(connection, [one.touch for one in ready])
+        twins.tell(parts, suppressing)
+        return ready
+
+    def _effect(self, decision: object, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:
+        setting = self._setting(snapshot, now)
+        match decision:
+            case Stop():
+                self._count["stopped"] += 1
+                replied = next((s.at for s in snapshot.signals if s.kind is SignalKind.REPLY), None)
+                log.info("run_stopped", run=run.id, record=run.ref.id, reason=decision.reason.key)
+                return effects.stop(decision, run, setting, replied_at=replied)
+            case Hold():
+                self._count["held"] += 1
+                return effects.hold(decision, run, setting)
+            case Wait():
+                return effects.wait(decision, run, setting)
+            case Skip():
+                log.info("step_skipped", run=run.id, step=decision.step_id, reason=decision.reason.key)
+                return effects.skip(decision, run, setting, _zone_of(snapshot))
+            case Finish():
+                return effects.finish(run, setting)
+            case Move():
+                return effects.move(decision, run, setting)
+            case Readdress():
+                return effects.readdress(decision, run, setting)
+            case _:
+                raise TypeError(f"no effect is known for {type(decision).__name__}")
+
+    def _setting(self, snapshot: Snapshot, now: datetime) -> Setting:
+        return Setting(
+            org_id=self._parts.org_id,
+            now=now,
+            sequence=snapshot.sequence,
+            record=snapshot.record,
+            touches=dict(snapshot.touches),
+        )
+
+    def _ready(
+        self,
+        connection: Connection,
+        sends: list[tuple[Send, Enrollment, Snapshot]],
+        changed: list[Effect],
+        now: datetime,
+    ) -> list[_Ready]:
+        """Render, apply the caps, and turn what cannot go now into effects."""
+        composed: dict[str, _Ready] = {}
+        for send, run, snapshot in sends:
+            made = self._compose(send, run, snapshot, now)
+            if isinstance(made, Effect):
+                changed.append(made)
+            else:
+                composed[made.touch.id] = made
+        claims = [
+            _claim(one, self._parts.limits.sender_per_day, self._parts.limits.domain_per_hour, now)
+            for one in composed.values()
+        ]
+        counters = {counter for claim in claims for counter, _ in claim.caps}
+        allotment = allot(claims, tallies.counts(connection, counters))
+        tallies.add(connection, allotment.used)
+        for waiting, counter in allotment.wait.items():
+            self._count["held"] += 1
+            changed.append(_wait_for_cap(composed[waiting], counter, self._setting(composed[waiting].snapshot, now)))
+        return [composed[one] for one in allotment.go]
+
+    def _compose(self, send: Send, run: Enrollment, snapshot: Snapshot, now: datetime) -> _Ready | Effect:
+        """The touch with its email; an effect where it is a task for the rep or cannot be rendered."""
+        sequence, record, step = snapshot.sequence, snapshot.record, send.step
+        if sequence is None or record is None:
+            raise ValueError("a send was planned without a sequence or a record")
+        setting = self._setting(snapshot, now)
+        identity = touch_id(self._parts.org_id, run.person, run.sequence_id, run.run, step.id)
+        composer, owner = self._parts.composer, snapshot.owner
+        if step.kind is StepKind.TASK:
+            text = compose_task(step=step, sequence=sequence, record=record, owner=owner)
+            if isinstance(text, Reason):
+                return self._cannot_render(text, run, setting, now)
+            return _task_effect(text, identity, send, run, setting)
+        message = composer.compose(
+            step=step, sequence=sequence, enrollment=run, record=record, owner=owner, touch_id=identity
+        )
+        if isinstance(message, Reason):
+            return self._cannot_render(message, run, setting, now)
+        touch = Touch(
+            id=identity,
+            enrollment_id=run.id,
+            step_id=step.id,
+            order=step.order,
+            kind=step.kind,
+            state=TouchState.INTENDED,
+            attempt=1,
+            at=now,
+            address=run.address,
+            sender=normalize_address(message.from_address),
+            message_id=message.headers.get("Message-ID", ""),
+            subject=message.subject,
+            version=sequence.version,
+            zone=send.zone.zone,
+            zone_source=send.zone.source,
+        )
+        return _Ready(touch=touch, send=send, run=run, snapshot=snapshot, message=message)
+
+    def _cannot_render(self, reason: Reason, run: Enrollment, setting: Setting, now: datetime) -> Effect:
+        self._count["held"] += 1
+        return effects.hold(Hold(reason=reason, check_at=now + timedelta(hours=6)), run, setting)
+
+    # outcomes
+
+    def _conclude(self, ready: Mapping[str, _Ready], outcomes: list[SendOutcome]) -> None:
+        """Commit what became of these touches, with what they cause."""
+        parts, now = self._parts, self._parts.clock.now()
+        with parts.ledger.write() as connection:
+            locked = runs.lock_runs(connection, [ready[one.touch_id].run.id for one in outcomes])
+            moves = []
+            changed = []
+            used: dict[Counter, int] = {}
+            for outcome in outcomes:
+                one = ready[outcome.touch_id]
+                run = locked[one.run.id]
+                move, effect = self._outcome(outcome, one, run, now, used)
+                moves.append(move)
+                changed.append(effect)
+            runs.move_touches(connection, moves)
+            enact(connection, changed, now)
+            tallies.add(connection, used)
+
+    def _outcome(
+        self, outcome: SendOutcome, one: _Ready, run: Enrollment, now: datetime, used: dict[Counter, int]
+    ) -> tuple[TouchMove, Effect]:
+        setting = self._setting(one.snapshot, now)
+        if outcome.status is SendStatus.ACCEPTED:
+            self._count["accepted"] += 1
+            log.debug("touch_accepted", touch=outcome.touch_id, run=run.id)
+            move = TouchMove(id=outcome.touch_id, state=TouchState.ACCEPTED, provider_id=outcome.provider_id)
+            return move, effects.take(_taken(one, one.touch.message_id, now), run, setting)
+        if outcome.status is SendStatus.UNKNOWN:
+            self._count["in_doubt"] += 1
+            log.warning("touch_in_doubt", touch=outcome.touch_id, run=run.id, detail=outcome.detail)
+            first = now + timedelta(minutes=self._parts.limits.doubt_first_look_minutes)
+            move = TouchMove(id=outcome.touch_id, state=TouchState.IN_DOUBT, detail=outcome.detail, not_before=first)
+            reason = Reason(code=HoldReason.IN_DOUBT, detail=one.send.progress)
+            return move, _hold_if_live(reason, None, run, setting)
+        self._count["refused"] += 1
+        log.warning("touch_refused", touch=outcome.touch_id, run=run.id, detail=outcome.detail)
+        for counter, _ in _claim(one, 0, 0, one.touch.at).caps:
+            used[counter] = used.get(counter, 0) - 1
+        move = TouchMove(id=outcome.touch_id, state=TouchState.REFUSED, detail=outcome.detail)
+        return move, _refused(outcome, one, run, setting)
+
+
+def _hold_if_live(reason: Reason, check_at: datetime | None, run: Enrollment, setting: Setting) -> Effect:
+    if not run.status.live:
+        return Effect(run=run)
+    return effects.hold(Hold(reason=reason, check_at=check_at), run, setting)
+
+
+def _refused(outcome: SendOutcome, one: _Ready, run: Enrollment, setting: Setting) -> Effect:
+    """The provider did not take it: try later, or stop where the address itself was refused."""
+    if not run.status.live:
+        return Effect(run=run)
+    error = outcome.error or ErrorClass.RETRIABLE
+    if error is ErrorClass.REJECTED:
+        detail = f" ({outcome.detail})" if outcome.detail else ""
+        stop = Stop(reason=Reason(code=StopReason.ADDRESS_REFUSED, detail=detail), untick=True)
+        return effects.stop(stop, run, setting)
+    before = one.snapshot.touches.get(one.touch.step_id)
+    attempt = before.attempt + 1 if before is not None else 1
+    retry = decide_retry(
+        error, attempt, setting.now, jitter=share(one.touch.id, str(attempt)), retry_after=outcome.retry_after
+    )
+    again = retry.not_before if retry.verdict is Verdict.AGAIN else None
+    return _hold_if_live(Reason(code=HoldReason.PROVIDER, detail=outcome.detail), again, run, setting)
+
+
+def _taken(one: _Ready, message_id: str, at: datetime) -> Taken:
+    owner = one.snapshot.owner
+    return Taken(
+        touch_id=one.touch.id,
+        step=one.send.step,
+        at=at,
+        zone=one.send.zone,
+        sender=one.touch.sender,
+        owner_id=owner.id if owner is not None else None,
+        subject=one.message.subject,
+        body=one.message.text,
+        message_id=message_id,
+        begins_thread="In-Reply-To" not in one.message.headers,
+    )
+
+
+def _task_effect(text: TaskText, identity: str, send: Send, run: Enrollment, setting: Setting) -> Effect:
+    """A task goes on the rep's list: the write-back's own key makes it happen once."""
+    owner_id = setting.record.owner_id if setting.record is not None else None
+    taken = Taken(
+        touch_id=identity,
+        step=send.step,
+        at=setting.now,
+        zone=send.zone,
+        owner_id=owner_id,
+        subject=text.subject,
+        body=text.body,
+        outcome="To do",
+    )
+    touch = Touch(
+        id=identity,
+        enrollment_id=run.id,
+        step_id=send.step.id,
+        order=send.step.order,
+        kind=StepKind.TASK,
+        state=TouchState.ACCEPTED,
+        attempt=1,
+        at=setting.now,
+        subject=text.subject,
+        version=setting.sequence.version if setting.sequence is not None else "",
+        zone=send.zone.zone,
+        zone_source=send.zone.source,
+    )
+    return replace(effects.take(taken, run, setting), touches=(touch,))
+
+
+def _claim(one: _Ready, sender_per_day: int, domain_per_hour: int, now: datetime) -> Claim:
+    """The touch with the caps that apply to it."""
+    sequence = one.snapshot.sequence
+    domain = domain_of(one.touch.address)
+    caps = [
+        (counter_at(CapScope.SENDER_DAY, one.touch.sender, now), sender_per_day),
+        (counter_at(CapScope.DOMAIN_HOUR, domain, now), domain_per_hour),
+    ]
+    if sequence is not None and sequence.daily_cap is not None:
+        caps.append((counter_at(CapScope.SEQUENCE_DAY, sequence.id, now), sequence.daily_cap))
+    if sequence is not None and sequence.domain_cap is not None:
+        key = f"{sequence.id}:{domain}"
+        caps.append((counter_at(CapScope.SEQUENCE_DOMAIN_HOUR, key, now), sequence.domain_cap))
+    due_at = one.run.due_at or now
+    return Claim(touch_id=one.touch.id, follow_up=one.run.steps_done > 0, due_at=due_at, caps=tuple(caps))
+
+
+_CAP_WORDS = {
+    CapScope.SENDER_DAY: "the sender",
+    CapScope.DOMAIN_HOUR: "the recipient's domain",
+    CapScope.SEQUENCE_DAY: "the sequence",
+    CapScope.SEQUENCE_DOMAIN_HOUR: "the recipient's domain",
+}
+
+
+def _wait_for_cap(one: _Ready, counter: Counter, setting: Setting) -> Effect:
+    """Held until the cap's period is over and the window is open again (B19)."""
+    sequence = one.snapshot.sequence
+    opens = next_opening(counter.ends, one.send.zone.zone, sequence) if sequence is not None else counter.ends
+    reason = Reason(code=HoldReason.DAILY_CAP, detail=_CAP_WORDS[counter.scope])
+    return effects.hold(Hold(reason=reason, check_at=opens), one.run, setting)
+
+
+def _sender_id(run: Enrollment, record: Record | None, background: Background) -> str | None:
+    """Whose email it is: whoever sent first where the sequence says so, else the record's owner."""
+    known = background.sequences.get(run.sequence_id)
+    sequence: Sequence | None = known.good if known is not None else None
+    keeps = sequence is not None and sequence.sender_policy is SenderPolicy.FIRST_SENDER
+    if keeps and run.owner_id is not None:
+        return run.owner_id
+    return record.owner_id if record is not None else None
+
+
+def _zone_of(snapshot: Snapshot) -> ZoneUsed:
+    if snapshot.sequence is None or snapshot.record is None:
+        raise ValueError("a step was passed over without a sequence or a record")
+    return resolve_zone(snapshot.sequence.zone_policy, snapshot.record, snapshot.owner, snapshot.sequence)
+
+
+def _see_brake(connection: Connection, look: Look) -> None:
+    if look.brake is not None and look.brake.pulled:
+        marks.set_mark(connection, marks.BRAKE, look.brake.by)
+
+
+def _chunks(outcomes: Iterator[SendOutcome], size: int) -> Iterable[list[SendOutcome]]:
+    while chunk := list(islice(outcomes, size)):
+        yield chunk

@@ -1,0 +1,50 @@
+"""Stores what decisions change: runs, touches, figures and write-backs, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from crmdrip.core.effects import Effect, Priority
+from crmdrip.core.model import BoxPending, Enrollment, Touch
+from crmdrip.core.writes import StatusWrite, Write
+from crmdrip.ledger import outbox, people, runs, tallies
+
+
+def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> None:
+    """Store the effects. Runs they change must have been locked in this transaction; runs with id 0 are new."""
+    new: list[Enrollment] = []
+    changed: dict[int, Enrollment] = {}
+    writes: list[tuple[Write, Priority]] = []
+    touches: list[Touch] = []
+    figures: Counter[tuple[str, str]] = Counter()
+    boxes: dict[BoxPending, list[str]] = {BoxPending.OFF: [], BoxPending.ON: []}
+    for effect in effects:
+        run = effect.run
+        if run is not None:
+            if run.id == 0:
+                new.append(run)
+            else:
+                changed[run.id] = run
+            for word, difference in effect.totals:
+                figures[run.sequence_id, word] += difference
+        writes.extend(effect.writes)
+        touches.extend(effect.touches)
+        if effect.box is not BoxPending.NO:
+            boxes[effect.box].extend(w.ref.id for w, _ in effect.writes if isinstance(w, StatusWrite))
+    runs.add_runs(connection, new)
+    runs.save_runs(connection, changed.values(), now)
+    runs.add_touches(connection, touches)
+    tallies.add_totals(connection, figures)
+    for pending, record_ids in boxes.items():
+        people.expect_box(connection, record_ids, pending)
+    outbox.owe(connection, writes, now)
+
+
+def with_write(effect: Effect, writes: Iterable[tuple[Write, Priority]]) -> Effect:
+    """The effect with further write-backs."""
+    return replace(effect, writes=(*effect.writes, *writes))

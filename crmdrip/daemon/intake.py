@@ -1,0 +1,361 @@
+"""The pull worker: CRM to ledger. Boxes become runs, changes become stops, edits become definitions.
+
+Each page is stored in one transaction together with its cursor, so that no page is half done and none is lost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Multiset
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from crmdrip.core import effects, words
+from crmdrip.core.caps import CapScope, Counter, counter_at, first_free
+from crmdrip.core.definition import validate
+from crmdrip.core.effects import Effect, Setting
+from crmdrip.core.keys import domain_of, normalize_address
+from crmdrip.core.model import Enrollment, Owner, Record, Sequence, SequenceDraft, Signal, SignalKind
+from crmdrip.core.plan import Enroll, Hold, Move, Readdress, Refuse, Snapshot, Stop, View, plan
+from crmdrip.core.reasons import HoldReason, Reason, StopReason
+from crmdrip.core.render import check_template
+from crmdrip.core.schedule import plan_due
+from crmdrip.core.writes import SequenceWrite
+from crmdrip.daemon import twins
+from crmdrip.daemon.enact import enact
+from crmdrip.daemon.parts import Limits, Parts
+from crmdrip.daemon.signals import apply_signals
+from crmdrip.daemon.snapshots import Background, Histories, load_background, load_histories, take_snapshot
+from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
+from crmdrip.ports import PullPage
+
+log = structlog.get_logger()
+
+CURSOR = "crm"
+
+BRAKED = frozenset({StopReason.UNTICKED, StopReason.SEQUENCE_CHANGED, StopReason.FIELD_CONDITION})
+"""Stops that a careless import can cause by the thousand. Opt-outs, replies and deletions always stop at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PullCount:
+    """What one pull brought."""
+
+    pages: int = 0
+    records: int = 0
+    enrolled: int = 0
+    refused: int = 0
+    stopped: int = 0
+    signals: int = 0
+
+
+def pull_once(parts: Parts) -> PullCount:
+    """Read everything changed since the last pull and act on it.
+
+    Raises what CrmSource.pull and CrmSource.owners raise, and LedgerBrokenError; pages stored before stay stored.
+    """
+    total = PullCount()
+    with parts.ledger.read() as connection:
+        cursor = marks.read_cursor(connection, CURSOR)
+    for page in parts.source.pull(cursor):
+        owners = _owners_of_entering(parts, page)
+        now = parts.clock.now()
+        with parts.ledger.write() as connection:
+            count, suppressing = apply_page(connection, parts, page, owners, now)
+        twins.tell(parts, suppressing)
+        total = replace(
+            total,
+            pages=total.pages + 1,
+            records=total.records + len(page.records),
+            enrolled=total.enrolled + count.enrolled,
+            refused=total.refused + count.refused,
+            stopped=total.stopped + count.stopped,
+            signals=total.signals + len(page.signals),
+        )
+    if total.enrolled or total.refused or total.stopped:
+        log.info("pulled", enrolled=total.enrolled, refused=total.refused, stopped=total.stopped)
+    return total
+
+
+def _owners_of_entering(parts: Parts, page: PullPage) -> Mapping[str, Owner]:
+    """The owners whose time zone may decide when an entering person's first email is due."""
+    ticked = [record for record in page.records if record.enrolled]
+    if not ticked:
+        return {}
+    with parts.ledger.read() as connection:
+        live = runs.live_runs_of_records(connection, [record.ref.id for record in ticked])
+    return parts.source.owners({r.owner_id for r in ticked if r.owner_id and r.ref.id not in live})
+
+
+def apply_page(
+    connection: Connection, parts: Parts, page: PullPage, owners: Mapping[str, Owner], now: datetime
+) -> tuple[PullCount, list[Signal]]:
+    """Store one page and all it causes. Returns the signals whose address must be told to all its records."""
+    _store_definitions(connection, page, now)
+    _store_brake(connection, page, now)
+    background = load_background(connection)
+    suppressing = apply_signals(connection, (*page.signals, *_opt_outs(page.records)), background, parts.org_id, now)
+    people.remember_records(connection, page.records)
+    planner = _Planner(connection, parts, background, owners, now)
+    effects_of_page = planner.plan_page(page.records)
+    enact(connection, [effect for _, effect in effects_of_page], now)
+    _wake_changed(connection, page.records, now)
+    marks.save_cursor(connection, CURSOR, page.cursor, now)
+    kinds = Multiset(type(decision) for decision, _ in effects_of_page)
+    return PullCount(enrolled=kinds[Enroll], refused=kinds[Refuse], stopped=kinds[Stop]), suppressing
+
+
+def _opt_outs(records: Iterable[Record]) -> Iterable[Signal]:
+    """The CRM's opt-out box suppresses the address as any unsubscribe does (B22)."""
+    for record in records:
+        address = normalize_address(record.email)
+        if record.opted_out and address:
+            yield Signal(
+                key=f"crm:opt_out:{record.ref.id}:{address}",
+                kind=SignalKind.OPT_OUT,
+                at=record.modified_at,
+                source="crm",
+                record_id=record.ref.id,
+                address=address,
+            )
+
+
+def _store_definitions(connection: Connection, page: PullPage, now: datetime) -> None:
+    """Valid edits come into force; invalid ones leave the last good version and write the error on the record."""
+    before = definitions.load_sequences(connection) if page.sequences else {}
+    for draft in page.sequences:
+        result = validate(draft, check_template=check_template)
+        known = before.get(draft.id)
+        if not isinstance(result, Sequence):
+            error = " ".join(result)
+            if known is None or known.error != error:
+                definitions.save_broken(connection, draft.id, _name_of(draft), error, now)
+                _owe_sequence(connection, draft.id, known.good.version if known and known.good else "", error, now)
+                log.warning("sequence_invalid", sequence=draft.id, problems=len(result))
+            continue
+        if known is not None and known.good == result and not known.error and not known.removed:
+            continue
+        definitions.save_good(connection, result, now)
+        _owe_sequence(connection, result.id, result.version, "", now)
+        if result.confirmed:
+            definitions.clear_suspicion(connection, result.id, now)
+        runs.wake_sequence(connection, result.id, now)
+        log.info("sequence_changed", sequence=result.id, version=result.version, status=result.status.value)
+    if page.removed_sequences:
+        definitions.remove(connection, page.removed_sequences, now)
+        for sequence_id in page.removed_sequences:
+            runs.wake_sequence(connection, sequence_id, now)
+
+
+def _name_of(draft: SequenceDraft) -> str:
+    return str(draft.fields.get("name") or draft.id)
+
+
+def _owe_sequence(connection: Connection, sequence_id: str, version: str, error: str, now: datetime) -> None:
+    figures = tallies.totals(connection, [sequence_id])[sequence_id]
+    write = SequenceWrite(
+        key=f"sequence:{sequence_id}", sequence_id=sequence_id, version=version, error=words.clip(error), counts=figures
+    )
+    outbox.owe(connection, [(write, effects.Priority.REPORT)], now)
+
+
+def _store_brake(connection: Connection, page: PullPage, now: datetime) -> None:
+    if page.brake is None:
+        return
+    was = marks.read_mark(connection, marks.BRAKE)
+    if page.brake.pulled and was is None:
+        marks.set_mark(connection, marks.BRAKE, page.brake.by)
+        log.warning("brake_pulled")
+    elif not page.brake.pulled and was is not None:
+        marks.clear_mark(connection, marks.BRAKE)
+        runs.wake_reason(connection, Reason(code=HoldReason.BRAKE).key, now)
+        log.warning("brake_released")
+
+
+# --- people -------------------------------------------------------------------------------------------------------
+
+Planned = tuple[object, Effect]
+
+
+class _Planner:
+    """Plans the people of one page."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        parts: Parts,
+        background: Background,
+        owners: Mapping[str, Owner],
+        now: datetime,
+    ) -> None:
+        self._connection = connection
+        self._parts = parts
+        self._background = background
+        self._owners = owners
+        self._now = now
+
+    def plan_page(self, records: Iterable[Record]) -> list[Planned]:
+        """Every decision about these records with its effect, in order."""
+        connection, records = self._connection, list(records)
+        found = runs.live_runs_of_records(connection, [record.ref.id for record in records])
+        live = {run.ref.id: run for run in runs.lock_runs(connection, [run.id for run in found.values()]).values()}
+        histories = load_histories(connection, live.values(), records, entering=True)
+        entry = _Entry(connection, self._parts.limits, self._now)
+        planned: list[Planned] = []
+        for record in records:
+            planned.extend(self._plan_record(record, live.get(record.ref.id), histories, entry))
+        entry.store()
+        return _brake_mass_stops(connection, self._parts.limits, planned, live)
+
+    def _plan_record(
+        self, record: Record, run: Enrollment | None, histories: Histories, entry: _Entry
+    ) -> Iterable[Planned]:
+        snapshot = take_snapshot(
+            view=View.PULLED,
+            record=record,
+            run=run,
+            owner=self._owners.get(record.owner_id or ""),
+            background=self._background,
+            histories=histories,
+        )
+        snapshot = twins.look_ahead(self._connection, snapshot)
+        setting = Setting(
+            org_id=self._parts.org_id,
+            now=self._now,
+            sequence=snapshot.sequence,
+            record=record,
+            touches=dict(snapshot.touches),
+        )
+        for decision in plan(snapshot, self._now):
+            effect = _effect_of(decision, snapshot, setting, entry, histories)
+            if effect is not None:
+                yield decision, effect
+        twins.join_histories(self._connection, snapshot, self._parts.org_id, self._now)
+
+
+def _effect_of(
+    decision: object, snapshot: Snapshot, setting: Setting, entry: _Entry, histories: Histories
+) -> Effect | None:
+    record, run = snapshot.record, snapshot.enrollment
+    if record is None:
+        return None
+    match decision:
+        case Enroll():
+            address = normalize_address(record.email)
+            effect = effects.enroll(entry.place(decision, address), record, address, setting.now)
+            if effect.run is not None:
+                histories.live_by_address[address] = effect.run
+            return effect
+        case Refuse():
+            return effects.refuse(decision, record)
+        case Stop() if run is not None:
+            replied = next((s.at for s in snapshot.signals if s.kind is SignalKind.REPLY), None)
+            log.info("run_stopped", run=run.id, record=run.ref.id, reason=decision.reason.key)
+            return effects.stop(decision, run, setting, replied_at=replied)
+        case Hold() if run is not None:
+            return effects.hold(decision, run, setting)
+        case Move() if run is not None:
+            log.info("run_moved", run=run.id, to=decision.to.id, because=decision.because)
+            return effects.move(decision, run, setting)
+        case Readdress() if run is not None:
+            return effects.readdress(decision, run, setting)
+        case _:
+            return None
+
+
+def _wake_changed(connection: Connection, records: Iterable[Record], now: datetime) -> None:
+    """What held a run may just have been mended on its record."""
+    runs.wake_records(connection, [record.ref.id for record in records], now)
+
+
+class _Entry:
+    """Spreads new runs over days under the entry throttle, and counts them for the suspicion brake (B10)."""
+
+    def __init__(self, connection: Connection, limits: Limits, now: datetime) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._now = now
+        self._held: dict[tuple[CapScope, str], dict[Counter, int]] = {}
+        self._used: Multiset[Counter] = Multiset()
+        self._sequences: dict[str, Sequence] = {}
+
+    def place(self, decision: Enroll, address: str) -> Enroll:
+        """The same entry, begun on the first day that has room for it."""
+        sequence = decision.sequence
+        self._sequences[sequence.id] = sequence
+        self._used[counter_at(CapScope.ENTERED_DAY, sequence.id, self._now)] += 1
+        start = self._now
+        rules = (
+            (CapScope.ENTRY_DAY, sequence.id, sequence.entry_cap),
+            (CapScope.ENTRY_DOMAIN_DAY, f"{sequence.id}:{domain_of(address)}", sequence.domain_entry_cap),
+        )
+        taken = []
+        for scope, key, limit in rules:
+            if limit is not None:
+                counter = first_free(scope, key, start, limit, self._counts(scope, key))
+                start = max(start, counter.start)
+                taken.append((scope, key))
+        for scope, key in taken:
+            counter = counter_at(scope, key, start)
+            self._counts(scope, key)[counter] = self._counts(scope, key).get(counter, 0) + 1
+            self._used[counter] += 1
+        if start == self._now:
+            return decision
+        due_at = plan_due(decision.step, anchor=start, last_touch_at=None, zone=decision.zone.zone, sequence=sequence)
+        return replace(decision, due_at=due_at)
+
+    def _counts(self, scope: CapScope, key: str) -> dict[Counter, int]:
+        if (scope, key) not in self._held:
+            begin = counter_at(scope, key, self._now).start
+            self._held[scope, key] = tallies.counts_from(self._connection, scope, key, begin)
+        return self._held[scope, key]
+
+    def store(self) -> None:
+        """Keep the counts; a sequence entered by too many at once waits for a confirmation."""
+        tallies.add(self._connection, self._used)
+        for sequence_id, sequence in self._sequences.items():
+            counter = counter_at(CapScope.ENTERED_DAY, sequence_id, self._now)
+            entered = tallies.counts(self._connection, [counter]).get(counter, 0)
+            limit = sequence.confirm_above if sequence.confirm_above is not None else self._limits.confirm_above
+            if entered > limit and not sequence.confirmed:
+                why = f"{entered} people were added within a day, more than {limit}"
+                definitions.suspect(self._connection, sequence_id, why)
+                log.warning("sequence_suspect", sequence=sequence_id, entered=entered, limit=limit)
+
+
+def _brake_mass_stops(
+    connection: Connection, limits: Limits, planned: list[Planned], live: Mapping[str, Enrollment]
+) -> list[Planned]:
+    """Where an abnormal share of a sequence would be stopped at once, hold it instead and ask (B10)."""
+    by_id = {run.id: run for run in live.values()}
+    stops: Multiset[str] = Multiset()
+    for decision, effect in planned:
+        if isinstance(decision, Stop) and decision.reason.code in BRAKED and effect.run is not None:
+            stops[effect.run.sequence_id] += 1
+    suspects = {}
+    sequences = definitions.load_sequences(connection) if stops else {}
+    for sequence_id, count in stops.items():
+        active = tallies.totals(connection, [sequence_id])[sequence_id].get("active", 0)
+        good = sequences[sequence_id].good if sequence_id in sequences else None
+        confirmed = good is not None and good.confirmed
+        if count >= limits.stop_minimum and count >= limits.stop_share * active and not confirmed:
+            suspects[sequence_id] = f"{count} of {active} people would be stopped at once"
+            definitions.suspect(connection, sequence_id, suspects[sequence_id])
+            log.warning("sequence_suspect", sequence=sequence_id, stops=count, active=active)
+    if not suspects:
+        return planned
+    kept: list[Planned] = []
+    for decision, effect in planned:
+        run = by_id.get(effect.run.id) if effect.run is not None else None
+        braked = isinstance(decision, Stop) and decision.reason.code in BRAKED
+        if braked and run is not None and run.sequence_id in suspects:
+            reason = Reason(code=HoldReason.SUSPICION, detail=suspects[run.sequence_id])
+            held = Hold(reason=reason, check_at=None)
+            setting = Setting(org_id="", now=run.entered_at, sequence=None)
+            kept.append((held, effects.hold(held, run, setting)))
+        else:
+            kept.append((decision, effect))
+    return kept

@@ -1,0 +1,177 @@
+"""The daemon: named loops on a clockwork, each with an error budget, and an orderly end.
+
+APScheduler only ticks. What is due stands in the ledger; a tick missed or merged loses nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import Any
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from crmdrip.core.errors import CrmdripError, RateLimitedError
+from crmdrip.daemon import passes
+from crmdrip.daemon.parts import Parts
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rhythm:
+    """How often each loop runs, in seconds, and when to give up."""
+
+    every: Mapping[str, float]
+    error_budget: int = 10
+    """Failures of one loop in a row, after which the process ends for its supervisor to start it anew."""
+    drain_seconds: float = 30
+
+
+@dataclass(slots=True)
+class LoopState:
+    """How one loop fares."""
+
+    failures: int = 0
+    last_success: datetime | None = None
+    last_error: str = ""
+    not_before: datetime | None = None
+    """Set when the other side asked to wait."""
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Daemon:
+    """Runs the loops until told to stop, or until one of them has failed too often."""
+
+    def __init__(self, parts: Parts, rhythm: Rhythm) -> None:
+        self._parts = parts
+        self._rhythm = rhythm
+        self._stop = threading.Event()
+        self._prepared = threading.Event()
+        self._exit_code = 0
+        self.states = {name: LoopState() for name in ("prepare", *passes.PASSES)}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the daemon does its work: history is complete, and no loop is failing."""
+        return self._prepared.is_set() and all(state.failures == 0 for state in self.states.values())
+
+    @property
+    def alive(self) -> bool:
+        """Whether every loop is within its error budget."""
+        return all(state.failures < self._rhythm.error_budget for state in self.states.values())
+
+    def stop(self) -> None:
+        """Ask for the end; `run` returns when what is under way is done, or the deadline is over."""
+        self._stop.set()
+
+    def run(self) -> int:
+        """Work until stopped. Returns the exit code: 0 after a stop that was asked for, 1 when a loop gave up."""
+        scheduler = BackgroundScheduler(
+            timezone="UTC",
+            executors={"default": ThreadPoolExecutor(len(passes.PASSES) + 1)},
+            # The defaults drop a run that is a second late; here a late tick is simply one tick.
+            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
+        )
+        threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
+        for name, run in passes.PASSES.items():
+            job = self._job(name, run)
+            scheduler.add_job(job, "interval", seconds=self._rhythm.every[name], id=name, next_run_time=_now())
+        scheduler.start()
+        log.info("daemon_started", org=self._parts.org_id)
+        self._stop.wait()
+        self._drain(scheduler)
+        log.info("daemon_stopped", exit_code=self._exit_code)
+        return self._exit_code
+
+    def handle_signals(self) -> None:
+        """Stop in order on SIGTERM and SIGINT. Only from the main thread."""
+
+        def on_signal(number: int, _: FrameType | None) -> None:
+            log.info("stop_requested", signal=signal.Signals(number).name)
+            self.stop()
+
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
+
+    def _prepare(self) -> None:
+        """Settle the past; sending waits for it (B4)."""
+        state = self.states["prepare"]
+        while not self._stop.is_set():
+            if self._guard("prepare", lambda: passes.prepare(self._parts)):
+                self._prepared.set()
+                return
+            self._stop.wait(min(60.0, 2.0**state.failures))
+
+    def _job(self, name: str, run: passes.Pass) -> Callable[[], None]:
+        def job() -> None:
+            state = self.states[name]
+            if not self._prepared.is_set() or self._stop.is_set():
+                return
+            if state.not_before is not None and self._parts.clock.now() < state.not_before:
+                return
+
+            def work() -> None:
+                for word, number in run(self._parts).items():
+                    state.counts[word] = state.counts.get(word, 0) + int(number)
+
+            self._guard(name, work)
+
+        return job
+
+    def _guard(self, name: str, work: Callable[[], Any]) -> bool:
+        """Run it, keep score, and end the daemon when the budget is used up."""
+        state = self.states[name]
+        began = time.monotonic()
+        try:
+            work()
+        except RateLimitedError as error:
+            wait = error.retry_after if error.retry_after is not None else 60.0
+            state.not_before = self._parts.clock.now() + timedelta(seconds=wait)
+            state.last_error = str(error)
+            log.warning("loop_told_to_wait", loop=name, seconds=round(wait))
+            return False
+        except CrmdripError as error:
+            self._failed(name, str(error), error.error_class.value)
+            return False
+        except Exception as error:
+            log.exception("loop_broke", loop=name)
+            self._failed(name, f"{type(error).__name__}: {error}", "bug")
+            return False
+        state.failures = 0
+        state.not_before = None
+        state.last_error = ""
+        state.last_success = self._parts.clock.now()
+        log.debug("loop_ran", loop=name, seconds=round(time.monotonic() - began, 3))
+        return True
+
+    def _failed(self, name: str, text: str, error_class: str) -> None:
+        state = self.states[name]
+        state.failures += 1
+        state.last_error = text
+        log.error("loop_failed", loop=name, error=text, error_class=error_class, failures=state.failures)
+        if state.failures >= self._rhythm.error_budget:
+            log.error("loop_gave_up", loop=name, failures=state.failures)
+            self._exit_code = 1
+            self._stop.set()
+
+    def _drain(self, scheduler: BackgroundScheduler) -> None:
+        """Let what is under way come to its end, but not for ever: shutdown(wait=True) has no time-out of its own."""
+        waiter = threading.Thread(target=scheduler.shutdown, kwargs={"wait": True}, daemon=True)
+        waiter.start()
+        waiter.join(self._rhythm.drain_seconds)
+        if waiter.is_alive():
+            log.warning("drain_deadline_passed", seconds=self._rhythm.drain_seconds)
+            self._exit_code = self._exit_code or 1
+
+
+def _now() -> datetime:
+    """The clockwork's own time; decides nothing."""
+    return datetime.now(UTC)

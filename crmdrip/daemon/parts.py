@@ -1,0 +1,41 @@
+"""What the workers work with: assembled once, by the command line, from configuration and connectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crmdrip.core.compose import Composer
+from crmdrip.ledger.store import Ledger
+from crmdrip.ports import Clock, CrmSink, CrmSource, Mailer, SignalFeed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Caps and safety nets that hold for all sequences."""
+
+    sender_per_day: int = 200
+    domain_per_hour: int = 100
+    confirm_above: int = 500
+    """Entries a day above which a sequence waits for a confirmation, where it names no number of its own."""
+    stop_share: float = 0.3
+    stop_minimum: int = 20
+    """At least this many, and at least this share of a sequence's live runs, stopped at once is suspicious."""
+    batch: int = 1000
+    """Runs looked at and mailed together."""
+    doubt_first_look_minutes: int = 5
+    doubt_deadline_hours: int = 72
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """Everything a worker needs."""
+
+    org_id: str
+    ledger: Ledger
+    source: CrmSource
+    sink: CrmSink
+    mailer: Mailer
+    feed: SignalFeed | None
+    composer: Composer
+    clock: Clock
+    limits: Limits

@@ -1,0 +1,122 @@
+"""The loops by name, what each does in one pass, and what comes before the first.
+
+Used alike by the daemon, by `crmdrip once`, and by the demo on its fast clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.daemon.dispatch import dispatch_once
+from crmdrip.daemon.intake import pull_once
+from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.rebuild import needs_rebuild, rebuild
+from crmdrip.daemon.reconcile import reconcile_once
+from crmdrip.daemon.signals import apply_signals
+from crmdrip.daemon.snapshots import load_background
+from crmdrip.daemon.twins import tell
+from crmdrip.daemon.writeback import owe_figures, write_back_once
+from crmdrip.ledger import marks, runs
+from crmdrip.ports import CrmSource
+
+log = structlog.get_logger()
+
+FEED = "feed"
+
+Pass = Callable[[Parts], Mapping[str, Any]]
+
+
+def identify(source: CrmSource, ledger_org: str | None, where: str) -> str:
+    """The id of the CRM that answers, which must be the one this ledger was begun with (B25).
+
+    Raises ConfigurationError for another one, and what CrmSource.identity raises.
+    """
+    identity = source.identity()
+    if ledger_org is not None and ledger_org != identity.org_id:
+        raise ConfigurationError(
+            f"this ledger belongs to org {ledger_org}, and org {identity.org_id} answers"
+            f"{' (a sandbox)' if identity.sandbox else ''}. Nothing is sent.",
+            where=where,
+            do_next="Give each org a ledger of its own in [ledger] url.",
+        )
+    return identity.org_id
+
+
+def prepare(parts: Parts) -> None:
+    """Before the first pass: settle what a crash left, and make sure that the ledger knows what the CRM knows.
+
+    Raises ConfigurationError (B25), LedgerBrokenError, and what the CRM's ports raise. Until it returned nothing
+    may be dispatched. Can be called again.
+    """
+    with parts.ledger.write() as connection:
+        marks.set_mark(connection, marks.ORG, parts.org_id)
+        doubtful = runs.recover(connection, parts.clock.now())
+    if doubtful:
+        log.warning("touches_in_doubt_after_restart", touches=doubtful)
+    if needs_rebuild(parts):
+        rebuild(parts)
+
+
+def pull(parts: Parts) -> Mapping[str, Any]:
+    """CRM to ledger."""
+    return asdict(pull_once(parts))
+
+
+def feed(parts: Parts) -> Mapping[str, Any]:
+    """The provider's suppression lists to the ledger."""
+    if parts.feed is None:
+        return {}
+    with parts.ledger.read() as connection:
+        cursor = marks.read_cursor(connection, FEED)
+    count = 0
+    for page in parts.feed.poll(cursor):
+        now = parts.clock.now()
+        with parts.ledger.write() as connection:
+            background = load_background(connection)
+            suppressing = apply_signals(connection, page.signals, background, parts.org_id, now)
+            marks.save_cursor(connection, FEED, page.cursor, now)
+        tell(parts, suppressing)
+        count += len(page.signals)
+    return {"signals": count}
+
+
+def dispatch(parts: Parts) -> Mapping[str, Any]:
+    """Due to provider."""
+    return asdict(dispatch_once(parts))
+
+
+def write_back(parts: Parts) -> Mapping[str, Any]:
+    """Ledger to CRM."""
+    return asdict(write_back_once(parts))
+
+
+def reconcile(parts: Parts) -> Mapping[str, Any]:
+    """In doubt to settled."""
+    return asdict(reconcile_once(parts))
+
+
+def figures(parts: Parts) -> Mapping[str, Any]:
+    """Heartbeat and sequence figures to the outbox."""
+    owe_figures(parts, "Running.")
+    return {}
+
+
+PASSES: Mapping[str, Pass] = {
+    "pull": pull,
+    "feed": feed,
+    "dispatch": dispatch,
+    "reconcile": reconcile,
+    "figures": figures,
+    "write_back": write_back,
+}
+"""In the order of a full pass."""
+
+
+def run_all(parts: Parts) -> dict[str, Mapping[str, Any]]:
+    """One full pass, for `crmdrip once` and for clocks that are moved by hand. Raises what the passes raise."""
+    return {name: run(parts) for name, run in PASSES.items()}

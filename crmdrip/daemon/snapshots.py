@@ -1,0 +1,132 @@
+"""Gathers, in few statements, everything that decides about many people at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from crmdrip.core.keys import normalize_address, person_key
+from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, Signal, SignalKind
+from crmdrip.core.plan import RELEASED, PastRun, Snapshot, View
+from crmdrip.core.steps import Passed
+from crmdrip.core.words import day
+from crmdrip.ledger import definitions, marks, people, runs
+from crmdrip.ledger.definitions import KnownSequence
+from crmdrip.ledger.people import SUPPRESSING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Background:
+    """What holds for everybody at the moment."""
+
+    sequences: Mapping[str, KnownSequence]
+    brake: Brake
+    paused: frozenset[str]
+    """Sequences paused by command; "" stands for all."""
+    rebuilding: bool
+
+
+def load_background(connection: Connection) -> Background:
+    """The sequences, the brake and the pauses."""
+    found = marks.read_marks(connection, "")
+    paused = {name.partition(":")[2] for name in found if name.partition(":")[0] == marks.PAUSED}
+    by = found.get(marks.BRAKE)
+    return Background(
+        sequences=definitions.load_sequences(connection),
+        brake=Brake(pulled=True, by=by) if by is not None else RELEASED,
+        paused=frozenset(paused),
+        rebuilding=found.get(marks.MODE) == marks.REBUILDING,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Histories:
+    """What the ledger knows of a set of people, ready for look-up."""
+
+    touches: Mapping[int, Mapping[str, Passed]]
+    by_record: Mapping[str, Sequence[Signal]]
+    by_address: Mapping[str, Sequence[Signal]]
+    suppressed: Mapping[str, tuple[SignalKind, datetime]]
+    live_by_address: dict[str, Enrollment]
+    """Grows while a page is planned, so that of two twins in one page the second is refused."""
+    past: Mapping[str, Sequence[PastRun]]
+    boxes: Mapping[str, BoxPending]
+
+
+def load_histories(
+    connection: Connection, live: Iterable[Enrollment], records: Iterable[Record], *, entering: bool
+) -> Histories:
+    """Read what concerns these runs and records. Past runs are read only where somebody may enter."""
+    live = list(live)
+    records = list(records)
+    addresses = {run.address for run in live} | {a for r in records if (a := normalize_address(r.email))}
+    record_ids = {run.ref.id for run in live} | {record.ref.id for record in records}
+    keys = {address: person_key(address) for address in addresses}
+    by_record, by_address = people.signals_about(connection, record_ids, addresses)
+    known = people.known_records(connection, record_ids)
+    return Histories(
+        touches=runs.touches_of(connection, [run.id for run in live]),
+        by_record=by_record,
+        by_address=by_address,
+        suppressed=people.suppressed(connection, keys.values()),
+        live_by_address=runs.live_runs_of_addresses(connection, addresses),
+        past=runs.past_runs(connection, keys.values()) if entering else {},
+        boxes={record_id: one.box_pending for record_id, one in known.items() if one.box_pending},
+    )
+
+
+def signals_of(run: Enrollment, histories: Histories) -> tuple[Signal, ...]:
+    """What happened to the run's person since the run began."""
+    found = (*histories.by_record.get(run.ref.id, ()), *histories.by_address.get(run.address, ()))
+    return tuple(signal for signal in found if signal.at >= run.entered_at)
+
+
+def suppression_of(address: str, histories: Histories) -> str:
+    """Why the address must not be mailed, as a clause, "" when it may."""
+    if not address:
+        return ""
+    found = histories.suppressed.get(person_key(address))
+    return f"{SUPPRESSING[found[0]]} on {day(found[1])}" if found is not None else ""
+
+
+def take_snapshot(
+    *,
+    view: View,
+    record: Record | None,
+    run: Enrollment | None,
+    owner: Owner | None,
+    background: Background,
+    histories: Histories,
+    blind_because: str = "",
+) -> Snapshot:
+    """One person's snapshot."""
+    sequence_id = run.sequence_id if run is not None else (record.sequence_id if record is not None else None)
+    known = background.sequences.get(sequence_id) if sequence_id is not None else None
+    address = normalize_address(record.email) if record is not None else (run.address if run is not None else "")
+    other = histories.live_by_address.get(address)
+    twin = ""
+    if other is not None and (run is None or other.id != run.id):
+        twin = f"{other.ref.kind.value} {other.ref.id}"
+    paused = "" in background.paused or (sequence_id is not None and sequence_id in background.paused)
+    record_id = run.ref.id if run is not None else (record.ref.id if record is not None else "")
+    return Snapshot(
+        view=view,
+        record=record,
+        enrollment=run,
+        sequence=known.good if known is not None and not known.removed else None,
+        sequence_error=known.error if known is not None else "",
+        owner=owner,
+        touches=histories.touches.get(run.id, {}) if run is not None else {},
+        signals=signals_of(run, histories) if run is not None else (),
+        suppression=suppression_of(address, histories),
+        twin=twin,
+        past=tuple(histories.past.get(person_key(address), ())) if address and run is None else (),
+        brake=Brake(pulled=True, by="command") if paused and not background.brake.pulled else background.brake,
+        suspicion=known.suspicion if known is not None else "",
+        safe_mode=background.rebuilding,
+        blind_because=blind_because,
+        box_pending=histories.boxes.get(record_id, BoxPending.NO),
+    )

@@ -1,0 +1,124 @@
+"""The write-back worker: what is owed to the CRM is written, stops first, each at most once under its key (B21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from crmdrip.core.effects import Priority
+from crmdrip.core.errors import CrmdripError, ErrorClass
+from crmdrip.core.keys import share
+from crmdrip.core.retry import Verdict, decide_retry
+from crmdrip.core.writes import ControlWrite, SequenceWrite, StatusWrite
+from crmdrip.daemon.parts import Parts
+from crmdrip.ledger import definitions, marks, outbox, people, tallies
+from crmdrip.ledger.outbox import Owed, Setback
+from crmdrip.ports import WriteOutcome
+
+log = structlog.get_logger()
+
+PER_PASS = 5_000
+"""Write-backs read from the outbox together: a few calls' worth, so that batches are full."""
+
+PARK_AFTER = 12
+"""Attempts after which what still fails is parked and shown, about half a day."""
+
+FIGURES_EVERY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteBackCount:
+    """What one pass did."""
+
+    written: int = 0
+    put_off: int = 0
+    parked: int = 0
+
+
+def write_back_once(parts: Parts) -> WriteBackCount:
+    """Write everything that is due. Raises what CrmSink.write raises; what was settled before stays settled."""
+    written = put_off = parked = 0
+    while True:
+        now = parts.clock.now()
+        with parts.ledger.read() as connection:
+            due = outbox.due(connection, now, PER_PASS)
+        if not due:
+            break
+        by_key = {one.write.key: one for one in due}
+        outcomes: list[WriteOutcome] = []
+        try:
+            outcomes.extend(parts.sink.write([one.write for one in due]))
+        except CrmdripError:
+            _store(parts, by_key, outcomes)
+            raise
+        count = _store(parts, by_key, outcomes)
+        written, put_off, parked = written + count.written, put_off + count.put_off, parked + count.parked
+        if len(due) < PER_PASS or count.written == 0:
+            break
+    return WriteBackCount(written=written, put_off=put_off, parked=parked)
+
+
+def _store(parts: Parts, by_key: dict[str, Owed], outcomes: Iterable[WriteOutcome]) -> WriteBackCount:
+    """Keep what became of each write."""
+    now = parts.clock.now()
+    done: list[Owed] = []
+    setbacks: list[Setback] = []
+    for outcome in outcomes:
+        owed = by_key[outcome.key]
+        if outcome.error is None or outcome.error is ErrorClass.SKIPPABLE:
+            done.append(owed)
+            continue
+        setbacks.append(_set_back(owed, outcome, outcome.error, now))
+    boxes = [
+        (one.write.ref.id, one.write.enrolled)
+        for one in done
+        if isinstance(one.write, StatusWrite) and one.write.enrolled is not None
+    ]
+    with parts.ledger.write() as connection:
+        outbox.settle(connection, done)
+        people.confirm_box(connection, boxes)
+        outbox.put_off(connection, setbacks)
+    parked = sum(1 for one in setbacks if one.not_before is None)
+    for one in setbacks:
+        event = "write_back_parked" if one.not_before is None else "write_back_put_off"
+        log.warning(event, key=one.owed.write.key, code=one.code, attempt=one.owed.attempt + 1)
+    return WriteBackCount(written=len(done), put_off=len(setbacks) - parked, parked=parked)
+
+
+def _set_back(owed: Owed, outcome: WriteOutcome, error: ErrorClass, now: datetime) -> Setback:
+    attempt = owed.attempt + 1
+    retry = decide_retry(error, attempt, now, jitter=share(owed.write.key, str(attempt)))
+    again = retry.verdict is Verdict.AGAIN and attempt < PARK_AFTER
+    return Setback(owed=owed, not_before=retry.not_before if again else None, code=outcome.code, detail=outcome.detail)
+
+
+def owe_figures(parts: Parts, state: str) -> None:
+    """Owe the CRM the heartbeat, the budget, and the figures of every sequence whose figures changed."""
+    now = parts.clock.now()
+    budget = parts.source.budget()
+    beat = ControlWrite(key="control", heartbeat=now, calls_used=budget.used, calls_limit=budget.limit, state=state)
+    with parts.ledger.write() as connection:
+        marks.set_mark(connection, marks.HEARTBEAT, now.isoformat())
+        sequences = definitions.load_sequences(connection)
+        figures = tallies.totals(connection, sequences)
+        told = marks.read_marks(connection, "figures:")
+        owed: list[tuple[SequenceWrite | ControlWrite, Priority]] = [(beat, Priority.FIGURES)]
+        for sequence_id, counts in figures.items():
+            known, shown = sequences[sequence_id], repr(sorted(counts.items()))
+            if known.removed or told.get(f"figures:{sequence_id}") == shown:
+                continue
+            marks.set_mark(connection, f"figures:{sequence_id}", shown)
+            version = known.good.version if known.good is not None else ""
+            write = SequenceWrite(
+                key=f"sequence:{sequence_id}",
+                sequence_id=sequence_id,
+                version=version,
+                error=known.error,
+                counts=counts,
+            )
+            owed.append((write, Priority.FIGURES))
+        outbox.owe(connection, owed, now)
+        tallies.forget_before(connection, now - timedelta(days=3))
