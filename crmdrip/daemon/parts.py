@@ -22,8 +22,8 @@ class Limits:
     """At least this many, and at least this share of a sequence's live runs, stopped at once is suspicious."""
     batch: int = 1000
     """Runs looked at and mailed together."""
-    doubt_first_look_minutes: int = 5
-    doubt_deadline_hours: int = 72
+    doubt_first_look_minutes: float = 5
+    doubt_deadline_hours: float = 72
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,7 @@ from crmdrip.core.model import (
 from crmdrip.core.plan import PastRun
 from crmdrip.core.steps import Passed
 from crmdrip.ledger.schema import enrollment, touch
-from crmdrip.ledger.statements import select_in, upsert
+from crmdrip.ledger.statements import chunks, select_in, upsert
 
 LIVE = tuple(status.value for status in RunStatus if status.live)
 
@@ -208,18 +208,16 @@ _SAVE_RUN = (
 
 def wake_records(connection: Connection, record_ids: Iterable[str], now: datetime) -> None:
     """Look again now at the held and paused runs of these records: something about them changed."""
-    statement = (
-        update(enrollment)
-        .where(
-            enrollment.c.record_id == bindparam("b_record"),
-            enrollment.c.status.in_((RunStatus.HELD.value, RunStatus.PAUSED.value)),
-            enrollment.c.reason.not_in(_NOT_WOKEN),
+    for chunk in chunks(record_ids):
+        connection.execute(
+            update(enrollment)
+            .where(
+                enrollment.c.record_id.in_(chunk),
+                enrollment.c.status.in_((RunStatus.HELD.value, RunStatus.PAUSED.value)),
+                enrollment.c.reason.not_in(_NOT_WOKEN),
+            )
+            .values(check_at=now)
         )
-        .values(check_at=bindparam("b_now"))
-    )
-    rows = [{"b_record": record_id, "b_now": now} for record_id in record_ids]
-    if rows:
-        connection.execute(statement, rows)
 
 
 _NOT_WOKEN = ("hold.in_doubt", "hold.needs_person", "hold.daily_cap", "hold.provider")
@@ -387,10 +385,10 @@ def recover(connection: Connection, now: datetime) -> int:
 
 
 def _wake_runs(connection: Connection, ids: Iterable[int], now: datetime) -> None:
-    rows = [{"b_id": run_id, "b_now": now} for run_id in ids]
-    if rows:
-        statement = update(enrollment).where(enrollment.c.id == bindparam("b_id"), enrollment.c.status.in_(LIVE))
-        connection.execute(statement.values(check_at=bindparam("b_now")), rows)
+    for chunk in chunks(ids):
+        connection.execute(
+            update(enrollment).where(enrollment.c.id.in_(chunk), enrollment.c.status.in_(LIVE)).values(check_at=now)
+        )
 
 
 def unproven_runs(connection: Connection, limit: int) -> list[Enrollment]:

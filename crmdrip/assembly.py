@@ -1,0 +1,121 @@
+"""From settings to working parts: connectors by name, ledger, composer. Makes no call to a vendor but one: who answers.
+
+The only place besides the command line where everything meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from crmdrip import registry
+from crmdrip.config import Settings
+from crmdrip.core.compose import Composer, ComposeSettings, ReplyTo
+from crmdrip.daemon.parts import Limits, Parts
+from crmdrip.daemon.passes import identify
+from crmdrip.ledger import marks
+from crmdrip.ledger.store import Ledger, open_ledger
+from crmdrip.ports import Clock, Connector, ConnectorContext, CrmSource, Role
+
+
+class WallClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """A connector with what it is built from."""
+
+    connector: Connector
+    context: ConnectorContext
+
+
+def connect_crm(settings: Settings, clock: Clock) -> Connection:
+    """The configured CRM connector. Raises ConfigurationError; makes no call."""
+    connector = registry.find(settings.crm.connector, Role.CRM)
+    mapping = registry.mapping_for(settings.crm.connector, settings.crm.mapping)
+    context = ConnectorContext(settings=settings.crm.settings, mapping=mapping, clock=clock)
+    return Connection(connector=connector, context=context)
+
+
+def connect_mail(settings: Settings, clock: Clock) -> Connection:
+    """The configured mail connector. Raises ConfigurationError; makes no call."""
+    connector = registry.find(settings.mail.connector, Role.MAILER)
+    context = ConnectorContext(settings=settings.mail.settings, mapping=None, clock=clock)
+    return Connection(connector=connector, context=context)
+
+
+def build_composer(settings: Settings, org_id: str) -> Composer:
+    """The composer of this installation. Raises ConfigurationError (P7)."""
+    return Composer(
+        ComposeSettings(
+            company=settings.sender.company,
+            postal_address=settings.sender.postal_address,
+            unsubscribe_url=settings.unsubscribe.base_url,
+            org_id=org_id,
+            signing_keys=tuple(key.get_secret_value() for key in settings.unsubscribe.keys),
+            unsubscribe_mailto=settings.unsubscribe.mailto,
+            language=settings.sender.language,
+            reply_to=ReplyTo.SENDER,
+        )
+    )
+
+
+def build_limits(settings: Settings) -> Limits:
+    """Caps and safety nets."""
+    return Limits(
+        sender_per_day=settings.limits.sender_per_day,
+        domain_per_hour=settings.limits.domain_per_hour,
+        confirm_above=settings.safety.confirm_above,
+        stop_share=settings.safety.stop_share,
+        stop_minimum=settings.safety.stop_minimum,
+        batch=settings.daemon.batch,
+        doubt_first_look_minutes=settings.safety.in_doubt_first_look_minutes,
+        doubt_deadline_hours=settings.safety.in_doubt_deadline_hours,
+    )
+
+
+def identify_org(source: CrmSource, ledger: Ledger) -> str:
+    """The id of the CRM account that answers, checked against the ledger's own (B25)."""
+    with ledger.read() as connection:
+        known = marks.read_mark(connection, marks.ORG)
+    return identify(source, known, ledger.where)
+
+
+@contextmanager
+def assemble(settings: Settings, clock: Clock, *, exclusive: bool) -> Iterator[Parts]:
+    """Everything a worker needs, given back at the end.
+
+    exclusive: keep every other daemon off the ledger; commands that only look leave it False. Raises
+    ConfigurationError, LedgerBusyError, LedgerBrokenError, and what CrmSource.identity raises.
+    """
+    crm, mail = connect_crm(settings, clock), connect_mail(settings, clock)
+    ledger = open_ledger(settings.ledger.url)
+    try:
+        if exclusive:
+            ledger.lock()
+        source = crm.connector.build_source(crm.context)
+        mailer = mail.connector.build_mailer(mail.context)
+        try:
+            org_id = identify_org(source, ledger)
+            yield Parts(
+                org_id=org_id,
+                ledger=ledger,
+                source=source,
+                sink=crm.connector.build_sink(crm.context, source),
+                mailer=mailer,
+                feed=mail.connector.build_feed(mail.context),
+                composer=build_composer(settings, org_id),
+                clock=clock,
+                limits=build_limits(settings),
+            )
+        finally:
+            mailer.close()
+    finally:
+        ledger.close()
