@@ -48,7 +48,7 @@ class SalesforceConnector:
     def check(self, context: ConnectorContext) -> Iterator[CheckResult]:
         """Every preflight check, in order; makes calls; raises nothing."""
         source = _build(context)
-        yield from check_org(source, source.client.settings)
+        yield from check_org(source, source.org.client.settings)
 
 
 def _build(context: ConnectorContext) -> SalesforceSource:

@@ -41,7 +41,7 @@ _SIGNALS = {
 def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterator[CheckResult]:
     """Every check, in order. Stops early when the org cannot be asked. Raises nothing."""
     try:
-        schema = source.schema()
+        schema = source.org.schema()
     except AuthError as error:
         yield CheckResult(code="SF-LOGIN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
         return
@@ -53,7 +53,7 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
             code="SF-UNREACHABLE", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next or "Try again later."
         )
         return
-    yield _ok("SF-LOGIN", f"logged in to {source.client.token.host} with API version {settings.api_version}.")
+    yield _ok("SF-LOGIN", f"logged in to {source.org.client.token.host} with API version {settings.api_version}.")
     yield check_identity(schema, settings)
     yield check_fields(schema)
     yield check_opt_out(schema)
@@ -61,8 +61,8 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
     yield check_touch_id(schema)
     yield check_limits(source, settings)
     yield check_control(schema)
-    if source.client.skew is not None:
-        yield check_clock(source.client.skew)
+    if source.org.client.skew is not None:
+        yield check_clock(source.org.client.skew)
     yield from check_signals(schema)
 
 

@@ -38,8 +38,7 @@ class SalesforceSink:
     """A CrmSink on the source's client, schema and budget."""
 
     def __init__(self, source: SalesforceSource) -> None:
-        self._source = source
-        self._client = source.client
+        self._org = source.org
         self._width = HEAVY_PARTS
         """Collections per call; one after a call that ran too long, more again with each that did not."""
 
@@ -49,17 +48,17 @@ class SalesforceSink:
         Raises AuthError, RateLimitedError, RetriableError, ConfigurationError when nothing further can be written
         now; what was not yielded was not settled.
         """
-        schema = self._source.schema()
+        schema = self._org.schema()
         rows, refused = plan_rows(
             schema,
             list(writes),
-            control_id=self._source.control_id(),
-            zone_of=lambda owner_id: self._source.parents.zone_of(schema, owner_id),
+            control_id=self._org.control_id,
+            zone_of=lambda owner_id: self._org.parents.zone_of(schema, owner_id),
         )
         for write, error in refused:
             yield WriteOutcome(key=write.key, error=error.error_class, code="HIDDEN_FIELD", detail=error.what)
         if refused:
-            self._source.forget_schema()  # the next write sees whether an admin has mended it
+            self._org.forget_schema()  # the next write sees whether an admin has mended it
         waiting = deque(_batches(rows))
         while waiting:
             batches = [waiting.popleft() for _ in range(min(self._width, len(waiting)))]
@@ -84,7 +83,7 @@ class SalesforceSink:
                 for row, result in zip(batch, faults, strict=True):
                     if isinstance(result, str):
                         if row.insert and isinstance(row.writes[0], ControlWrite):
-                            self._source.adopt_control(result)
+                            self._org.control_id = result
                         yield from _settle(row)
                         continue
                     settled, remedied = self._judge(schema, row, result)
@@ -104,7 +103,7 @@ class SalesforceSink:
             )
             for number, batch in enumerate(batches)
         ]
-        answers = self._client.write(parts, purpose)
+        answers = self._org.client.write(parts, purpose)
         results: list[Fault | list[Fault | str]] = []
         for part, batch in zip(parts, batches, strict=True):
             answer = answers.parts[part.name]

@@ -519,6 +519,17 @@ class CrmContract:
         assert source.find("nobody@nowhere.example") == ()
         assert source.find("100%_'\\") == ()
 
+    def test_all_records_of_an_address_are_found(self, crm: CrmDriver, source: CrmSource, person: RecordRef) -> None:
+        """B13, B22: every record of the address comes, enrolled or not, whatever its case; nobody else does."""
+        twin = crm.add_person(RecordKind.CONTACT, email="ANN@acme.example")
+        crm.add_person(RecordKind.CONTACT, email="joann@acme.example")
+        refs = {twin, person}
+        if Capability.LEADS in source.capabilities():
+            refs.add(crm.add_person(RecordKind.LEAD, email="ann@Acme.example"))
+        found = source.records_of(["ann@acme.example", "nobody@acme.example"])
+        assert {record.ref for record in found} == refs
+        assert source.records_of([]) == ()
+
     def test_touches_are_read_back(self, source: CrmSource, sink: CrmSink, person: RecordRef) -> None:
         """P6: what was written as a touch comes back whole, page by page with cursors."""
         write_all(sink, task_write(person, "c" * 32, subject="Hello Ann"), task_write(person, "d" * 32, "k", open=True))

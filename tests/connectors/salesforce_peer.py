@@ -23,6 +23,7 @@ BEGIN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 
 
 def load_mapping() -> CrmMapping:
+    """The mapping that is shipped."""
     return parse_mapping("mappings/salesforce.toml", tomllib.loads(MAPPING.read_text()))
 
 
@@ -33,9 +34,11 @@ class SteppedClock:
         self.at = at
 
     def now(self) -> datetime:
+        """Aware UTC."""
         return self.at
 
     def move(self, **by: float) -> None:
+        """Go on, by the words of timedelta."""
         self.at += timedelta(**by)
 
 
@@ -66,10 +69,12 @@ class SalesforcePeer:
         """All fields of one record, deleted or not, as an admin sees them."""
         spec = self.org.schema.of_id(record_id)
         fields = ", ".join(spec.fields)
-        rows = self.do("select", f"SELECT {fields} FROM {spec.name} WHERE Id = '{record_id}'", everything=True)
+        soql = f"SELECT {fields} FROM {spec.name} WHERE Id = '{record_id}'"  # noqa: S608 - against a stand-in
+        rows = self.do("select", soql, everything=True)
         return rows[0]
 
     def settings(self, **given: object) -> SalesforceSettings:
+        """Settings for this org by client credentials."""
         auth = Auth(
             client_credentials=ClientCredentials(consumer_key=DEFAULT_KEY, consumer_secret=SecretStr(DEFAULT_SECRET))
         )
@@ -83,12 +88,15 @@ class SalesforcePeer:
         return SalesforceSettings(**{**known, **given})
 
     def client(self, **given: object) -> SalesforceClient:
+        """A client that does not sleep between tries."""
         return SalesforceClient(self.settings(**given), self.clock, sleep=lambda _: None)
 
     def source(self, **given: object) -> SalesforceSource:
+        """A source with the shipped mapping."""
         return SalesforceSource(self.client(**given), load_mapping())
 
     def sink(self, source: SalesforceSource) -> SalesforceSink:
+        """The sink on that source."""
         return SalesforceSink(source)
 
     def calls(self) -> int:

@@ -10,19 +10,25 @@ from crmdrip.testing.crm import CrmContract
 
 
 class TestSalesforceCrm(CrmContract):
+    """Every promise of CrmContract."""
+
     @pytest.fixture
     def peer(self):
+        """A fresh org."""
         with SalesforcePeer() as peer:
             yield peer
 
     @pytest.fixture
     def crm(self, peer):
+        """Whoever works in it."""
         return SalesforceDriver(peer)
 
     @pytest.fixture
     def source(self, peer):
+        """The source under test."""
         return peer.source()
 
     @pytest.fixture
     def sink(self, peer, source):
+        """The sink under test."""
         return peer.sink(source)

@@ -1,0 +1,128 @@
+"""What the readers of one org share: its schema, read again after a refusal, its definitions and streams."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from connectors.salesforce import soql
+from connectors.salesforce.client import Answers, Part, SalesforceClient
+from connectors.salesforce.definitions import Definitions
+from connectors.salesforce.meter import Purpose
+from connectors.salesforce.parents import Parents
+from connectors.salesforce.records import Row
+from connectors.salesforce.schema import Schema, load_schema
+from connectors.salesforce.signals import Stream, open_streams
+from crmdrip.core.errors import ConfigurationError, ErrorClass
+from crmdrip.core.model import Record, RecordKind, Signal
+from crmdrip.ports import CrmMapping
+
+T = TypeVar("T")
+
+_PASSING = frozenset({ErrorClass.RETRIABLE, ErrorClass.RATE_LIMITED, ErrorClass.AUTH})
+"""Refusals of a stream that say nothing about whether the org has it."""
+
+
+class Org:
+    """One org as its readers know it. Used from several threads; only the pull changes the definitions."""
+
+    def __init__(self, client: SalesforceClient, mapping: CrmMapping) -> None:
+        self.client = client
+        self.mapping = mapping
+        self.parents = Parents(client)
+        self.definitions = Definitions()
+        self.known: Schema | None = None
+        """The schema as last read, None before and after a refusal."""
+        self.control_id: str | None = None
+        """The control record, None while there is none."""
+        self._loading = threading.Lock()
+        self._refused: set[str] = set()
+
+    def schema(self) -> Schema:
+        """The org's objects and fields. Raises AuthError, RetriableError, RateLimitedError, ConfigurationError."""
+        with self._loading:
+            if self.known is None:
+                self.known = load_schema(self.client, self.mapping)
+                self.control_id = self.known.control_id
+            return self.known
+
+    def forget_schema(self) -> None:
+        """Read objects and fields anew at the next use: an admin may have changed what we see."""
+        with self._loading:
+            self.known = None
+
+    def ask(self, question: Callable[[Schema], T]) -> T:
+        """Ask with what is known of the org, and once more with fresh knowledge when it refuses a field (B26)."""
+        schema = self.ready()
+        try:
+            return question(schema)
+        except ConfigurationError:
+            self.forget_schema()
+            fresh = self.ready()
+            if fresh == schema:
+                raise
+            return question(fresh)
+
+    def ready(self) -> Schema:
+        """The schema, complete. Raises ConfigurationError naming what is missing; looks again the next time."""
+        schema = self.schema()
+        try:
+            schema.demand()
+        except ConfigurationError:
+            self.forget_schema()
+            raise
+        return schema
+
+    def stops(self, schema: Schema, kind: RecordKind) -> dict[str, str]:
+        """The stop condition's column by sequence id, where objects of this kind have it."""
+        info = schema.objects[kind.value]
+        fields = self.definitions.stop_fields(schema.stop_when)
+        return {one: found.name for one, name in fields.items() if (found := info.find(name)) is not None}
+
+    def streams(self, schema: Schema) -> list[Stream]:
+        """The signals this org has not refused."""
+        return [stream for stream in open_streams(schema) if stream.name not in self._refused]
+
+    def signals(self, answers: Answers, stream: Stream, purpose: Purpose) -> list[Signal]:
+        """The stream's signals; a stream the org refuses for good is not asked again. Raises what the client raises."""
+        fault = answers.parts[stream.name].fault
+        if fault is not None:
+            if fault.error_class in _PASSING:
+                raise fault.error(f"Salesforce ({stream.name})")
+            self._refused.add(stream.name)
+            return []
+        rows = self.drain(answers, stream.name, purpose)
+        return [signal for row in rows if (signal := stream.read(row)) is not None]
+
+    def drain(self, answers: Answers, name: str, purpose: Purpose) -> list[Row]:
+        """All rows of a query, following its pages. Raises its fault's error."""
+        url, rows = page(answers, name)
+        while url:
+            url, more = page(self.client.read([soql.next_page(name, url)], purpose), name)
+            rows = [*rows, *more]
+        return rows
+
+
+def page(answers: Answers, name: str) -> tuple[str, list[Row]]:
+    """The next page's URL, "" for none, and the rows. Raises the fault's error."""
+    body = answers.body(name)
+    return body.get("nextRecordsUrl") or "", body["records"]
+
+
+def retrieve(name: str, object_name: str, ids: Sequence[str], columns: Sequence[str]) -> Part:
+    """Up to 2,000 records by id, in the order asked; null for each that is gone."""
+    body = {"ids": list(ids), "fields": list(dict.fromkeys(columns))}
+    return Part(name=name, path=f"composite/sobjects/{object_name}", method="POST", body=body)
+
+
+def read_rows(read: Callable[[Row], Record], rows: Sequence[Row]) -> list[Record]:
+    """Raises ConfigurationError when the org leaves out a field it was asked for: never read that as "not ticked"."""
+    try:
+        return [read(row) for row in rows]
+    except KeyError as error:
+        raise ConfigurationError(
+            f"the field {error.args[0]} was asked for and did not come.",
+            where="Salesforce",
+            do_next="Type crmdrip doctor to see which field is hidden.",
+        ) from None

@@ -1,0 +1,197 @@
+"""What changed since the cursor, page by page. An idle pull is two calls.
+
+One reading asks for everything at once, then follows the pages of contacts and leads together. In the middle of a
+reading the cursor names the last row given out, so that a restart goes on right there; afterwards it names the time
+the reading began. From there the next one reads some minutes back, because a long transaction commits rows under the
+stamp of its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from connectors.salesforce import soql
+from connectors.salesforce.brake import BrakeReader
+from connectors.salesforce.client import Answers, Part
+from connectors.salesforce.cursor import Cursor, Progress, parse_cursor
+from connectors.salesforce.definitions import Definitions
+from connectors.salesforce.meter import Purpose
+from connectors.salesforce.org import Org, page, read_rows
+from connectors.salesforce.records import RecordReader, Row
+from connectors.salesforce.schema import Schema
+from crmdrip.core.model import Record, RecordKind, Signal
+from crmdrip.ports import PullPage
+
+_DEFINITIONS_LIFE = timedelta(hours=1)
+"""After which sequences are read whole again: a purged one leaves no trace in what changed."""
+
+_SEEN = 50_000
+"""Rows remembered within the overlap; beyond it they are given out again, which is allowed."""
+
+_SHALLOW = timedelta(minutes=1)
+"""The overlap between two full ones while the full one is too crowded for one page."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opening:
+    """The first answers of one reading."""
+
+    schema: Schema
+    state: Cursor
+    answers: Answers
+    whole: bool
+    """Whether all sequences were asked for, not only what changed."""
+
+
+class Pull:
+    """The pull of one process: it remembers what it gave out, so that the overlap costs the daemon nothing."""
+
+    def __init__(self, org: Org, brake: BrakeReader) -> None:
+        self._org = org
+        self._brake = brake
+        self._seen: dict[str, str] = {}
+        self._heard: set[str] = set()
+        self._crowded: dict[str, datetime] = {}
+        """By object word, when the full overlap was read last, while it fills more than a page."""
+        self._last: str | None = None
+        """The cursor of the newest page given out; whoever comes back with it has everything before."""
+
+    def pages(self, cursor: str | None) -> Iterator[PullPage]:
+        """Raises AuthError, RetriableError, RateLimitedError, ConfigurationError."""
+        opening = self._org.ask(lambda schema: self._open(schema, cursor))
+        self._last = None  # until a page is out, whatever is taken in below counts as not given
+        schema, answers, state = opening.schema, opening.answers, opening.state
+        whole = answers.at if opening.whole else None
+        sequences, steps = (self._org.drain(answers, name, Purpose.PULL) for name in ("sequence", "step"))
+        changed, removed = self._org.definitions.take(schema, sequences, steps, whole=whole)
+        signals = self._signals(opening)
+        brake = self._brake.read(schema, answers, Purpose.PULL)
+        people = dict(state.people)
+        waiting = {kind.value: "" for kind in schema.kinds()}
+        first = True
+        while first or waiting:
+            records: list[Record] = []
+            for word in list(waiting):
+                url, rows = page(answers, word)
+                records += self._read(schema, RecordKind(word), rows)
+                people[word] = _advance(people.get(word), rows, schema.name(word, "modified"), opening.answers.at, url)
+                waiting[word] = url
+            waiting = {word: url for word, url in waiting.items() if url}
+            hours = self._org.client.meter.hours()
+            point = Cursor(org_id=state.org_id, people=people, since=opening.answers.at, hours=hours).dump()
+            self._last = point
+            if first:
+                yield PullPage(
+                    sequences=tuple(changed),
+                    removed_sequences=tuple(removed),
+                    records=tuple(records),
+                    signals=tuple(signals),
+                    brake=brake,
+                    cursor=point,
+                )
+                self._heard.update(signal.key for signal in signals)
+                self._note_crowds(state, waiting, opening.answers.at)
+            else:
+                yield PullPage(records=tuple(records), cursor=point)
+            first = False
+            if waiting:
+                answers = self._follow(schema, waiting, people)
+
+    def _open(self, schema: Schema, cursor: str | None) -> _Opening:
+        """Ask for the first page of everything."""
+        org = self._org
+        state = parse_cursor(cursor, schema.identity.org_id)
+        org.client.meter.remember(state.hours)
+        if cursor is None or cursor != self._last:
+            # Whoever comes back with another cursor did not save what was given out after it.
+            org.definitions, self._seen, self._heard, self._crowded = Definitions(), {}, set(), {}
+        overlap = timedelta(minutes=org.client.settings.overlap_minutes)
+        loaded = org.definitions.loaded_at
+        whole = loaded is None or state.since is None or state.since - loaded >= _DEFINITIONS_LIFE
+        since = None if state.since is None else state.since - overlap
+        parts = [*self._brake.parts(schema), *org.definitions.parts(schema, None if whole else since)]
+        parts += [self._people(schema, kind, state.people.get(kind.value), overlap) for kind in schema.kinds()]
+        if since is not None:
+            parts += [stream.ask(since) for stream in org.streams(schema)]
+        answers = org.client.read(parts, Purpose.PULL)
+        for name in ("sequence", "step", *(kind.value for kind in schema.kinds())):
+            answers.body(name)  # a refusal is known before anything is taken in
+        border = (answers.at - overlap).strftime("%Y-%m-%dT%H:%M:%S")
+        self._seen = {one: stamp for one, stamp in self._seen.items() if stamp >= border}
+        return _Opening(schema=schema, state=state, answers=answers, whole=whole)
+
+    def _people(self, schema: Schema, kind: RecordKind, progress: Progress | None, overlap: timedelta) -> Part:
+        """People that are ticked or carry our status, changed since; of deleted and merged ones too."""
+        word = kind.value
+        stamp = schema.name(word, "modified")
+        reader = RecordReader(schema, kind)
+        where = [f"({schema.name(word, 'enrolled')} = true OR {schema.name(word, 'status')} != null)"]
+        if progress is not None:
+            position = progress.position
+            if progress.then is None:
+                position = soql.Position(at=position.at - self._depth(word, position.at, overlap))
+            where = [*soql.after(stamp, position), *where]
+        columns = reader.columns(self._org.stops(schema, kind))
+        text = soql.select(columns, reader.object.name, where=where, order=[stamp, "Id"])
+        # Nobody deleted matters before the first pull.
+        return soql.query(word, text) if progress is None else soql.query_all(word, text)
+
+    def _depth(self, word: str, at: datetime, overlap: timedelta) -> timedelta:
+        """How far to read back: all the way, but only twice per overlap while that takes more than a page."""
+        read_at = self._crowded.get(word)
+        return min(_SHALLOW, overlap) if read_at is not None and at - read_at < overlap / 2 else overlap
+
+    def _note_crowds(self, state: Cursor, waiting: Mapping[str, str], at: datetime) -> None:
+        """Remember which overlaps did not fit on one page: after an import of thousands each pull would page."""
+        overlap = timedelta(minutes=self._org.client.settings.overlap_minutes)
+        for word, progress in state.people.items():
+            full = progress.then is None and self._depth(word, progress.position.at, overlap) == overlap
+            if full and word in waiting:
+                self._crowded[word] = at
+            elif full:
+                self._crowded.pop(word, None)
+
+    def _follow(self, schema: Schema, waiting: Mapping[str, str], people: Mapping[str, Progress]) -> Answers:
+        """The next page of each object, all in one call; from the last row again where the locator has expired."""
+        client = self._org.client
+        answers = client.read([soql.next_page(word, url) for word, url in waiting.items()], Purpose.PULL)
+        expired = [
+            word
+            for word in waiting
+            if (fault := answers.parts[word].fault) is not None and fault.code == "INVALID_QUERY_LOCATOR"
+        ]
+        if expired:
+            parts = [self._people(schema, RecordKind(word), people[word], timedelta()) for word in expired]
+            again = client.read(parts, Purpose.PULL)
+            answers = replace(answers, parts={**answers.parts, **again.parts})
+        return answers
+
+    def _read(self, schema: Schema, kind: RecordKind, rows: Sequence[Row]) -> list[Record]:
+        """The records of rows that were not given out before just as they are."""
+        stamp, seen = schema.name(kind.value, "modified"), self._seen
+        fresh = [row for row in rows if seen.get(row["Id"]) != row[stamp]]
+        records = read_rows(RecordReader(schema, kind).reader(self._org.stops(schema, kind)), fresh)
+        if len(seen) < _SEEN:
+            seen.update((row["Id"], row[stamp]) for row in fresh)
+        return records
+
+    def _signals(self, opening: _Opening) -> list[Signal]:
+        """The signals that were not given out before."""
+        return [
+            signal
+            for stream in self._org.streams(opening.schema)
+            if stream.name in opening.answers.parts
+            for signal in self._org.signals(opening.answers, stream, Purpose.PULL)
+            if signal.key not in self._heard
+        ]
+
+
+def _advance(before: Progress | None, rows: Sequence[Row], stamp: str, began: datetime, url: str) -> Progress:
+    """How far the stream is read after these rows."""
+    then = before.then if before is not None and before.then is not None else began
+    if not url:
+        return Progress(position=soql.Position(at=then))
+    last = rows[-1]
+    return Progress(position=soql.Position(at=datetime.fromisoformat(last[stamp]), id=last["Id"]), then=then)
