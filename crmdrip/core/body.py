@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from crmdrip.core.markup import MARK, TAG_MARK, Piece, PieceKind, fit_marks, hide, reveal, scan
+from crmdrip.core.markup import END_MARK, TAG_MARK, fit_marks, hide, reveal, scan
 from crmdrip.core.plaintext import to_plaintext
 from crmdrip.core.sanitize import drop_unseen, looks_like_html, sanitize
 
@@ -21,6 +21,8 @@ SOURCE_LIMIT = 102_400
 _URL = re.compile(rf"(?:https?://|www\.)[^\s<>\"{TAG_MARK}]+", re.IGNORECASE)
 _TRAILING = ".,;:!?'"
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
+_TAG_LINES = re.compile(rf"^[ \t]*((?:{TAG_MARK}\d+{END_MARK}[ \t]*)+)\n\s*", re.MULTILINE)
+_BLOCK_TAG = re.compile(r"</?(?:p|br|div|ul|ol|li|table|tr|td|h[1-6]|blockquote)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,16 +43,18 @@ def read_body(source: str) -> Body:
     found = scan(drop_unseen(source) if rich else source)
     hidden = hide(found.pieces)
     if rich:
+        if not _BLOCK_TAG.search(hidden):
+            # Text with a link or a bold word in it, typed into a plain field: its line breaks are meant.
+            hidden = "\n".join(f"<p>{one.replace(chr(10), '<br>')}</p>" for one in _paragraphs(hidden))
         clean = sanitize(hidden)
         return Body(
             html=reveal(clean.html, found.pieces),
             text=reveal(to_plaintext(clean.html), found.pieces),
             problems=found.problems + clean.problems,
         )
-    hidden = _URL.sub(lambda url: fit_marks(url.group(), "url_part"), hidden)
-    paragraphs = [_trim_lines(one) for one in _PARAGRAPHS.split(hidden.strip())]
+    paragraphs = _paragraphs(_URL.sub(lambda url: fit_marks(url.group(), "url_part"), hidden))
     return Body(
-        html=reveal("\n".join(map(_paragraph, paragraphs)), found.pieces),
+        html=reveal("\n".join(map(_html_paragraph, paragraphs)), found.pieces),
         text=reveal("\n\n".join(paragraphs), found.pieces),
         problems=found.problems,
     )
@@ -58,17 +62,16 @@ def read_body(source: str) -> Body:
 
 def plain_to_html(text: str) -> str:
     """Plain text without markup as HTML: paragraphs, line breaks, links."""
-    piece = Piece(kind=PieceKind.LITERAL, text=text)
-    return "\n".join(_paragraph(_trim_lines(one)) for one in _PARAGRAPHS.split(hide((piece,)).strip()))
+    return "\n".join(map(_html_paragraph, _paragraphs(text)))
 
 
-def _trim_lines(paragraph: str) -> str:
-    return "\n".join(line.rstrip() for line in paragraph.split("\n"))
+def _paragraphs(hidden: str) -> list[str]:
+    # A line that holds only tags is none: its branch brings its own breaks, and leaves no gap when not taken.
+    hidden = _TAG_LINES.sub(r"\1", hidden.strip())
+    return ["\n".join(line.rstrip() for line in one.split("\n")) for one in _PARAGRAPHS.split(hidden)]
 
 
-def _paragraph(text: str) -> str:
-    if not MARK.sub("", text).strip() and TAG_MARK in text and "\ue000" not in text:
-        return text  # Only tags that begin or end a branch: a paragraph around them would print as an empty one.
+def _html_paragraph(text: str) -> str:
     out: list[str] = []
     at = 0
     for found in _URL.finditer(text):

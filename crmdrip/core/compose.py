@@ -28,6 +28,9 @@ from crmdrip.core.values import Context, fold, join_labels
 SUBJECT_LIMIT = 255
 """Characters; a Salesforce activity's subject holds no more."""
 
+SUBJECT_SOURCE_LIMIT = 4_096
+"""Characters of a subject's template."""
+
 REFERENCES_LIMIT = 10
 """Message-IDs in References: the root and the nine newest."""
 
@@ -46,6 +49,8 @@ class ReplyTo(Enum):
     """To the From address; no Reply-To header."""
     OWNER = "owner"
     """To the record's owner, whoever the email is from."""
+    ADDRESS = "address"
+    """To the reply address as it is."""
     TOKEN = "token"  # noqa: S105  a policy's name, no secret
     """To the reply address with a signed tag, by which the touch is known without thread headers."""
 
@@ -72,7 +77,7 @@ class ComposeSettings:
     """Another language by sequence id."""
     reply_to: ReplyTo = ReplyTo.SENDER
     reply_address: str = ""
-    """For ReplyTo.TOKEN: replies@in.example.com becomes replies+TAG@in.example.com."""
+    """For ReplyTo.ADDRESS, and for TOKEN, where replies@in.example.com becomes replies+TAG@in.example.com."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +138,8 @@ class Composer:
         """
         if (address := normalize_address(record.email)) != enrollment.address:
             return Reason(code=HoldReason.ADDRESS_CHANGED, detail=domain_of(address) or "no address")
+        if not is_address(address):
+            return _broken("the email address is not valid")
         sender = resolve_sender(sequence, owner)
         if isinstance(sender, Reason):
             return sender
@@ -141,7 +148,8 @@ class Composer:
             return signature
         from_normalized = normalize_address(sender.address)
         # Another sender cannot go on in the first one's thread (B16).
-        thread = enrollment.thread if step.continue_thread and enrollment.sender == from_normalized else ()
+        continues = step.continue_thread and normalize_address(enrollment.sender) == from_normalized
+        thread = enrollment.thread if continues else ()
         prepared = _prepare(_subject_source(step, sequence), step.body)
         if isinstance(prepared, Reason):
             return prepared
@@ -193,6 +201,8 @@ class Composer:
         if policy is ReplyTo.TOKEN:
             local, _, domain = self._settings.reply_address.rpartition("@")
             return f"{local}+{self._replies.sign(touch_id)}@{domain}"
+        if policy is ReplyTo.ADDRESS:
+            return self._settings.reply_address
         if policy is ReplyTo.OWNER and owner is not None and owner.active and is_address(owner.email):
             return "" if owner.email == sender.address else owner.email
         return ""
@@ -252,6 +262,8 @@ def check_settings(settings: ComposeSettings) -> None:
             problems.append(
                 f"reply_address must be an address with at most {REPLY_LOCAL_LIMIT} characters before the @"
             )
+    if settings.reply_to is ReplyTo.ADDRESS and not is_address(settings.reply_address):
+        problems.append("reply_address is not an email address")
     if problem := key_problem(settings.signing_keys):
         problems.append(problem)
     if problems:
@@ -277,6 +289,8 @@ def _url_problem(url: str) -> str:
 
 @lru_cache(maxsize=1_024)
 def _prepare(subject: str, body: str) -> _Prepared | Reason:
+    if len(subject) > SUBJECT_SOURCE_LIMIT:
+        return _broken("the subject's template is too long")
     read = read_body(body)
     if read.problems:
         return _broken(read.problems[0])

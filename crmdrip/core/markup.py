@@ -88,7 +88,7 @@ _BLANK_VALUE = re.compile(
 
 def scan(source: str) -> Scan:
     """Cut a template into literals, outputs and tags; comments vanish, `-` trims the literal beside it."""
-    source = _UNPRINTABLE.sub("", source.replace("\r\n", "\n").replace("\r", "\n"))
+    source = clean_source(source)
     pieces: list[Piece] = []
     problems: dict[str, None] = {}
     at = 0
@@ -138,6 +138,11 @@ def scan(source: str) -> Scan:
     else:
         literal(source[at:], right=False)
     return Scan(pieces=tuple(pieces), problems=tuple(problems))
+
+
+def clean_source(source: str) -> str:
+    """What an author wrote, with line feeds for line ends and nothing invisible in it."""
+    return _UNPRINTABLE.sub("", source.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def tidy_markup(inner: str) -> str:

@@ -16,36 +16,48 @@ _APART = frozenset({"p", "ul", "ol", "blockquote", "h1", "h2", "h3", "table"})
 _OWN_LINE = frozenset({"div", "li", "tr"})
 
 
+_ONLY_TAGS = re.compile(rf"(?:\s*{TAG_MARK}\d+{END_MARK})+\s*")
+
+
 class _Writer:
     """Collects lines. A break is only written once text follows it, so that none pile up."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.out: list[str] = []
         self.line: list[str] = []
+        self.written = False
+        """Whether any text was."""
         self.blank = False
         """Whether a blank line is due before the next text."""
-        self.prefixes: list[str] = []
+        self.margins: list[str] = []
         self.bullet = ""
 
     def text(self, text: str) -> None:
+        """Go on in the line."""
         if not self.line or self.line[-1].endswith(" "):
             text = text.lstrip(" ")
         if text:
             self.line.append(text)
 
     def end_line(self) -> None:
+        """Begin a new line, unless this one is empty."""
         line = "".join(self.line).rstrip(" ")
         self.line.clear()
         if not line:
             return
-        margin = "".join(self.prefixes)
-        if self.blank and self.lines:
-            self.lines.append(margin.rstrip() if margin.startswith(">") else "")
-        self.blank = False
-        self.lines.append(f"{margin}{self.bullet}{line}")
+        if _ONLY_TAGS.fullmatch(line):
+            # `{% if %}` by itself is no line: its branch brings its own breaks, and leaves none when not taken.
+            self.out.append(line)
+            return
+        margin = "".join(self.margins)
+        if self.blank and self.written:
+            self.out.append(f"{margin.rstrip()}\n")
+        self.blank, self.written = False, True
+        self.out.append(f"{margin}{self.bullet}{line}\n")
         self.bullet = " " * len(self.bullet)
 
     def end_paragraph(self) -> None:
+        """Begin a new line with a blank one before it."""
         self.end_line()
         self.blank = True
 
@@ -67,7 +79,7 @@ def to_plaintext(clean: str) -> str:
         elif token.name == "a":
             _link(token, writer, links)
         elif token.name == "br":
-            writer.end_line() if writer.line else _skip_line(writer)
+            _break(writer)
         elif token.name == "hr":
             writer.end_paragraph()
             writer.text("---")
@@ -77,9 +89,9 @@ def to_plaintext(clean: str) -> str:
         elif token.name == "blockquote":
             writer.end_paragraph()
             if token.closing:
-                writer.prefixes.pop()
+                writer.margins.pop()
             else:
-                writer.prefixes.append("> ")
+                writer.margins.append("> ")
         elif token.name in ("td", "th"):
             writer.text(" ")
         elif token.name in _APART:
@@ -87,11 +99,14 @@ def to_plaintext(clean: str) -> str:
         elif token.name in _OWN_LINE:
             writer.end_line()
     writer.end_line()
-    return "\n".join(writer.lines)
+    return "".join(writer.out).rstrip("\n")
 
 
-def _skip_line(writer: _Writer) -> None:
-    writer.blank = True
+def _break(writer: _Writer) -> None:
+    if writer.line:
+        writer.end_line()
+    else:
+        writer.blank = True
 
 
 def _list(token: Tag, writer: _Writer, lists: list[int | None]) -> None:
@@ -104,10 +119,10 @@ def _list(token: Tag, writer: _Writer, lists: list[int | None]) -> None:
         lists.pop()
         writer.bullet = ""
         if lists:
-            writer.prefixes.pop()
+            writer.margins.pop()
     else:
         if lists:
-            writer.prefixes.append("  ")
+            writer.margins.append("  ")
         lists.append(int(token.attributes.get("start", "1").rstrip("%")) if token.name == "ol" else None)
 
 

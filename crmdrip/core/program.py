@@ -267,7 +267,7 @@ class Compiler:
                 except RefusedError as error:
                     raise UnsupportedError(f"date {error}") from None
         arguments = [self._value(argument.value) for argument in call.args]
-        name = call.name
+        said = "" if call.name in FITTINGS else f"({call.name}) "
 
         def evaluate(values: Values) -> object:
             value = before(values)
@@ -280,7 +280,7 @@ class Compiler:
             try:
                 return apply_filter(chosen, value, given)
             except RefusedError as error:
-                raise RefusedError(f"({name}) {error}") from None
+                raise RefusedError(f"{said}{error}") from None
 
         return evaluate
 

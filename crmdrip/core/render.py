@@ -24,8 +24,8 @@ from crmdrip.core.markup import Piece, PieceKind, scan
 from crmdrip.core.program import ENVIRONMENT, OUTPUT_LIMIT, TAGS, Compiler, Run, State, UnsupportedError, run_steps
 from crmdrip.core.values import ODD_IN_HTML, ODD_IN_TEXT, Context, RefusedError, clean_html, clean_text
 
-SOURCE_LIMIT = 102_400
-"""Characters of a template's source."""
+TEMPLATE_LIMIT = 409_600
+"""Characters of a template. What an author writes is limited before (core.body); HTML made from it may be longer."""
 
 CACHED_TEMPLATES = 1_024
 
@@ -113,8 +113,8 @@ def check_template(source: str) -> list[str]:
 
 
 def _compile(source: str, landing: Format) -> Template | tuple[str, ...]:
-    if len(source) > SOURCE_LIMIT:
-        return (f"the template is longer than {SOURCE_LIMIT // 1024} KB",)
+    if len(source) > TEMPLATE_LIMIT:
+        return (f"the template becomes longer than {TEMPLATE_LIMIT // 1024} KB",)
     found = scan(source)
     problems = dict.fromkeys(found.problems)
     for piece in found.pieces:

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 
 from crmdrip.core.markup import MARK, OUTPUT_MARK, TAG_MARK, fit_marks
 
+DEPTH_LIMIT = 60
+"""Tags within tags; deeper ones are dropped and their text kept."""
+
 _INLINE = frozenset({"a", "b", "i", "em", "strong", "u", "s", "span", "sub", "sup"})
 _BLOCK = frozenset(
     {"p", "div", "ul", "ol", "li", "blockquote", "h1", "h2", "h3", "table", "thead", "tbody", "tr", "td", "th"}
@@ -118,7 +121,7 @@ def sanitize(source: str) -> Sanitized:
                 while (last := open_tags.pop()) != name:
                     out.append(f"</{last}>")
                 out.append(f"</{name}>")
-        elif (attributes := _attributes(name, token.attributes, problems)) is not None:
+        elif len(open_tags) < DEPTH_LIMIT and (attributes := _attributes(name, token.attributes, problems)) is not None:
             if name == "li":
                 _close_item(open_tags, out)
             # A paragraph cannot hold another block; browsers close it just so.

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from crmdrip.core.body import plain_to_html
 from crmdrip.core.keys import normalize_address
+from crmdrip.core.markup import clean_source
 from crmdrip.core.model import Owner, SenderPolicy, Sequence
 from crmdrip.core.plaintext import to_plaintext
 from crmdrip.core.reasons import HoldReason, Reason
@@ -98,7 +99,8 @@ def sign_off(sender: Sender) -> SignOff | Reason:
             return SignOff(html="", text="")
         return SignOff(html=f"<p>{'<br>'.join(map(html.escape, lines))}</p>", text="\n".join(lines))
     if len(given) > SIGNATURE_LIMIT or "{" in given or "}" in given:
-        return Reason(code=HoldReason.SENDER_BROKEN, detail=f"{sender.name or sender.address} (signature)")
-    given = UNPRINTABLE.sub(lambda found: "\n" if "\n" in found.group() else " ", given)
+        who = sender.name or sender.address
+        return Reason(code=HoldReason.TEMPLATE_BROKEN, detail=f"the signature of {who} has a brace or is too long")
+    given = clean_source(given)
     clean = sanitize(given).html if looks_like_html(given) else plain_to_html(given)
     return SignOff(html=clean, text=to_plaintext(clean))

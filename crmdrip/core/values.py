@@ -77,7 +77,7 @@ def join_labels(paths: Iterable[str]) -> str:
 
 
 class Context:
-    """The values a template is rendered with, by folded path. Blank ones are left out, texts are trimmed."""
+    """The values a template is rendered with, by folded path. Texts are trimmed; blanks and placeholders left out."""
 
     __slots__ = ("values",)
 
@@ -87,11 +87,23 @@ class Context:
         for layer in reversed(layers):
             for path, value in layer.items():
                 if isinstance(value, str):
-                    if text := value.strip():
+                    text = value.strip()
+                    if not is_placeholder(text):
                         values[fold(path)] = text
                 elif value is not None:
                     values[fold(path)] = value
         self.values = values
+
+
+_PLACEHOLDERS = frozenset({"[not provided]", "[[unknown]]", "n/a", "#n/a", "undefined", "(null)"})
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text stands for nothing: blank, "-", or what CRMs and imports put into required fields.
+
+    Salesforce fills LastName and Company of a lead with "[not provided]" where a form or a list had none.
+    """
+    return not text or text.lower() in _PLACEHOLDERS or not (text[0].isalnum() or any(map(str.isalnum, text)))
 
 
 def print_value(value: object) -> str:
