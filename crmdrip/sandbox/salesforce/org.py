@@ -310,7 +310,7 @@ class SalesforceOrg:
     def add_validation_rule(
         self, object_name: str, predicate: Callable[[Mapping[str, Any]], bool], message: str, field_name: str = ""
     ) -> None:  # fmt: skip
-        """Refuse rows for which the predicate holds. It sees the row as stored (rules.ValidationRule)."""
+        """Refuse rows for which the predicate holds. It sees every field of the row, as answers show them."""
         self.records.validation_rules.append(
             ValidationRule(object=object_name, predicate=predicate, message=message, field=field_name)
         )

@@ -11,7 +11,7 @@ from crmdrip.sandbox.salesforce.refusals import Refusal, gone
 from crmdrip.sandbox.salesforce.rules import DERIVE, Lock, ValidationRule, Write, merged
 from crmdrip.sandbox.salesforce.schema import Field, SObject
 from crmdrip.sandbox.salesforce.store import Row, Store
-from crmdrip.sandbox.salesforce.values import accept, to_ms
+from crmdrip.sandbox.salesforce.values import accept, show, to_ms
 
 
 class Records:
@@ -236,8 +236,10 @@ class Records:
             twins = set(self.store.ids_where(spec.name, "Email", row.get("Email"))) - {record_id}
             if row.get("Email") is not None and twins:
                 raise Refusal("DUPLICATES_DETECTED", "Use one of these records?")
-        for rule in self.validation_rules:
-            if rule.object == spec.name and rule.predicate(row):
+        rules = [rule for rule in self.validation_rules if rule.object == spec.name]
+        shown = {each.name: show(each, row.get(each.name)) for each in spec.fields.values()} if rules else {}
+        for rule in rules:
+            if rule.predicate(shown):
                 raise Refusal(
                     "FIELD_CUSTOM_VALIDATION_EXCEPTION",
                     rule.message,

@@ -178,7 +178,7 @@ class ValidationRule:
 
     object: str
     predicate: Callable[[Mapping[str, Any]], bool]
-    """Sees the row as stored: booleans as 0 and 1, datetimes as milliseconds."""
+    """Sees every field of the row as it would be, as answers show them."""
     message: str
     field: str = ""
     """Shown at this field, "" for the top of the page."""

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from crmdrip.sandbox.salesforce import ids
-from crmdrip.sandbox.salesforce.schema import SObject
+from crmdrip.sandbox.salesforce.schema import Field, SObject
 from crmdrip.sandbox.salesforce.store import Store
 from crmdrip.sandbox.salesforce.values import accept
 
@@ -17,6 +17,8 @@ ROWS_PER_STAMP = 200
 _REBUILD = 50_000
 """From so many rows on, building the indexes anew is faster than keeping them."""
 
+_STAMPS = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
+_USERS = ("CreatedById", "LastModifiedById", "OwnerId")
 _READY = (str, int, float, type(None))
 
 
@@ -50,33 +52,27 @@ def seed_rows(
 def _insert(
     store: Store, spec: SObject, chunk: list[Mapping[str, Any]], record_ids: list[str], *, user_id: str, stamp: int
 ) -> int:  # fmt: skip
-    names = list(dict.fromkeys(name for row in chunk for name in row if name != "Id"))
+    given = list(dict.fromkeys(name for row in chunk for name in row if name != "Id"))
+    person = "Name" in spec.fields and "LastName" in spec.fields and "Name" not in given
+    always = [name for name in (*_STAMPS, *_USERS) if name in spec.fields]
+    defaults = {each.name: accept(each, each.default) for each in spec.fields.values() if each.default is not None}
+    names = list(dict.fromkeys([*given, *always, *defaults]))
     fields = [spec.fields[name] for name in names]
-    person = "Name" in spec.fields and "LastName" in spec.fields and "Name" not in names
-    given = set(names)
-    audit = [
-        name
-        for name in ("CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById", "SystemModstamp", "OwnerId")
-        if name not in given and name in spec.fields
-    ]
-    defaults = [each for each in spec.fields.values() if each.default is not None and each.name not in given]
-    columns = ["Id", *names, *audit, *(each.name for each in defaults), *(("Name",) if person else ())]
-    constants = tuple(accept(each, each.default) for each in defaults)
     stored = []
     for place, row in enumerate(chunk):
         if place and place % ROWS_PER_STAMP == 0:
             stamp += 1
         record_id = row.get("Id") or ids.mint(spec.prefix, store.next_number(spec.name))
         record_ids.append(record_id)
-        values = [_stored(each, row.get(each.name)) for each in fields]
-        trail = [stamp if name.endswith(("Date", "stamp")) else user_id for name in audit]
+        absent = {**defaults, **dict.fromkeys(_STAMPS, stamp), **dict.fromkeys(_USERS, user_id)}
+        values = [_stored(each, row.get(each.name, absent.get(each.name))) for each in fields]
         full_name = (" ".join(filter(None, (row.get("FirstName"), row.get("LastName")))),) if person else ()
-        stored.append((record_id, *values, *trail, *constants, *full_name))
-    store.insert_many(spec.name, columns, stored)
+        stored.append((record_id, *values, *full_name))
+    store.insert_many(spec.name, ["Id", *names, *(("Name",) if person else ())], stored)
     return stamp + 1
 
 
-def _stored(each: Any, value: Any) -> Any:
+def _stored(each: Field, value: Any) -> Any:
     if each.type == "boolean":
         return int(bool(value))
     # Text and numbers go in as they are, malformed addresses included: imports older than a rule are in every org.

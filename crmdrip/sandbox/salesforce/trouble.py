@@ -12,9 +12,7 @@ _DATA = "/services/data/"
 
 TROUBLES: Mapping[str, Fault] = {
     "session_expired": Fault(kind=FaultKind.ANSWER, path=_DATA, status=401, body=_EXPIRED),
-    "session_expired_as_object": Fault(
-        kind=FaultKind.ANSWER, path=_DATA, status=401, body='{"error":"invalid_token"}'
-    ),  # fmt: skip
+    "session_expired_as_object": Fault(kind=FaultKind.ANSWER, path=_DATA, status=401, body='{"error":"invalid_token"}'),
     "session_expired_as_page": Fault(
         kind=FaultKind.ANSWER,
         path=_DATA,
