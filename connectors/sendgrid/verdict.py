@@ -102,6 +102,14 @@ RULES: Rules = {
     (504, Shape.OTHER, Topic.ANY): _UNKNOWN,
 }
 
+_RULES_BY_HUNDRED = {
+    # RFC 9110 section 15.4: not fulfilled here; nothing is sent where the settings do not say so.
+    3: _CONFIGURATION,
+    # RFC 9110 section 15.5: it cannot or will not be fulfilled.
+    4: _REJECTED,
+}
+"""For a status that is in no rule; of all others nothing is known."""
+
 SANDBOX_RULES = {**RULES, (200, Shape.OTHER, Topic.ANY): _ACCEPTED, (200, Shape.VENDOR, Topic.ANY): _ACCEPTED}
 """Sandbox mode answers 200 for an email that is valid (mail/send reference, sandbox_mode). Outside of it SendGrid
 never says 200, so there it proves nothing."""
@@ -120,7 +128,7 @@ def judge(answer: Answer, rules: Rules = RULES) -> Verdict:
     topic = _topic_of(errors or ())
     found = rules.get((answer.status, shape, topic)) or rules.get((answer.status, shape, Topic.ANY))
     if found is None:
-        found = _REJECTED if 400 <= answer.status < 500 else _UNKNOWN
+        found = _RULES_BY_HUNDRED.get(answer.status // 100, _UNKNOWN)
     status, error = found
     if status is SendStatus.ACCEPTED:
         return Verdict(status=status, provider_id=answer.headers.get(b"x-message-id", b"").decode("latin-1"))

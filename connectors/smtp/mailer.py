@@ -183,10 +183,10 @@ class _Sending:
         """Deliver one message. False when the session is of no further use."""
         reused = session.used
         try:
-            envelope = Envelope(
-                sender=self._settings.bounce_address or message.from_address, recipient=message.to_address
-            )
-            content = build_mime(message, self._clock.now(), utf8=not envelope.is_ascii)
+            sender = self._settings.bounce_address or message.from_address
+            addresses = f"{sender}{message.from_address}{message.to_address}{message.reply_to}"
+            envelope = Envelope(sender=sender, recipient=message.to_address, utf8=not addresses.isascii())
+            content = build_mime(message, self._clock.now(), utf8=envelope.utf8)
             provider_id = session.transmit(envelope, content)
         except RejectedError as error:
             self._refuse(message, ErrorClass.REJECTED, error.what)

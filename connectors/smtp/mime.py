@@ -35,10 +35,10 @@ def build_mime(message: EmailMessage, now: datetime, *, utf8: bool) -> bytes:
 
 def _compose(message: EmailMessage, now: datetime) -> MimeMessage:
     mime = MimeMessage(policy=_BODY_POLICY)
-    mime["From"] = Address(message.from_name, addr_spec=message.from_address)
-    mime["To"] = Address(message.to_name, addr_spec=message.to_address)
+    mime["From"] = _address(message.from_name, message.from_address)
+    mime["To"] = _address(message.to_name, message.to_address)
     if message.reply_to:
-        mime["Reply-To"] = Address(addr_spec=message.reply_to)
+        mime["Reply-To"] = _address("", message.reply_to)
     mime["Subject"] = message.subject
     mime["Date"] = format_datetime(now)
     mime[TOUCH_HEADER] = message.touch_id
@@ -51,3 +51,11 @@ def _compose(message: EmailMessage, now: datetime) -> MimeMessage:
     else:
         mime.set_content(message.html, subtype="html")
     return mime
+
+
+def _address(name: str, address: str) -> Address:
+    # Given as one text, it would be refused when its local part is not ASCII, though RFC 6532 allows that.
+    local, at, domain = address.rpartition("@")
+    if not at or not local or not domain:
+        raise ValueError("no address")
+    return Address(name, username=local, domain=domain)

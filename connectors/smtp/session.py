@@ -84,11 +84,8 @@ class Envelope:
 
     sender: str
     recipient: str
-
-    @property
-    def is_ascii(self) -> bool:
-        """Whether it needs no SMTPUTF8 (RFC 6531)."""
-        return self.sender.isascii() and self.recipient.isascii()
+    utf8: bool = False
+    """Whether an address in it, or in the email's headers, is not ASCII (RFC 6531)."""
 
 
 class SmtpSession:
@@ -155,11 +152,6 @@ class SmtpSession:
             except smtplib.SMTPAuthenticationError as error:
                 raise _refused(Stage.LOGIN, error.smtp_code, error.smtp_error) from error
 
-    @property
-    def accepts_utf8(self) -> bool:
-        """Whether addresses beyond ASCII can be carried (RFC 6531)."""
-        return self._smtp.has_extn("smtputf8")
-
     def is_alive(self) -> bool:
         """Whether nothing waits to be read: at rest, anything to read is a parting 421 or the end."""
         sock = self._smtp.sock
@@ -180,10 +172,14 @@ class SmtpSession:
             raise SmtpRefusedError(ErrorClass.CONFIGURATION, "sender: the address cannot be written", usable=True)
         if not _ENVELOPE.fullmatch(envelope.recipient):
             raise SmtpRefusedError(ErrorClass.REJECTED, "address: it cannot be written", usable=True)
+        if envelope.utf8 and not self._smtp.has_extn("smtputf8"):
+            raise SmtpRefusedError(
+                ErrorClass.REJECTED, "address: the server carries none beyond ASCII (SMTPUTF8)", usable=True
+            )
         self.used = True
-        options = "" if envelope.is_ascii else " SMTPUTF8 BODY=8BITMIME"
+        options = " SMTPUTF8 BODY=8BITMIME" if envelope.utf8 else ""
         try:
-            self._smtp.command_encoding = "ascii" if envelope.is_ascii else "utf-8"
+            self._smtp.command_encoding = "utf-8" if envelope.utf8 else "ascii"
             _expect(Stage.SENDER, self._smtp.docmd("MAIL", f"FROM:<{envelope.sender}>{options}"))
             _expect(Stage.ADDRESS, self._smtp.docmd("RCPT", f"TO:<{envelope.recipient}>"))
             _expect(Stage.CONTENT, self._smtp.docmd("DATA"), wanted=354)
@@ -205,9 +201,10 @@ class SmtpSession:
             code, said = self._smtp.getreply()
             if sock is not None:
                 sock.settimeout(self._settings.reply_timeout)
-        except TimeoutError as error:
-            raise SmtpDoubtError(f"no answer to the whole email in {self._settings.final_timeout:g} s") from error
         except (OSError, smtplib.SMTPException) as error:
+            # smtplib turns a time-out into a lost connection.
+            if isinstance(error.__context__, TimeoutError):
+                raise SmtpDoubtError(f"no answer to the whole email in {self._settings.final_timeout:g} s") from error
             raise SmtpDoubtError(f"the connection was lost after the whole email ({type(error).__name__})") from error
         text = said.decode("utf-8", "replace")
         if 200 <= code < 300:

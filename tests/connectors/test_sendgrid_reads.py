@@ -1,0 +1,262 @@
+"""Looking up doubts, reading suppressions and preflight checks, over HTTP against the stand-in."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+from sendgrid_peer import KEY, SendGridPeer, SystemClock
+
+from connectors.sendgrid import connector
+from connectors.sendgrid.feed import PAGE
+from connectors.sendgrid.log import build_query
+from connectors.sendgrid.settings import SendGridSettings
+from crmdrip.core.errors import AuthError, ConfigurationError, RateLimitedError, RetriableError
+from crmdrip.core.model import SignalKind
+from crmdrip.ports import CheckLevel, ConnectorContext, Finding
+from crmdrip.sandbox.faults import Fault, FaultKind
+from crmdrip.testing.mailer import build_message
+
+NOW = datetime.now(UTC)
+
+
+def context(peer, **values):
+    settings = SendGridSettings(**{"api_key": SecretStr(KEY), "base_url": peer.server.url, **values})
+    return ConnectorContext(settings=settings, mapping=None, clock=SystemClock())
+
+
+@pytest.fixture
+def peer():
+    with SendGridPeer() as peer:
+        yield peer
+
+
+@pytest.fixture
+def mailer(peer):
+    mailer = connector.build_mailer(context(peer))
+    yield mailer
+    mailer.close()
+
+
+@pytest.fixture
+def feed(peer):
+    return connector.build_feed(context(peer))
+
+
+def harm(peer, **fault):
+    peer.call(lambda: peer.account.faults.add(Fault(**{"kind": FaultKind.ANSWER, "times": None, **fault})))
+
+
+# the log
+
+
+def test_a_found_touch_carries_the_id_of_its_acceptance(mailer):
+    """B1: what the log shows is the very request that SendGrid accepted."""
+    message = build_message(1)
+    (outcome,) = mailer.send([message])
+    found = mailer.find(message.touch_id, message.to_address, NOW - timedelta(minutes=1))
+    assert (found.finding, found.provider_id) == (Finding.SENT, outcome.provider_id)
+    assert found.at is not None
+    assert abs(found.at - NOW) < timedelta(minutes=5)
+
+
+def test_a_key_without_the_logs_cannot_tell(peer):
+    """B1: a missing permission is no proof of anything."""
+    with SendGridPeer(scopes=["mail.send"]) as narrow:
+        mailer = connector.build_mailer(context(narrow))
+        assert mailer.find("0" * 32, "a@example.com", NOW).finding is Finding.UNAVAILABLE
+        mailer.close()
+
+
+def test_a_refused_key_is_said(peer):
+    """AuthError, as the port documents."""
+    mailer = connector.build_mailer(context(peer, api_key=SecretStr("SG.other.key")))
+    with pytest.raises(AuthError):
+        mailer.find("0" * 32, "a@example.com", NOW)
+    mailer.close()
+
+
+def test_a_short_outage_is_waited_out(peer, mailer):
+    """A read is safe to repeat, and is."""
+    harm(peer, status=503, times=1)
+    assert mailer.find("0" * 32, "a@example.com", NOW).finding is Finding.NOT_FOUND
+
+
+def test_a_long_outage_is_said(peer, mailer):
+    """RetriableError after three times, and not a fourth."""
+    harm(peer, status=503)
+    with pytest.raises(RetriableError):
+        mailer.find("0" * 32, "a@example.com", NOW)
+    assert len(peer.requests) == 3
+
+
+def test_a_limit_on_the_log_is_said_with_its_wait(peer, mailer):
+    """RateLimitedError, with the seconds SendGrid named."""
+    harm(peer, status=429, headers={"Retry-After": "9"})
+    with pytest.raises(RateLimitedError) as caught:
+        mailer.find("0" * 32, "a@example.com", NOW)
+    assert caught.value.retry_after == 9.0
+
+
+@pytest.mark.parametrize(
+    ("address", "quoted"), [("jo@example.com", "'jo@example.com'"), ("o'brien@example.com", '"o\'brien@example.com"')]
+)
+def test_an_address_is_quoted_by_the_quote_it_lacks(address, quoted):
+    """The log's language describes no way to escape one."""
+    query = build_query(address, datetime(2026, 11, 24, 12, 1, tzinfo=UTC))
+    assert query == f'to_email = {quoted} AND sg_message_id_created_at >= TIMESTAMP "2026-11-24T12:00:00Z"'
+
+
+@pytest.mark.parametrize("address", ['"o\'brien"@example.com', "a@example.com\n"])
+def test_an_address_that_cannot_be_quoted_is_not_asked_for(address):
+    """B27: nothing an address holds becomes part of the question."""
+    assert build_query(address, NOW) is None
+
+
+# suppressions
+
+
+def test_every_list_becomes_its_signal(peer, feed):
+    """B22: what SendGrid will not deliver to is heard here, by normalized address."""
+
+    def suppress():
+        lists = peer.account.suppressions
+        lists.add("unsubscribes", "Un@Example.com")
+        lists.add("spam_reports", "spam@example.com", ip="127.0.0.1")
+        lists.add("bounces", "gone@example.com", reason="550 5.1.1 unknown", status="5.1.1")
+        lists.add("invalid_emails", "bad@example.com", reason="no such domain")
+        lists.add("blocks", "full@example.com", reason="452 mailbox full", status="4.2.2")
+
+    peer.call(suppress)
+    signals = [signal for page in feed.poll(None) for signal in page.signals]
+    assert {(signal.address, signal.kind) for signal in signals} == {
+        ("un@example.com", SignalKind.UNSUBSCRIBE),
+        ("spam@example.com", SignalKind.SPAM_REPORT),
+        ("gone@example.com", SignalKind.BOUNCE),
+        ("bad@example.com", SignalKind.BOUNCE),
+        ("full@example.com", SignalKind.DEFERRED),
+    }
+    assert {signal.detail for signal in signals if signal.address == "gone@example.com"} == {"5.1.1 550 5.1.1 unknown"}
+    assert all("@" not in signal.key and signal.key.startswith("sendgrid:") for signal in signals)
+
+
+def test_an_entry_read_twice_has_one_key(peer, feed):
+    """B23: the overlap repeats entries, and they are the same happening."""
+    peer.call(lambda: peer.account.bounce("gone@example.com"))
+    pages = list(feed.poll(None))
+    again = list(feed.poll(pages[-1].cursor))
+    (first,), (second,) = ([signal for page in part for signal in page.signals] for part in (pages, again))
+    assert first == second
+
+
+def test_a_poll_asks_only_for_what_is_new(peer, feed):
+    """P5: the second poll starts an hour before the newest entry of each list."""
+    peer.call(lambda: peer.account.bounce("gone@example.com"))
+    cursor = list(feed.poll(None))[-1].cursor
+    before = len(peer.requests)
+    list(feed.poll(cursor))
+    (asked,) = [r.query() for r in peer.requests[before:] if r.path == "/v3/suppression/bounces"]
+    newest = json.loads(cursor)["bounce"]["newest"]
+    assert int(asked["start_time"]) == newest - 3600
+
+
+def test_a_reading_that_was_cut_off_goes_on_where_it_was(peer, feed):
+    """Each page's cursor is saved by itself: stopping after any page loses nothing and starts nothing over."""
+
+    def fill():
+        for number in range(2 * PAGE + 1):
+            peer.account.suppressions.add("unsubscribes", f"p{number}@example.com")
+
+    peer.call(fill)
+    seen: set[str] = set()
+    cursor = None
+    for _ in range(3):
+        page = next(iter(feed.poll(cursor)))
+        cursor = page.cursor
+        seen |= {signal.address for signal in page.signals}
+    assert len(seen) == 2 * PAGE + 1
+    offsets = [r.query().get("offset") for r in peer.requests if r.path == "/v3/suppression/unsubscribes"]
+    assert offsets == ["0", str(PAGE), str(2 * PAGE)]
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "[]", '{"bounce": 3}', '{"bounce": {"other": 1}}'])
+def test_an_unreadable_cursor_starts_over(peer, feed, cursor):
+    """Repeats are harmless, a lost unsubscribe is not."""
+    peer.call(lambda: peer.account.suppressions.add("unsubscribes", "un@example.com"))
+    assert [signal.address for page in feed.poll(cursor) for signal in page.signals] == ["un@example.com"]
+
+
+def test_lists_that_may_not_be_read_are_said(peer):
+    """A missing permission is a matter of configuration."""
+    with SendGridPeer(scopes=["mail.send"]) as narrow, pytest.raises(ConfigurationError):
+        list(connector.build_feed(context(narrow)).poll(None))
+
+
+# checks
+
+
+def test_a_full_key_passes_every_check(peer):
+    """Each finding has its stable code; reading makes no email."""
+    found = {result.code: result.level for result in connector.check(context(peer))}
+    assert found == {
+        "SG-REGION": CheckLevel.WARN,
+        "SG-KEY": CheckLevel.OK,
+        "SG-SEND": CheckLevel.OK,
+        "SG-LOGS": CheckLevel.OK,
+        "SG-SUPPRESSIONS": CheckLevel.OK,
+    }
+    assert peer.accepted() == []
+
+
+@pytest.mark.parametrize(
+    ("scopes", "bad"),
+    [
+        (["mail.send"], {"SG-LOGS": CheckLevel.WARN, "SG-SUPPRESSIONS": CheckLevel.WARN}),
+        (["messages.read", "suppression.bounces.read"], {"SG-SEND": CheckLevel.FAIL}),
+    ],
+)
+def test_a_narrow_key_is_told_what_it_lacks(scopes, bad):
+    """Without sending nothing works; without reading, doubts and stops wait for people."""
+    with SendGridPeer(scopes=scopes) as peer:
+        results = [result for result in connector.check(context(peer)) if result.code != "SG-REGION"]
+    assert {result.code: result.level for result in results if result.level is not CheckLevel.OK} == bad
+    assert all(result.do_next for result in results if result.level is not CheckLevel.OK)
+
+
+def test_a_refused_key_fails(peer):
+    """No further check is made with it."""
+    results = list(connector.check(context(peer, api_key=SecretStr("SG.other.key"))))
+    assert [(r.code, r.level) for r in results][1:] == [("SG-KEY", CheckLevel.FAIL)]
+    assert "SG.other.key" not in str(results)
+
+
+def test_nobody_answering_fails(peer):
+    """The check says where it knocked."""
+    peer.stop()
+    results = list(connector.check(context(peer, connect_timeout=1.0)))
+    assert [(r.code, r.level) for r in results][1:] == [("SG-REACH", CheckLevel.FAIL)]
+    assert peer.server.url in results[-1].what
+
+
+def test_sandbox_mode_is_pointed_out(peer):
+    """An account that delivers nothing should not surprise anyone."""
+    results = list(connector.check(context(peer, sandbox_mode=True)))
+    assert ("SG-SANDBOX-MODE", CheckLevel.WARN) in [(result.code, result.level) for result in results]
+
+
+def test_sandbox_mode_sends_nothing(peer):
+    """SendGrid says 200 and keeps nothing, and the outcome is an acceptance."""
+    mailer = connector.build_mailer(context(peer, sandbox_mode=True))
+    (outcome,) = mailer.send([build_message(1)])
+    mailer.close()
+    assert outcome.status == "accepted"
+    assert peer.accepted() == []
+
+
+def test_an_unreadable_ca_file_is_reported(peer, tmp_path):
+    """The check says so instead of raising."""
+    path = tmp_path / "ca.pem"
+    path.write_text("no certificate", encoding="utf-8")
+    assert [result.code for result in connector.check(context(peer, ca_file=path))] == ["SG-CA"]
