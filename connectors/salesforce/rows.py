@@ -39,6 +39,12 @@ class RowWrite:
     """Which remedies were applied already; each is applied once."""
 
     @property
+    def key(self) -> str:
+        """The touch's id for a task, "" for anything else."""
+        first = self.writes[0]
+        return first.touch_id if isinstance(first, TaskWrite) else ""
+
+    @property
     def insert(self) -> bool:
         """Whether it makes a new record."""
         return self.id is None

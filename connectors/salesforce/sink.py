@@ -6,7 +6,6 @@ stands. An upsert would fail on it (TaskSubtype can only be set at creation) and
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -14,11 +13,13 @@ from dataclasses import replace
 from connectors.salesforce.client import HEAVY_PARTS, Part
 from connectors.salesforce.codes import Fault, read_fault
 from connectors.salesforce.meter import Purpose
-from connectors.salesforce.rows import RowWrite, plan_rows, split_row
+from connectors.salesforce.rows import RowWrite, plan_rows
 from connectors.salesforce.schema import Schema
 from connectors.salesforce.source import SalesforceSource
-from crmdrip.core.errors import ErrorClass, RetriableError
-from crmdrip.ports import ControlWrite, TaskWrite, Write, WriteOutcome
+from connectors.salesforce.verdicts import Batch, Verdicts
+from connectors.salesforce.whereabouts import find_whereabouts
+from crmdrip.core.errors import ConfigurationError, RetriableError
+from crmdrip.ports import ControlWrite, Write, WriteOutcome
 
 ROWS_PER_COLLECTION = 200
 
@@ -26,16 +27,9 @@ ROWS_PER_COLLECTION = 200
 # the second, a duplicate rule on contacts refuses a change of our status field.
 _HEADERS = {"Sforce-Auto-Assign": "FALSE", "Sforce-Duplicate-Rule-Header": "allowSave=true"}
 
-_DUPLICATE_ID = re.compile(r"record with id:\s*([A-Za-z0-9]{15,18})")
-_MAX_LENGTH = re.compile(r"max length=(\d+)")
-_INACTIVE = frozenset({"INACTIVE_OWNER_OR_USER", "OPERATION_WITH_INACTIVE_USER"})
-
-Batch = list[RowWrite]
-Settled = list[WriteOutcome]
-
 
 class SalesforceSink:
-    """A CrmSink on the source's client, schema and budget."""
+    """A CrmSink on the source's org: one session, schema and budget for both."""
 
     def __init__(self, source: SalesforceSource) -> None:
         self._org = source.org
@@ -49,22 +43,15 @@ class SalesforceSink:
         now; what was not yielded was not settled.
         """
         schema = self._org.schema()
-        rows, refused = plan_rows(
-            schema,
-            list(writes),
-            control_id=self._org.control_id,
-            zone_of=lambda owner_id: self._org.parents.zone_of(schema, owner_id),
-        )
-        for write, error in refused:
-            yield WriteOutcome(key=write.key, error=error.error_class, code="HIDDEN_FIELD", detail=error.what)
-        if refused:
-            self._org.forget_schema()  # the next write sees whether an admin has mended it
+        rows, refused = self._plan(schema, list(writes))
+        yield from _refuse(refused)
         waiting = deque(_batches(rows))
         while waiting:
             batches = [waiting.popleft() for _ in range(min(self._width, len(waiting)))]
             urgent = any(row.urgent for batch in batches for row in batch)
+            purpose = Purpose.STOP if urgent else Purpose.REPORT
             try:
-                answers = self._send(batches, Purpose.STOP if urgent else Purpose.REPORT)
+                results = self._send(batches, purpose)
             except RetriableError:
                 if len(batches) == 1:
                     raise
@@ -73,23 +60,33 @@ class SalesforceSink:
                 waiting.extendleft(reversed(batches))
                 continue
             self._width = min(self._width * 2, HEAVY_PARTS)
-            again: Batch = []
-            for batch, faults in zip(batches, answers, strict=True):
-                if isinstance(faults, Fault):
-                    settled, halves = _halve(batch, faults)
-                    yield from settled
-                    waiting.extend(halves)
-                    continue
-                for row, result in zip(batch, faults, strict=True):
-                    if isinstance(result, str):
-                        if row.insert and isinstance(row.writes[0], ControlWrite):
-                            self._org.control_id = result
-                        yield from _settle(row)
-                        continue
-                    settled, remedied = self._judge(schema, row, result)
-                    yield from settled
-                    again += remedied
-            waiting.extend(_batches(again))
+            verdicts = self._judge(schema, batches, results)
+            yield from verdicts.settled
+            waiting.extend(verdicts.smaller)
+            waiting.extend(_batches(verdicts.again))
+            if verdicts.replan:
+                self._org.forget_schema()
+                schema = self._org.schema()
+                again, refused = self._plan(schema, [write for row in verdicts.replan for write in row.writes])
+                yield from _refuse(refused)
+                waiting.extend(_batches([replace(row, tried=row.tried | {"replanned"}) for row in again]))
+            if verdicts.lost:
+                found = self._chase(schema, verdicts.lost, purpose)
+                yield from found.settled
+                waiting.extend(_batches(found.again))
+
+    def _plan(
+        self, schema: Schema, writes: Sequence[Write]
+    ) -> tuple[list[RowWrite], list[tuple[Write, ConfigurationError]]]:
+        rows, refused = plan_rows(
+            schema,
+            writes,
+            control_id=self._org.control_id,
+            zone_of=lambda owner_id: self._org.parents.zone_of(schema, owner_id),
+        )
+        if refused:
+            self._org.forget_schema()  # the next write sees whether an admin has mended it
+        return rows, refused
 
     def _send(self, batches: Sequence[Batch], purpose: Purpose) -> list[Fault | list[Fault | str]]:
         """One call. Per batch its own fault, or per row a fault or the record's id."""
@@ -117,18 +114,46 @@ class SalesforceSink:
                 )
         return results
 
-    def _judge(self, schema: Schema, row: RowWrite, fault: Fault) -> tuple[Settled, Batch]:
-        """The outcomes of a refused row, or the rows to send in its place."""
-        if fault.code == "DUPLICATE_VALUE" and row.insert:
-            return _stands_already(schema, row, fault)
-        if fault.code == "STRING_TOO_LONG" and "shortened" not in row.tried:
-            return [], [_shorten(row, fault)]
-        owner = schema.name("task", "owner")
-        if fault.code in _INACTIVE and row.insert and owner in row.values and "ownerless" not in row.tried:
-            return [], [row.without([owner], "ownerless")]  # it then belongs to our own user
-        if len(row.writes) > 1 and fault.error_class not in {ErrorClass.RETRIABLE, ErrorClass.SKIPPABLE}:
-            return [], split_row(schema, row)
-        return _settle(row, fault), []
+    def _judge(
+        self, schema: Schema, batches: Sequence[Batch], results: Sequence[Fault | list[Fault | str]]
+    ) -> Verdicts:
+        verdicts = Verdicts(schema=schema)
+        for batch, result in zip(batches, results, strict=True):
+            if isinstance(result, Fault):
+                verdicts.judge_batch(batch, result)
+                continue
+            for row, one in zip(batch, result, strict=True):
+                if isinstance(one, Fault):
+                    verdicts.judge_row(row, one)
+                    continue
+                if row.insert and isinstance(row.writes[0], ControlWrite):
+                    self._org.control_id = one
+                verdicts.settle(row)
+        return verdicts
+
+    def _chase(self, schema: Schema, lost: Sequence[tuple[RowWrite, Fault]], purpose: Purpose) -> Verdicts:
+        """Tasks whose person became another record follow it; those that stand already are settled."""
+        person = schema.name("task", "person")
+        touches = {row.key for row, fault in lost if fault.code == "DUPLICATE_VALUE"}
+        people = {row.values[person] for row, fault in lost if fault.code != "DUPLICATE_VALUE"}
+        where = find_whereabouts(self._org, schema, people=people, touches=touches, purpose=purpose)
+        verdicts = Verdicts(schema=schema)
+        for row, fault in lost:
+            successor = where.successors.get(row.values[person])
+            if row.key in where.standing:
+                verdicts.settle(row)
+            elif successor is not None:
+                values = {**row.values, person: successor}
+                verdicts.again.append(replace(row, values=values))
+            else:
+                verdicts.settle(row, fault)
+        return verdicts
+
+
+def _refuse(refused: Iterable[tuple[Write, ConfigurationError]]) -> Iterator[WriteOutcome]:
+    """The outcomes of writes that need a field our user may not write."""
+    for write, error in refused:
+        yield WriteOutcome(key=write.key, error=error.error_class, code="HIDDEN_FIELD", detail=error.what)
 
 
 def _batches(rows: Sequence[RowWrite]) -> Iterator[Batch]:
@@ -148,49 +173,3 @@ def _batches(rows: Sequence[RowWrite]) -> Iterator[Batch]:
             # At most ten runs of one type may alternate in a collection, so equals stand together.
             yield sorted(batch, key=lambda row: row.object)
             left = later
-
-
-def _halve(batch: Batch, fault: Fault) -> tuple[Settled, list[Batch]]:
-    """A batch that failed as a whole: smaller ones, down to the single row that is to blame."""
-    kinds: dict[frozenset[str], Batch] = {}
-    for row in batch:
-        kinds.setdefault(frozenset(row.values), []).append(row)
-    if fault.error_class is ErrorClass.CONFIGURATION and len(kinds) > 1:
-        return [], list(kinds.values())
-    if len(batch) == 1 or fault.error_class is ErrorClass.CONFIGURATION:
-        # A field or object that is not there is not there for the other rows either.
-        return [outcome for row in batch for outcome in _settle(row, fault)], []
-    middle = len(batch) // 2
-    return [], [batch[:middle], batch[middle:]]
-
-
-def _settle(row: RowWrite, fault: Fault | None = None) -> Settled:
-    if fault is None:
-        return [WriteOutcome(key=write.key) for write in row.writes]
-    return [
-        WriteOutcome(key=write.key, error=fault.error_class, code=fault.code, detail=fault.message)
-        for write in row.writes
-    ]
-
-
-def _stands_already(schema: Schema, row: RowWrite, fault: Fault) -> tuple[Settled, Batch]:
-    """Our own touch id is there: the task was created by an earlier try. Its outcome may have become known since."""
-    if schema.name("task", "touch_id").lower() not in fault.message.lower():
-        return _settle(row, fault), []  # a unique field of the org's own
-    found = _DUPLICATE_ID.search(fault.message)
-    newer = {schema.name("task", word) for word in ("outcome", "message_id")} - {""}
-    values = {name: value for name, value in row.values.items() if name in newer and value is not None}
-    if found is None or not values or not all(isinstance(write, TaskWrite) for write in row.writes):
-        return _settle(row), []
-    return [], [replace(row, id=found[1], values=values)]
-
-
-def _shorten(row: RowWrite, fault: Fault) -> RowWrite:
-    """The texts the org blames, cut to the length it names; all texts to 255 when it names nothing."""
-    limit = int(found[1]) if (found := _MAX_LENGTH.search(fault.message)) else 255
-    blamed = {name.lower() for name in fault.fields} or {name.lower() for name in row.values}
-    values = {
-        name: value[:limit] if isinstance(value, str) and name.lower() in blamed else value
-        for name, value in row.values.items()
-    }
-    return replace(row, values=values, tried=row.tried | {"shortened"})
