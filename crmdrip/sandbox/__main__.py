@@ -1,0 +1,91 @@
+"""python -m crmdrip.sandbox: serves the stand-ins, the world and its pages on this machine until it is told to end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from crmdrip.sandbox.control import PAGES_PORT, SALESFORCE_PORT, SENDGRID_PORT, Sandbox
+
+TICK = 0.2
+"""Real seconds between two looks at what is due, while the clock runs by itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit status: 1 when a port is taken."""
+    options = _parse(arguments)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    sandbox = Sandbox(
+        people=options.people,
+        seed=options.seed,
+        now=options.now,
+        speed=options.speed,
+        salesforce_port=options.salesforce_port,
+        sendgrid_port=options.sendgrid_port,
+        pages_port=options.pages_port,
+    )
+    try:
+        with sandbox:
+            _announce(sandbox, options.ports_file)
+            if options.tick:
+                sandbox.call(lambda: sandbox.world.tick_boxes(options.tick))
+            while not ended.wait(TICK if options.speed else None):
+                sandbox.tick()
+    except OSError as error:
+        print(f"cannot serve: {error}. Choose other ports.", file=sys.stderr)  # noqa: T201 - a command's output
+        return 1
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m crmdrip.sandbox", description=__doc__)
+    parser.add_argument("--people", type=int, default=2_000, help="contacts and leads together (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same world (%(default)s)")
+    parser.add_argument(
+        "--tick", type=float, default=0.0, metavar="SHARE", help="let reps tick this share of the boxes"
+    )
+    parser.add_argument("--now", type=_moment, help="where the clock begins, such as 2026-03-02T08:00:00Z (real time)")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="clock seconds per second; 0 stands still (%(default)s)"
+    )
+    parser.add_argument("--salesforce-port", type=int, default=SALESFORCE_PORT, help="0 for any (%(default)s)")
+    parser.add_argument("--sendgrid-port", type=int, default=SENDGRID_PORT, help="0 for any (%(default)s)")
+    parser.add_argument("--pages-port", type=int, default=PAGES_PORT, help="0 for any (%(default)s)")
+    parser.add_argument("--ports-file", type=Path, help="write the addresses here as JSON once everything is served")
+    return parser.parse_args(arguments)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text} has no zone: write {text}Z")
+    return moment
+
+
+def _announce(sandbox: Sandbox, ports_file: Path | None) -> None:
+    """Say where everything is, and write it down last of all, so that whoever waits for the file may begin."""
+    addresses = {
+        "salesforce": sandbox.salesforce_url,
+        "sendgrid": sandbox.sendgrid_url,
+        "pages": sandbox.pages_url,
+        "pid": os.getpid(),
+    }
+    for name in ("salesforce", "sendgrid", "pages"):
+        print(f"{name:<10} {addresses[name]}", flush=True)  # noqa: T201 - a command's output
+    if ports_file is not None:
+        partial = ports_file.with_name(ports_file.name + ".part")
+        partial.write_text(json.dumps(addresses), encoding="utf-8")
+        partial.replace(ports_file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
