@@ -44,7 +44,7 @@ from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import Background, load_background, load_histories, take_snapshot
 from crmdrip.ledger import marks, runs, tallies
-from crmdrip.ledger.runs import TouchMove
+from crmdrip.ledger.runs import DueRun, TouchMove
 from crmdrip.ports import Look, SendOutcome, SendStatus
 
 log = structlog.get_logger()
@@ -99,7 +99,7 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
 class _Batch:
     """One batch on its way: claimed, looked at, decided, committed, sent, concluded."""
 
-    def __init__(self, parts: Parts, due: list[Enrollment]) -> None:
+    def __init__(self, parts: Parts, due: list[DueRun]) -> None:
         self._parts = parts
         self._due = due
         self._count = dict.fromkeys(DispatchCount.__slots__, 0)
@@ -434,7 +434,7 @@ def _wait_for_cap(one: _Ready, counter: Counter, setting: Setting) -> Effect:
     return effects.hold(Hold(reason=reason, check_at=opens), one.run, setting)
 
 
-def _sender_id(run: Enrollment, record: Record | None, background: Background) -> str | None:
+def _sender_id(run: Enrollment | DueRun, record: Record | None, background: Background) -> str | None:
     """Whose email it is: whoever sent first where the sequence says so, else the record's owner."""
     known = background.sequences.get(run.sequence_id)
     sequence: Sequence | None = known.good if known is not None else None

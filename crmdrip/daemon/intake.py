@@ -30,6 +30,7 @@ from crmdrip.daemon.parts import Limits, Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import Background, Histories, load_background, load_histories, take_snapshot
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
+from crmdrip.ledger.runs import LiveRun
 from crmdrip.ports import PullPage
 
 log = structlog.get_logger()
@@ -247,7 +248,7 @@ def _effect_of(
             address = normalize_address(record.email)
             effect = effects.enroll(entry.place(decision, address), record, address, setting.now)
             if effect.run is not None:
-                histories.live_by_address[address] = effect.run
+                histories.live_by_address[address] = LiveRun(id=0, ref=record.ref)
             return effect
         case Refuse():
             return effects.refuse(decision, record)

@@ -16,6 +16,7 @@ from crmdrip.core.words import day
 from crmdrip.ledger import definitions, marks, people, runs
 from crmdrip.ledger.definitions import KnownSequence
 from crmdrip.ledger.people import SUPPRESSING
+from crmdrip.ledger.runs import LiveRun
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +51,7 @@ class Histories:
     by_record: Mapping[str, Sequence[Signal]]
     by_address: Mapping[str, Sequence[Signal]]
     suppressed: Mapping[str, tuple[SignalKind, datetime]]
-    live_by_address: dict[str, Enrollment]
+    live_by_address: dict[str, LiveRun]
     """Grows while a page is planned, so that of two twins in one page the second is refused."""
     past: Mapping[str, Sequence[PastRun]]
     boxes: Mapping[str, BoxPending]
@@ -72,7 +73,7 @@ def load_histories(
         by_record=by_record,
         by_address=by_address,
         suppressed=people.suppressed(connection, keys.values()),
-        live_by_address=runs.live_runs_of_addresses(connection, addresses),
+        live_by_address=runs.holders_of_addresses(connection, addresses),
         past=runs.past_runs(connection, keys.values()) if entering else {},
         boxes={record_id: one.box_pending for record_id, one in known.items() if one.box_pending},
     )

@@ -27,12 +27,23 @@ from crmdrip.ledger.statements import chunks, select_in, upsert
 LIVE = tuple(status.value for status in RunStatus if status.live)
 
 
+def _contact(record_id: str) -> RecordRef:
+    return RecordRef(kind=RecordKind.CONTACT, id=record_id)
+
+
+def _lead(record_id: str) -> RecordRef:
+    return RecordRef(kind=RecordKind.LEAD, id=record_id)
+
+
+_REF = {RecordKind.CONTACT.value: _contact, RecordKind.LEAD.value: _lead}
+
+
 def _to_enrollment(row: Row[Any]) -> Enrollment:
     return Enrollment(
         id=row.id,
         person=row.person,
         address=row.address,
-        ref=RecordRef(kind=RecordKind(row.kind), id=row.record_id),
+        ref=_REF[row.kind](row.record_id),
         sequence_id=row.sequence_id,
         run=row.run,
         status=RunStatus(row.status),
@@ -120,19 +131,32 @@ _TOUCH_NAMES = tuple(Touch.__slots__)
 # --- enrollments ---------------------------------------------------------------------------------------------
 
 
-def claim_due(connection: Connection, now: datetime, limit: int) -> list[Enrollment]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueRun:
+    """As much of a due run as the last look needs; the run itself is read again when it is decided."""
+
+    id: int
+    ref: RecordRef
+    sequence_id: str
+    owner_id: str | None
+
+
+def claim_due(connection: Connection, now: datetime, limit: int) -> list[DueRun]:
     """At most limit live runs to look at now: follow-ups before first emails, then the longest overdue."""
-    found: list[Enrollment] = []
+    found: list[DueRun] = []
     for first in (False, True):
-        rows = connection.execute(_CLAIM, {"is_first": first, "now": now, "n": limit - len(found)})
-        found.extend(_to_enrollment(row) for row in rows)
+        rows = connection.execute(_CLAIM, {"is_first": first, "now": now, "n": limit - len(found)}).all()
+        found.extend(
+            DueRun(id=number, ref=_REF[kind](record_id), sequence_id=sequence_id, owner_id=owner_id)
+            for number, kind, record_id, sequence_id, owner_id in rows
+        )
         if len(found) == limit:
             break
     return found
 
 
 _CLAIM = (
-    select(enrollment)
+    select(enrollment.c.id, enrollment.c.kind, enrollment.c.record_id, enrollment.c.sequence_id, enrollment.c.owner_id)
     .where(enrollment.c.first == bindparam("is_first"), enrollment.c.check_at <= bindparam("now"))
     .order_by(enrollment.c.check_at)
     .limit(bindparam("n"))
@@ -160,6 +184,23 @@ def live_runs_of_addresses(connection: Connection, addresses: Iterable[str]) -> 
     return {
         row.address: _to_enrollment(row) for row in select_in(connection, statement, enrollment.c.address, addresses)
     }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveRun:
+    """Who holds the one live run of an address."""
+
+    id: int
+    ref: RecordRef
+
+
+def holders_of_addresses(connection: Connection, addresses: Iterable[str]) -> dict[str, LiveRun]:
+    """Who holds the live run of each normalized address that has one (B13)."""
+    statement = select(enrollment.c.address, enrollment.c.id, enrollment.c.kind, enrollment.c.record_id).where(
+        enrollment.c.status.in_(LIVE)
+    )
+    rows = select_in(connection, statement, enrollment.c.address, addresses)
+    return {address: LiveRun(id=number, ref=_REF[kind](record_id)) for address, number, kind, record_id in rows}
 
 
 def past_runs(connection: Connection, people: Iterable[str]) -> dict[str, list[PastRun]]:

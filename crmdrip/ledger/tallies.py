@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Connection, and_, delete, or_, select
+from sqlalchemy import Connection, delete, select
 
 from crmdrip.core.caps import CapScope, Counter
 from crmdrip.ledger.schema import tally
-from crmdrip.ledger.statements import chunks, upsert
+from crmdrip.ledger.statements import select_in, upsert
 
 TOTAL: Final = "total"
 """The scope of running totals; their key is "<sequence id>:<word>"."""
@@ -19,13 +20,14 @@ EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def counts(connection: Connection, counters: Iterable[Counter]) -> dict[Counter, int]:
     """What each counter holds; one that was never used is absent."""
+    keys: dict[tuple[CapScope, datetime], list[str]] = defaultdict(list)
+    for counter in counters:
+        keys[counter.scope, counter.start].append(counter.key)
     found: dict[Counter, int] = {}
-    for chunk in chunks(counters, 150):
-        wanted = or_(
-            *(and_(tally.c.scope == c.scope.value, tally.c.key == c.key, tally.c.start == c.start) for c in chunk)
-        )
-        for row in connection.execute(select(tally).where(wanted)):
-            found[Counter(scope=CapScope(row.scope), key=row.key, start=row.start)] = row.n
+    for (scope, start), wanted in keys.items():
+        statement = select(tally.c.key, tally.c.n).where(tally.c.scope == scope.value, tally.c.start == start)
+        for key, n in select_in(connection, statement, tally.c.key, wanted):
+            found[Counter(scope=scope, key=key, start=start)] = n
     return found
 
 
