@@ -91,7 +91,7 @@ def scan(source: str) -> Scan:
     source = clean_source(source)
     pieces: list[Piece] = []
     problems: dict[str, None] = {}
-    at = 0
+    at = unclosed = 0
     trim = False
     """Whether the literal that follows loses its leading whitespace."""
 
@@ -108,8 +108,9 @@ def scan(source: str) -> Scan:
         reopened = _OPENER.search(source, start, end if end >= 0 else start)
         if end < 0 or reopened:
             problems[f"{_place(source, found.start())} is not closed with {_CLOSER[opener]}"] = None
+            unclosed += 1
             following = _OPENER.search(source, start)
-            if following is None or len(problems) >= PROBLEM_LIMIT:
+            if following is None or unclosed >= PROBLEM_LIMIT:
                 break
             at = following.start()
             continue

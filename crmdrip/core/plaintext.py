@@ -153,4 +153,4 @@ def _link(token: Tag, writer: _Writer, links: list[tuple[str, int]]) -> None:
 def _bare(address: str) -> str:
     """An address as people write it, to see whether a link's text already says where it leads."""
     address = re.sub(rf"([{OUTPUT_MARK}{TAG_MARK}]\d+)[a-z_]*{END_MARK}", rf"\1{END_MARK}", address)
-    return re.sub(r"^https?://(?:www\.)?", "", address.lower()).rstrip("/")
+    return re.sub(r"^(?:https?://)?(?:www\.)?", "", address.lower()).rstrip("/")

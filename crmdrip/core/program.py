@@ -13,8 +13,6 @@ blank and empty; a `when` that matches twice prints once; whole numbers print wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
-from typing import Any
 
 from liquid import Environment
 from liquid.ast import BlockNode, Node
@@ -28,17 +26,7 @@ from liquid.builtin.expressions import (
     StringLiteral,
 )
 from liquid.builtin.expressions import Filter as FilterCall
-from liquid.builtin.expressions.logical import (
-    ContainsExpression,
-    EqExpression,
-    GeExpression,
-    GtExpression,
-    LeExpression,
-    LogicalAndExpression,
-    LogicalOrExpression,
-    LtExpression,
-    NeExpression,
-)
+from liquid.builtin.expressions.logical import LogicalAndExpression, LogicalOrExpression
 from liquid.builtin.expressions.primitive import Blank, Empty, FalseLiteral, FloatLiteral, IntegerLiteral, TrueLiteral
 from liquid.builtin.tags.assign_tag import AssignNode, AssignTag
 from liquid.builtin.tags.case_tag import CaseNode, CaseTag, MultiExpressionBlockNode
@@ -46,6 +34,7 @@ from liquid.builtin.tags.if_tag import IfNode, IfTag
 from liquid.builtin.tags.unless_tag import UnlessNode, UnlessTag
 from liquid.expression import Expression
 
+from crmdrip.core.comparison import BLANK, COMPARED, COMPARISONS, EMPTY, equal, is_true
 from crmdrip.core.filters import FILTERS, FITTINGS, apply_filter, check_date_format, use_default
 from crmdrip.core.values import Absent, RefusedError, fold, label, print_value, read_path
 
@@ -192,10 +181,13 @@ class Compiler:
             raise UnsupportedError(f"there are more than {ASSIGN_LIMIT} {{% assign %}}")
         evaluate = self._filtered(node.expression)
         self._locals.add(str(node.name))
-        key = _local(str(node.name))
+        key, path = _local(str(node.name)), _named(node.expression.left)
 
         def assign(state: State) -> None:
-            state.values[key] = evaluate(state.values)
+            try:
+                state.values[key] = evaluate(state.values)
+            except RefusedError as error:
+                raise RefusedError(f"{label(path)} {error}") from None
 
         return assign
 
@@ -215,7 +207,7 @@ class Compiler:
                 if candidates is None:
                     if not matched:
                         run_steps(steps, state)
-                elif any(_equal(value, candidate(state.values)) for candidate in candidates):
+                elif any(equal(value, candidate(state.values)) for candidate in candidates):
                     matched = True
                     run_steps(steps, state)
 
@@ -319,7 +311,7 @@ class Compiler:
         if isinstance(expression, Nil):
             return lambda _: None
         if isinstance(expression, (Blank, Empty)):
-            constant = _BLANK if isinstance(expression, Blank) else _EMPTY
+            constant = BLANK if isinstance(expression, Blank) else EMPTY
             return lambda _: constant
         return self._value(expression)
 
@@ -331,16 +323,16 @@ class Compiler:
             if isinstance(expression, LogicalAndExpression):
                 return lambda values: left(values) and right(values)
             return lambda values: left(values) or right(values)
-        if isinstance(expression, _COMPARED):
+        if isinstance(expression, COMPARED):
             # A comparison may itself stand in one (a == b == c): then its outcome is compared.
             before, after = self._compared(expression.left), self._compared(expression.right)
-            compare = _COMPARISONS[type(expression)]
+            compare = COMPARISONS[type(expression)]
             return lambda values: compare(before(values), after(values))
         operand = self._operand(expression)
-        return lambda values: _is_true(operand(values))
+        return lambda values: is_true(operand(values))
 
     def _compared(self, expression: Expression) -> Evaluate:
-        nested = isinstance(expression, (LogicalAndExpression, LogicalOrExpression, *_COMPARED))
+        nested = isinstance(expression, (LogicalAndExpression, LogicalOrExpression, *COMPARED))
         return self._test(expression) if nested else self._operand(expression)
 
 
@@ -379,70 +371,3 @@ def _named(expression: Expression) -> str:
         except RefusedError:
             return written
     return "The text"
-
-
-class _Marker:
-    """`blank` and `empty`, which are only ever compared with."""
-
-
-_BLANK = _Marker()
-_EMPTY = _Marker()
-
-
-def _is_true(value: object) -> bool:
-    return not (value is None or value is False or isinstance(value, Absent))
-
-
-def _equal(left: object, right: object) -> bool:
-    if isinstance(left, _Marker):
-        left, right = right, left
-    if isinstance(right, _Marker):
-        if right is _BLANK and isinstance(left, str):
-            return not left.strip()
-        return isinstance(left, (Absent, _Marker)) or left == ""
-    if isinstance(left, Absent) or isinstance(right, Absent):
-        other = right if isinstance(left, Absent) else left
-        return isinstance(other, Absent) or other is None or other == ""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    return left == right
-
-
-def _ordered(left: object, right: object, compare: Callable[[Any, Any], bool]) -> bool:
-    if left is None or right is None or isinstance(left, Absent) or isinstance(right, Absent):
-        return False
-    numbers = (int, float, Decimal)
-    if isinstance(left, str) and isinstance(right, str):
-        return compare(left, right)
-    if isinstance(left, numbers) and isinstance(right, numbers) and not isinstance(left, bool):
-        return compare(left, right)
-    raise RefusedError("A condition compares a text with a number")
-
-
-def _contains(left: object, right: object) -> bool:
-    if not _is_true(left) or not _is_true(right):
-        return False
-    if not isinstance(left, str):
-        raise RefusedError("A condition looks for a text in something that is not a text")
-    return print_value(right) in left
-
-
-_COMPARED = (
-    EqExpression,
-    NeExpression,
-    LtExpression,
-    GtExpression,
-    LeExpression,
-    GeExpression,
-    ContainsExpression,
-)
-
-_COMPARISONS: dict[type[Expression], Callable[[object, object], bool]] = {
-    EqExpression: _equal,
-    NeExpression: lambda left, right: not _equal(left, right),
-    LtExpression: lambda left, right: _ordered(left, right, lambda a, b: a < b),
-    GtExpression: lambda left, right: _ordered(left, right, lambda a, b: a > b),
-    LeExpression: lambda left, right: _ordered(left, right, lambda a, b: a <= b),
-    GeExpression: lambda left, right: _ordered(left, right, lambda a, b: a >= b),
-    ContainsExpression: _contains,
-}

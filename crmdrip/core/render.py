@@ -27,6 +27,9 @@ from crmdrip.core.values import ODD_IN_HTML, ODD_IN_TEXT, Context, RefusedError,
 TEMPLATE_LIMIT = 409_600
 """Characters of a template. What an author writes is limited before (core.body); HTML made from it may be longer."""
 
+MARKUP_COUNT_LIMIT = 1_000
+"""Fields and tags in one template; compiling one costs about 50 µs."""
+
 CACHED_TEMPLATES = 1_024
 
 
@@ -116,6 +119,8 @@ def _compile(source: str, landing: Format) -> Template | tuple[str, ...]:
     if len(source) > TEMPLATE_LIMIT:
         return (f"the template becomes longer than {TEMPLATE_LIMIT // 1024} KB",)
     found = scan(source)
+    if sum(piece.kind is not PieceKind.LITERAL for piece in found.pieces) > MARKUP_COUNT_LIMIT:
+        return (f"the template has more than {MARKUP_COUNT_LIMIT} fields and tags",)
     problems = dict.fromkeys(found.problems)
     for piece in found.pieces:
         if problem := _judge(piece):

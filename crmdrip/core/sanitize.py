@@ -39,7 +39,8 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:]{0,30})((?:[^<>\"']|\"[^\"<]*+\"|'
 _ATTRIBUTE = re.compile(r"([a-zA-Z][\w-]*)\s*+=\s*+(\"[^\"]*+\"|'[^']*+'|[^\s\"'>]++)")
 
 _LOOKS_HTML = re.compile(
-    r"</?(?:p|br|div|span|a|b|i|em|strong|u|ul|ol|li|table|h[1-6]|blockquote|font|html|body|img|hr)\b[^<>]{0,4000}>"
+    r"</?(?:p|br|div|span|a|b|i|em|strong|u|ul|ol|li|table|h[1-6]|blockquote|font|html|body|img|hr"
+    r"|tr|td|pre|center|script|style|iframe|form)\b[^<>]{0,4000}>|<!--|<!doctype"
     r"|&(?:nbsp|amp|lt|gt|quot|#\d{2,6});",
     re.IGNORECASE,
 )
