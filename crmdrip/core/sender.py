@@ -72,8 +72,8 @@ def resolve_sender(sequence: Sequence, owner: Owner | None) -> Sender | Reason:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is one bare email address."""
-    return _ADDRESS.fullmatch(text) is not None
+    """Whether a text is one bare email address, with a domain that exists in ASCII."""
+    return _ADDRESS.fullmatch(text) is not None and (text.isascii() or bool(normalize_address(text)))
 
 
 def _person(owner: Owner, address: str, name: str) -> Sender:

@@ -328,6 +328,7 @@ def test_the_old_address_is_never_mailed_again_b15(now: str) -> None:
         (replace(OWNER, active=False), "Ana Kern is deactivated"),
         (replace(OWNER, is_person=False, name="Inbound"), "Inbound is a queue"),
         (replace(OWNER, email=""), "no valid email address"),
+        (replace(OWNER, email=f"a@{'é' * 80}.example"), "no valid email address"),
         (replace(OWNER, email="a@b.example\r\nBcc: c@d.example"), "no valid email address"),
     ],
 )
