@@ -62,7 +62,8 @@ def build_composer(settings: Settings, org_id: str) -> Composer:
             signing_keys=tuple(key.get_secret_value() for key in settings.unsubscribe.keys),
             unsubscribe_mailto=settings.unsubscribe.mailto,
             language=settings.sender.language,
-            reply_to=ReplyTo.SENDER,
+            reply_to=ReplyTo.ADDRESS if settings.sender.reply_to else ReplyTo.SENDER,
+            reply_address=settings.sender.reply_to,
         )
     )
 

@@ -109,7 +109,8 @@ class PullPage:
     """Changed sequences, each whole with all its steps."""
     removed_sequences: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
-    """Changed records that are ticked, or carry a status the daemon wrote; with deletions and merges."""
+    """Changed records that are ticked, or carry a status the daemon wrote; with deletions and merges. After the first
+    pull also those that opted out or bounced: a twin may be in a sequence."""
     signals: tuple[Signal, ...] = ()
     brake: Brake | None = None
     """None when the page did not look."""

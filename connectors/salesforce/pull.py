@@ -123,11 +123,19 @@ class Pull:
         return _Opening(schema=schema, state=state, answers=answers, whole=whole)
 
     def _people(self, schema: Schema, kind: RecordKind, progress: Progress | None, overlap: timedelta) -> Part:
-        """People that are ticked or carry our status, changed since; of deleted and merged ones too."""
+        """People that are ticked or carry our status, changed since; of deleted and merged ones too.
+
+        Once reading changes, whoever opted out or bounced comes along as well: a twin of them may be in a sequence.
+        """
         word = kind.value
         stamp = schema.name(word, "modified")
         reader = RecordReader(schema, kind)
-        where = [f"({schema.name(word, 'enrolled')} = true OR {schema.name(word, 'status')} != null)"]
+        ours = [f"{schema.name(word, 'enrolled')} = true", f"{schema.name(word, 'status')} != null"]
+        if progress is not None:
+            ours.append(f"{schema.name(word, 'opted_out')} = true")
+            if schema.sees(word, "bounced_at"):
+                ours.append(f"{schema.name(word, 'bounced_at')} != null")
+        where = [f"({' OR '.join(ours)})"]
         if progress is not None:
             position = progress.position
             if progress.then is None:

@@ -17,7 +17,7 @@ from crmdrip.core import effects, words
 from crmdrip.core.caps import CapScope, Counter, counter_at, first_free
 from crmdrip.core.definition import validate
 from crmdrip.core.effects import Effect, Setting
-from crmdrip.core.keys import domain_of, normalize_address
+from crmdrip.core.keys import domain_of, normalize_address, person_key
 from crmdrip.core.model import Enrollment, Owner, Record, Sequence, SequenceDraft, Signal, SignalKind
 from crmdrip.core.plan import Enroll, Hold, Move, Readdress, Refuse, Snapshot, Stop, View, plan
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
@@ -36,6 +36,7 @@ from crmdrip.ports import PullPage
 log = structlog.get_logger()
 
 CURSOR = "crm"
+CRM = "crm"
 
 BRAKED = frozenset({StopReason.UNTICKED, StopReason.SEQUENCE_CHANGED, StopReason.FIELD_CONDITION})
 """Stops that a careless import can cause by the thousand. Opt-outs, replies and deletions always stop at once."""
@@ -62,10 +63,10 @@ def pull_once(parts: Parts) -> PullCount:
     with parts.ledger.read() as connection:
         cursor = marks.read_cursor(connection, CURSOR)
     for page in parts.source.pull(cursor):
-        owners = _owners_of_entering(parts, page)
+        entrance = look_up_entering(parts, page.records)
         now = parts.clock.now()
         with parts.ledger.write() as connection:
-            count, suppressing = apply_page(connection, parts, page, owners, now)
+            count, suppressing = apply_page(connection, parts, page, entrance, now)
         twins.tell(parts, suppressing)
         total = replace(
             total,
@@ -81,26 +82,43 @@ def pull_once(parts: Parts) -> PullCount:
     return total
 
 
-def _owners_of_entering(parts: Parts, page: PullPage) -> Mapping[str, Owner]:
-    """The owners whose time zone may decide when an entering person's first email is due."""
-    ticked = [record for record in page.records if record.enrolled]
-    if not ticked:
-        return {}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entrance:
+    """What must be known besides the page about the people who may enter with it."""
+
+    owners: Mapping[str, Owner]
+    """Their time zone may decide when the first email is due."""
+    objections: Mapping[str, str]
+    """What other records of the same address say against mailing it, by address."""
+
+
+def look_up_entering(parts: Parts, records: Iterable[Record]) -> Entrance:
+    """Read what decides about the ticked records among these that have no live run; no call when there are none.
+
+    Raises what CrmSource.owners and CrmSource.records_of raise.
+    """
+    ticked = [record for record in records if record.enrolled]
     with parts.ledger.read() as connection:
         live = runs.live_runs_of_records(connection, [record.ref.id for record in ticked])
-    return parts.source.owners({r.owner_id for r in ticked if r.owner_id and r.ref.id not in live})
+    entering = [record for record in ticked if record.ref.id not in live]
+    if not entering:
+        return Entrance(owners={}, objections={})
+    return Entrance(
+        owners=parts.source.owners({record.owner_id for record in entering if record.owner_id}),
+        objections=twins.objections_of(parts, entering),
+    )
 
 
 def apply_page(
-    connection: Connection, parts: Parts, page: PullPage, owners: Mapping[str, Owner], now: datetime
+    connection: Connection, parts: Parts, page: PullPage, entrance: Entrance, now: datetime
 ) -> tuple[PullCount, list[Signal]]:
     """Store one page and all it causes. Returns the signals whose address must be told to all its records."""
     _store_definitions(connection, page, now)
     _store_brake(connection, page, now)
     background = load_background(connection)
-    suppressing = apply_signals(connection, (*page.signals, *_opt_outs(page.records)), background, parts.org_id, now)
+    suppressing = apply_signals(connection, (*page.signals, *_refusals(page.records)), background, parts.org_id, now)
     people.remember_records(connection, page.records)
-    planner = _Planner(connection, parts, background, owners, now)
+    planner = _Planner(connection, parts, background, entrance, now)
     effects_of_page = planner.plan_page(page.records)
     enact(connection, [effect for _, effect in effects_of_page], now)
     _wake_changed(connection, page.records, now)
@@ -109,19 +127,27 @@ def apply_page(
     return PullCount(enrolled=kinds[Enroll], refused=kinds[Refuse], stopped=kinds[Stop]), suppressing
 
 
-def _opt_outs(records: Iterable[Record]) -> Iterable[Signal]:
-    """The CRM's opt-out box suppresses the address as any unsubscribe does (B22)."""
+def _refusals(records: Iterable[Record]) -> Iterable[Signal]:
+    """A record's opt-out box, and a bounce noted on it, speak for every record of the address (B13, B22)."""
     for record in records:
         address = normalize_address(record.email)
-        if record.opted_out and address:
-            yield Signal(
-                key=f"crm:opt_out:{record.ref.id}:{address}",
-                kind=SignalKind.OPT_OUT,
-                at=record.modified_at,
-                source="crm",
-                record_id=record.ref.id,
-                address=address,
-            )
+        if not address or record.deleted:
+            continue
+        if record.opted_out:
+            yield _said_by(record, SignalKind.OPT_OUT, address)
+        if record.bounced:
+            yield _said_by(record, SignalKind.BOUNCE, address)
+
+
+def _said_by(record: Record, kind: SignalKind, address: str) -> Signal:
+    return Signal(
+        key=f"crm:{kind.value}:{record.ref.id}:{person_key(address)}:{record.modified_at:%Y%m%dT%H%M%S}",
+        kind=kind,
+        at=record.modified_at,
+        source=CRM,
+        record_id=record.ref.id,
+        address=address,
+    )
 
 
 def _store_definitions(connection: Connection, page: PullPage, now: datetime) -> None:
@@ -189,13 +215,13 @@ class _Planner:
         connection: Connection,
         parts: Parts,
         background: Background,
-        owners: Mapping[str, Owner],
+        entrance: Entrance,
         now: datetime,
     ) -> None:
         self._connection = connection
         self._parts = parts
         self._background = background
-        self._owners = owners
+        self._entrance = entrance
         self._now = now
 
     def plan_page(self, records: Iterable[Record]) -> list[Planned]:
@@ -203,7 +229,8 @@ class _Planner:
         connection, records = self._connection, list(records)
         found = runs.live_runs_of_records(connection, [record.ref.id for record in records])
         live = {run.ref.id: run for run in runs.lock_runs(connection, [run.id for run in found.values()]).values()}
-        histories = load_histories(connection, live.values(), records, entering=True)
+        objections = self._entrance.objections
+        histories = load_histories(connection, live.values(), records, entering=True, objections=objections)
         entry = _Entry(connection, self._parts.limits, self._now)
         planned: list[Planned] = []
         for record in records:
@@ -218,7 +245,7 @@ class _Planner:
             view=View.PULLED,
             record=record,
             run=run,
-            owner=self._owners.get(record.owner_id or ""),
+            owner=self._entrance.owners.get(record.owner_id or ""),
             background=self._background,
             histories=histories,
         )

@@ -22,7 +22,7 @@ from crmdrip.core.schedule import plan_due
 from crmdrip.core.steps import Passed, next_step
 from crmdrip.core.zones import resolve_zone
 from crmdrip.daemon.enact import enact
-from crmdrip.daemon.intake import CURSOR, apply_page
+from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up_entering
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import definitions, marks, people, runs
 from crmdrip.ports import PullPage
@@ -63,10 +63,10 @@ def rebuild(parts: Parts) -> int:
         marks.set_mark(connection, marks.MODE, marks.REBUILDING)
     log.info("rebuild_started")
     for page in parts.source.pull(None):
-        owners = parts.source.owners({r.owner_id for r in page.records if r.owner_id and r.enrolled})
+        entrance = look_up_entering(parts, page.records)
         now = parts.clock.now()
         with parts.ledger.write() as connection:
-            _adopt_page(connection, parts, page, owners, now)
+            _adopt_page(connection, parts, page, entrance, now)
     with parts.ledger.read() as connection:
         cursor = marks.read_cursor(connection, TOUCHES)
     new = 0
@@ -80,12 +80,10 @@ def rebuild(parts: Parts) -> int:
     return new
 
 
-def _adopt_page(
-    connection: Connection, parts: Parts, page: PullPage, owners: Mapping[str, Owner], now: datetime
-) -> None:
+def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: Entrance, now: datetime) -> None:
     """Take over the runs that the records speak of, then treat the page as any other."""
     definitions_only = replace(page, records=(), signals=())
-    apply_page(connection, parts, definitions_only, owners, now)
+    apply_page(connection, parts, definitions_only, entrance, now)
     known = definitions.load_sequences(connection)
     live = runs.live_runs_of_records(connection, [record.ref.id for record in page.records])
     addresses = [normalize_address(record.email) for record in page.records]
@@ -94,7 +92,7 @@ def _adopt_page(
     adopted: list[Enrollment] = []
     ended: list[Enrollment] = []
     for record in page.records:
-        run = _adopt(record, {s.id: s.good for s in known.values() if s.good}, owners, now)
+        run = _adopt(record, {s.id: s.good for s in known.values() if s.good}, entrance.owners, now)
         if run is None or record.ref.id in live:
             continue
         if run.status.live and run.address not in taken:
@@ -111,7 +109,7 @@ def _adopt_page(
     reason = Reason(code=RefuseReason.REBUILT)
     enact(connection, [refuse(Refuse(reason=reason), record) for record in over], now)
     rest = tuple(record for record in page.records if record not in over)
-    apply_page(connection, parts, replace(page, records=rest), owners, now)
+    apply_page(connection, parts, replace(page, records=rest), entrance, now)
 
 
 def _has_ended(record: Record) -> bool:

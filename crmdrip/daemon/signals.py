@@ -30,7 +30,7 @@ def apply_signals(
     by_address = runs.live_runs_of_addresses(connection, [s.address for s in new if s.address])
     concerned = {run.id: run for run in (*by_record.values(), *by_address.values())}
     stop_runs(connection, concerned.values(), background, org_id, now)
-    suppressing = [signal for signal in new if signal.kind in people.SUPPRESSING and signal.address]
+    suppressing = [signal for signal in new if people.lasting(signal)]
     tell_twins(connection, suppressing, now)
     return suppressing
 

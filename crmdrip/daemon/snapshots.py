@@ -18,6 +18,8 @@ from crmdrip.ledger.definitions import KnownSequence
 from crmdrip.ledger.people import SUPPRESSING
 from crmdrip.ledger.runs import LiveRun
 
+NO_OBJECTIONS: Mapping[str, str] = {}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Background:
@@ -55,10 +57,17 @@ class Histories:
     """Grows while a page is planned, so that of two twins in one page the second is refused."""
     past: Mapping[str, Sequence[PastRun]]
     boxes: Mapping[str, BoxPending]
+    objections: Mapping[str, str]
+    """Why an address must not be entered, as another record of it says: "opted out of email on lead 00Q..."."""
 
 
 def load_histories(
-    connection: Connection, live: Iterable[Enrollment], records: Iterable[Record], *, entering: bool
+    connection: Connection,
+    live: Iterable[Enrollment],
+    records: Iterable[Record],
+    *,
+    entering: bool,
+    objections: Mapping[str, str] = NO_OBJECTIONS,
 ) -> Histories:
     """Read what concerns these runs and records. Past runs are read only where somebody may enter."""
     live = list(live)
@@ -75,6 +84,7 @@ def load_histories(
         suppressed=people.suppressed(connection, keys.values()),
         live_by_address=runs.holders_of_addresses(connection, addresses),
         past=runs.past_runs(connection, keys.values()) if entering else {},
+        objections=objections,
         boxes={record_id: one.box_pending for record_id, one in known.items() if one.box_pending},
     )
 
@@ -112,6 +122,7 @@ def take_snapshot(
     if other is not None and (run is None or other.id != run.id):
         twin = f"{other.ref.kind.value} {other.ref.id}"
     paused = "" in background.paused or (sequence_id is not None and sequence_id in background.paused)
+    objection = histories.objections.get(address, "")
     record_id = run.ref.id if run is not None else (record.ref.id if record is not None else "")
     return Snapshot(
         view=view,
@@ -122,7 +133,8 @@ def take_snapshot(
         owner=owner,
         touches=histories.touches.get(run.id, {}) if run is not None else {},
         signals=signals_of(run, histories) if run is not None else (),
-        suppression=suppression_of(address, histories),
+        suppression=suppression_of(address, histories)
+        or (histories.objections.get(address, "") if run is None else ""),
         twin=twin,
         past=tuple(histories.past.get(person_key(address), ())) if address and run is None else (),
         brake=Brake(pulled=True, by="command") if paused and not background.brake.pulled else background.brake,

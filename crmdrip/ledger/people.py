@@ -151,8 +151,17 @@ def add_signals(connection: Connection, signals: Iterable[Signal], now: datetime
         }
         if connection.execute(statement, row).first() is not None:
             new.append(one)
-    suppress(connection, [one for one in new if one.kind in SUPPRESSING and one.address])
+    suppress(connection, [one for one in new if lasting(one)])
     return new
+
+
+def lasting(one: Signal) -> bool:
+    """Whether the signal suppresses its address for good.
+
+    A bounce noted on a CRM record does not: it is read with the record, and holds until somebody clears it there.
+    """
+    noted = one.kind is SignalKind.BOUNCE and one.source == "crm"
+    return one.kind in SUPPRESSING and bool(one.address) and not noted
 
 
 def _to_signal(row: Row[Any]) -> Signal:
