@@ -133,8 +133,7 @@ def take_snapshot(
         owner=owner,
         touches=histories.touches.get(run.id, {}) if run is not None else {},
         signals=signals_of(run, histories) if run is not None else (),
-        suppression=suppression_of(address, histories)
-        or (histories.objections.get(address, "") if run is None else ""),
+        suppression=suppression_of(address, histories) or (objection if run is None else ""),
         twin=twin,
         past=tuple(histories.past.get(person_key(address), ())) if address and run is None else (),
         brake=Brake(pulled=True, by="command") if paused and not background.brake.pulled else background.brake,
