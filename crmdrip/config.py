@@ -163,16 +163,12 @@ class UnsubscribeSettings(Section):
 
 
 class LimitSettings(Section):
-    """[limits]: how much goes out, and how much of the CRM's allowance is used (P5)."""
+    """[limits]: how much goes out. How many calls the CRM is asked for stands in its connector's own table (P5)."""
 
     sender_per_day: int = Field(default=200, ge=1)
     """Emails per sender and day."""
     domain_per_hour: int = Field(default=100, ge=1)
     """Emails per recipient domain and hour."""
-    crm_daily_calls: int | None = Field(default=None, ge=1)
-    """CRM calls per day that are never exceeded; None for the CRM's own limit less the reserve."""
-    crm_reserve: int = Field(default=500, ge=0)
-    """CRM calls left for stops and last looks when the rest is used up."""
 
 
 class SafetySettings(Section):
@@ -205,21 +201,26 @@ class DaemonSettings(Section):
     """How long work in flight may take after SIGTERM."""
     error_budget: int = Field(default=10, ge=1)
     """Failures in a row of one loop, after which the process exits for its supervisor to restart it."""
-    health_listen: str = "127.0.0.1:8025"
-    """Host and port of /healthz, /readyz; "" for none."""
 
-    @field_validator("health_listen")
+
+class WebSettings(Section):
+    """[web]: the door: /healthz, /readyz and the page behind every unsubscribe link."""
+
+    listen: str = "127.0.0.1:8025"
+    """Host and port; "" for no door."""
+
+    @field_validator("listen")
     @classmethod
     def _is_host_and_port(cls, value: str) -> str:
         host, colon, port = value.rpartition(":")
         if value and not (host and colon and port.isascii() and port.isdecimal() and int(port) <= 65535):
-            raise ValueError("must be a host and a port", 'Type health_listen = "127.0.0.1:8025", or "" for none.')
+            raise ValueError("must be a host and a port", 'Type listen = "127.0.0.1:8025", or "" for none.')
         return value
 
     @property
-    def health_address(self) -> tuple[str, int] | None:
+    def address(self) -> tuple[str, int] | None:
         """Host and port to listen on, None for none."""
-        host, _, port = self.health_listen.rpartition(":")
+        host, _, port = self.listen.rpartition(":")
         return (host.strip("[]"), int(port)) if port else None
 
 
@@ -241,6 +242,7 @@ class Settings(Section):
     limits: LimitSettings
     safety: SafetySettings
     daemon: DaemonSettings
+    web: WebSettings
     log: LogSettings
 
 

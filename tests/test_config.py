@@ -132,7 +132,7 @@ class TestReading:
         settings = read(tmp_path, GOOD)
         assert settings.limits.sender_per_day == 200
         assert settings.safety.stop_share == 0.3
-        assert settings.daemon.health_address == ("127.0.0.1", 8025)
+        assert settings.web.address == ("127.0.0.1", 8025)
         assert settings.log.format == "console"
 
     def test_the_connectors_own_models_are_validated_instances(self, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ level = "loud"
             (("https://", "http://"), "unsubscribe.base_url", "must be https"),
             (("https://mail.acme.example", "mail"), "unsubscribe.base_url", "is not the address of a web site"),
             (("[sender]", "[ledger]\nurl = 'sqlite://'\n[sender]"), "ledger.url", "must be an SQLite file"),
-            (("[sender]", "[daemon]\nhealth_listen = '8025'\n[sender]"), "daemon.health_listen", "a host and a port"),
+            (("[sender]", "[web]\nlisten = '8025'\n[sender]"), "web.listen", "a host and a port"),
             (('org = "acme"', 'org = "acme"\nregion = "there"'), "crm.salesforce", "calls must be set"),
             (("[sender]", "[[log]]\n[sender]"), "log", "must be a table. Type [log] on a line of its own"),
             (('connector = "salesforce"', 'mapping = "none.toml"'), "crm.mapping", "cannot be read (No such file"),
