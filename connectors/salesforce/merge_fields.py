@@ -24,7 +24,7 @@ class MergeColumns:
     """Where each path is found for records of one kind."""
 
     own: Mapping[str, str] = field(default_factory=dict)
-    """Columns of the record itself, by path."""
+    """Columns of the record itself, by path; "" where this kind has none."""
     parents: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Columns of a parent, by "account" or "owner", then by path."""
 
@@ -53,7 +53,7 @@ def _split(columns: Mapping[str, str]) -> MergeColumns:
         parent, dot, name = column.partition(".")
         if dot:
             parents.setdefault(parent, {})[path] = name
-        elif column:
+        else:
             own[path] = column
     return MergeColumns(own=own, parents=parents)
 

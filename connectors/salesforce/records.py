@@ -79,7 +79,7 @@ class RecordReader:
 
     def columns(self, extra: Mapping[str, str] | None = None) -> list[str]:
         """What to select: Id, every mapped field that can be seen, and the extra ones."""
-        return list(dict.fromkeys(["Id", *filter(None, self._names.values()), *(extra or {}).values()]))
+        return list(dict.fromkeys(["Id", *filter(None, self._names.values()), *filter(None, (extra or {}).values())]))
 
     def reader(self, stops: Mapping[str, str]) -> Callable[[Row], Record]:
         """The function from row to Record. stops: the stop condition's column by sequence id, where it can be seen."""
