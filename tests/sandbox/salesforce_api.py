@@ -25,6 +25,7 @@ class Clock:
         self.at = BEGIN
 
     def __call__(self) -> datetime:
+        """The time now."""
         return self.at
 
     def move(self, **by: float) -> None:
@@ -99,6 +100,7 @@ class Api:
         return self.call("PATCH", "/composite/sobjects", {"records": list(rows)}, **headers)
 
     def upsert_tasks(self, *rows: dict[str, Any], **more: Any) -> Answer:
+        """Upsert a collection of tasks by touch id; more goes into the body."""
         records = [{"attributes": {"type": "Task"}, **row} for row in rows]
         return self.call("PATCH", "/composite/sobjects/Task/Drip_Touch_Id__c", {"records": records, **more})
 

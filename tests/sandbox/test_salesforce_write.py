@@ -225,10 +225,10 @@ class TestRefusals:
             ({"Drip_Reason__c": "x" * 256}, "STRING_TOO_LONG", f"data value too large: {'x' * 256} (max length=255)"),
             ({"LastName": None}, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName]"),
             ({"AccountId": "nonsense"}, "MALFORMED_ID", "Account ID: id value of incorrect type: nonsense"),
-            ({"AccountId": "003Dr0000000001"}, "FIELD_INTEGRITY_EXCEPTION", "id value of incorrect type: 003Dr0000000001IAA"),
+            ({"AccountId": "003Dr0000000001"}, "FIELD_INTEGRITY_EXCEPTION", "incorrect type: 003Dr0000000001IAA"),
             ({"AccountId": "001Dr00000000zz"}, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"),
             ({"Email": "no address"}, "INVALID_EMAIL_ADDRESS", "Email: invalid email address: no address"),
-            ({"Drip_Run__c": 10_000_000}, "NUMBER_OUTSIDE_VALID_RANGE", "value outside of valid range on numeric field: 10000000"),
+            ({"Drip_Run__c": 10_000_000}, "NUMBER_OUTSIDE_VALID_RANGE", "range on numeric field: 10000000"),
         ],
     )  # fmt: skip
     def test_a_value_is_refused(self, api, fields, code, message):

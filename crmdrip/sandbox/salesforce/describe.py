@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from crmdrip.sandbox.salesforce.compile import Hidden
@@ -11,6 +12,8 @@ _SOAP = {
     "id": "tns:ID", "reference": "tns:ID", "boolean": "xsd:boolean", "date": "xsd:date", "datetime": "xsd:dateTime",
     "int": "xsd:int", "double": "xsd:double", "currency": "xsd:double", "percent": "xsd:double",
 }  # fmt: skip
+_PERSON_NAMES = frozenset({"FirstName", "LastName", "Salutation"})
+_ADDRESS = re.compile(r"(Mailing|Other|Billing|)(Street|City|State|PostalCode|Country)")
 _AUDIT = frozenset({"Id", "IsDeleted", "CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById",
                     "SystemModstamp"})  # fmt: skip
 
@@ -126,15 +129,15 @@ def _field(spec: SObject, each: Field) -> dict[str, Any]:
         "byteLength": each.length if each.type in ("id", "reference") else each.length * 3,
         "calculated": False,
         "calculatedFormula": None,
-        "cascadeDelete": each.cascade,
+        "cascadeDelete": each.master_detail,
         "caseSensitive": False,
-        "compoundFieldName": "Name" if each.name in ("FirstName", "LastName", "Salutation") else None,
+        "compoundFieldName": _compound(each),
         "controllerName": None,
         "createable": each.createable,
         "custom": each.custom,
         "defaultValue": _default(each),
         "defaultValueFormula": None,
-        "defaultedOnCreate": each.defaulted or each.type == "boolean" or each.default is not None,
+        "defaultedOnCreate": _defaulted(each),
         "dependentPicklist": False,
         "deprecatedAndHidden": False,
         "digits": each.precision if integer else 0,
@@ -150,7 +153,7 @@ def _field(spec: SObject, each: Field) -> dict[str, Any]:
         "htmlFormatted": each.html,
         "idLookup": each.id_lookup,
         "inlineHelpText": None,
-        "label": f"{spec.label} ID" if each.type == "id" else each.label,
+        "label": each.given_label or (f"{spec.label} ID" if each.type == "id" else each.label),
         "length": each.length,
         "mask": None,
         "maskType": None,
@@ -158,7 +161,7 @@ def _field(spec: SObject, each: Field) -> dict[str, Any]:
         "nameField": each.name_field,
         "namePointing": each.polymorphic,
         "nillable": each.nillable,
-        "permissionable": each.createable and not (each.required or each.defaulted or each.name in _AUDIT),
+        "permissionable": _permissionable(each),
         "picklistValues": [
             {"active": True, "defaultValue": value == each.default, "label": value, "validFor": None, "value": value}
             for value in each.values
@@ -188,8 +191,23 @@ def _default(each: Field) -> Any:
 
 
 def _extra(each: Field) -> str | None:
-    if each.name == "Name" and not each.createable:
+    if each.name in _PERSON_NAMES or (each.name == "Name" and not each.createable):
         return "personname"
     if each.type != "textarea":
         return None
     return "richtextarea" if each.html else "plaintextarea"
+
+
+def _compound(each: Field) -> str | None:
+    if each.name in _PERSON_NAMES:
+        return "Name"
+    address = _ADDRESS.fullmatch(each.name)
+    return None if address is None else f"{address.group(1)}Address"
+
+
+def _defaulted(each: Field) -> bool:
+    return each.defaulted or each.suggested or each.type == "boolean" or each.default is not None
+
+
+def _permissionable(each: Field) -> bool:
+    return each.createable and not (each.required or each.defaulted or each.fixed or each.name in _AUDIT)

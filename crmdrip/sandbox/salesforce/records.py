@@ -192,7 +192,9 @@ class Records:
         missing = [
             each.name
             for each in spec.fields.values()
-            if each.required and row.get(each.name) is None and (row is changes or each.name in changes)
+            if (each.required or (each.defaulted and (each.createable or each.updateable)))
+            and row.get(each.name) is None
+            and (row is changes or each.name in changes)
         ]
         if missing:
             raise Refusal(

@@ -87,8 +87,6 @@ def _activity(store: Store, changes: Row, before: Row | None) -> None:
 def _task(store: Store, changes: Row, before: Row | None, write: Write) -> None:
     _activity(store, changes, before)
     if before is None:
-        changes["Status"] = changes.get("Status") or "Not Started"
-        changes["Priority"] = changes.get("Priority") or "Normal"
         changes["TaskSubtype"] = changes.get("TaskSubtype") or "Task"
     if before is None or "Priority" in changes:
         changes["IsHighPriority"] = int(changes["Priority"] == "High")
@@ -143,12 +141,6 @@ def _event(store: Store, changes: Row, before: Row | None, _write: Write) -> Non
         changes["EventSubtype"] = changes.get("EventSubtype") or "Event"
 
 
-def _lead(store: Store, changes: Row, before: Row | None, write: Write) -> None:
-    _person(store, changes, before, write)
-    if before is None:
-        changes["Status"] = changes.get("Status") or "Open - Not Contacted"
-
-
 def _opportunity(_store: Store, changes: Row, _before: Row | None, _write: Write) -> None:
     stage = changes.get("StageName")
     if stage is not None:
@@ -164,7 +156,7 @@ def _email_message(_store: Store, changes: Row, before: Row | None, write: Write
 DERIVE: Mapping[str, Derive] = {
     "User": _person,
     "Contact": _contact,
-    "Lead": _lead,
+    "Lead": _person,
     "Task": _task,
     "Event": _event,
     "Opportunity": _opportunity,

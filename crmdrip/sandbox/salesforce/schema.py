@@ -46,6 +46,12 @@ class Field:
     """The name in a path: Owner of OwnerId, Drip_Sequence__r of Drip_Sequence__c."""
     child_relationship: str | None = None
     """The name on the parent, for subqueries."""
+    given_label: str = ""
+    """What a page calls it, where that is not made from the name."""
+    fixed: bool = False
+    """Has no field-level security of its own."""
+    suggested: bool = False
+    """The org sets it when the client does not, and it may be empty all the same."""
     cascade: bool = False
     """Deleted with the parent."""
     master_detail: bool = False
@@ -58,7 +64,8 @@ class Field:
     @property
     def nillable(self) -> bool:
         """Whether it can be empty."""
-        return not (self.required or self.defaulted or self.type in ("boolean", "id"))
+        computed_name = self.name_field and not self.createable
+        return not (self.required or self.defaulted or computed_name or self.type in ("boolean", "id"))
 
     @property
     def polymorphic(self) -> bool:
@@ -68,6 +75,8 @@ class Field:
     @property
     def label(self) -> str:
         """What a page calls it."""
+        if self.given_label or self.name == "IsDeleted":
+            return self.given_label or "Deleted"
         text = self.name.removesuffix("__c").replace("_", " ")
         if self.type == "reference" and not self.custom:
             text = text.removesuffix("Id") + " ID"
@@ -175,6 +184,10 @@ def _flag(spec: Field, word: str) -> Field:
             return replace(spec, name_field=True)
         case "nofilter":
             return replace(spec, filterable=False)
+        case "fixed":
+            return replace(spec, fixed=True)
+        case "suggested":
+            return replace(spec, suggested=True)
         case "cascade":
             return replace(spec, cascade=True)
         case "md":
@@ -182,7 +195,7 @@ def _flag(spec: Field, word: str) -> Field:
         case "to":
             return replace(spec, reference_to=tuple(value.split(",")))
         case "rel":
-            return replace(spec, relationship=value)
+            return replace(spec, relationship=value or None)
         case "child":
             return replace(spec, child_relationship=value)
         case "default":
@@ -289,6 +302,9 @@ class Schema:
         return changed
 
 
+_PARTS = ("fields", "values", "labels", "defaults")
+
+
 def load_schema(*names: str) -> Schema:
     """The schema of the data files of these names, "standard" and "drip" when none is given."""
     merged: dict[str, dict[str, Any]] = {}
@@ -297,9 +313,9 @@ def load_schema(*names: str) -> Schema:
         for object_name, table in tomllib.loads(text).items():
             into = ("Task", "Event") if object_name == "Activity" else (object_name,)
             for target in into:
-                entry = merged.setdefault(target, {"fields": {}, "values": {}})
-                entry["fields"].update(table.get("fields", {}))
-                entry["values"].update(table.get("values", {}))
+                entry = merged.setdefault(target, {part: {} for part in _PARTS})
+                for part in _PARTS:
+                    entry[part].update(table.get(part, {}))
                 entry.update({key: value for key, value in table.items() if not isinstance(value, dict)})
     return Schema(_read(name, entry) for name, entry in merged.items())
 
@@ -316,5 +332,12 @@ def _read(name: str, entry: Mapping[str, Any]) -> SObject:
         deletable=deletable,
         createable=bool(entry.get("createable", True)),
         mergeable=bool(entry.get("mergeable", False)),
-        fields=[*first, *own, *last],
+        fields=[
+            replace(
+                each,
+                given_label=entry["labels"].get(each.name, ""),
+                default=entry["defaults"].get(each.name, each.default),
+            )
+            for each in (*first, *own, *last)
+        ],
     )
