@@ -3,7 +3,8 @@
 #   docker build -t crmdrip .
 #   docker run -v crmdrip:/var/lib/crmdrip -v ./config.toml:/etc/crmdrip/config.toml:ro --env-file secrets.env crmdrip
 #
-# config.toml for it: [ledger] url = "sqlite:////var/lib/crmdrip/crmdrip.sqlite3" (the volume), [log] format = "json".
+# config.toml for it: [ledger] url = "sqlite:////var/lib/crmdrip/crmdrip.sqlite3" (the volume), [log] format = "json",
+# and [web] listen = "0.0.0.0:8025" where a web server outside the container shall reach the door.
 
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -22,7 +23,8 @@ WORKDIR /var/lib/crmdrip
 VOLUME /var/lib/crmdrip
 ENV PYTHONUNBUFFERED=1 CRMDRIP_CONFIG=/etc/crmdrip/config.toml
 
-# [daemon] health_listen, as it stands in config.example.toml.
+# The port of [web] listen, as it stands in config.example.toml.
+EXPOSE 8025
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8025/healthz', timeout=4)"]
 

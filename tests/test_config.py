@@ -18,6 +18,7 @@ from crmdrip import registry
 from crmdrip.config import ConfigProblems, Problem, Settings, load
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.ports import Role
+from crmdrip.sandbox import control
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 
@@ -443,8 +444,21 @@ class TestExample:
     def test_it_loads_unchanged(self) -> None:
         """Without a single environment variable, against the sandbox."""
         settings = load(EXAMPLE, {})
-        assert settings.crm.settings.base_url.startswith("http://127.0.0.1:")
-        assert settings.mail.settings.base_url.startswith("http://127.0.0.1:")
+        assert settings.crm.connector == "salesforce"
+
+    def test_it_points_at_the_sandbox(self) -> None:
+        """The addresses, names and keys under which `crmdrip sandbox` answers."""
+        settings = load(EXAMPLE, {})
+        crm, mail = settings.crm.settings, settings.mail.settings
+        app = crm.auth.client_credentials
+        assert crm.base_url == f"http://127.0.0.1:{control.SALESFORCE_PORT}"
+        assert f"{crm.domain}.salesforce.com" == control.MY_DOMAIN
+        assert (app.consumer_key, app.consumer_secret.get_secret_value()) == (
+            control.CONSUMER_KEY,
+            control.CONSUMER_SECRET,
+        )
+        assert mail.base_url == f"http://127.0.0.1:{control.SENDGRID_PORT}"
+        assert mail.api_key.get_secret_value() == control.SENDGRID_KEY
 
     def test_it_documents_every_key(self) -> None:
         """Every field of every model, the connectors' own included, and nothing that is not one."""
