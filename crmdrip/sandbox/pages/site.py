@@ -113,6 +113,9 @@ class Pages:
                     return function(request, *match.groups())
                 except (NotFoundError, LookupError) as error:
                     return self._page("missing.html", code=404, text=str(error))
+                except Refusal:
+                    # The org does not take it for an id.
+                    return self._page("missing.html", code=404, text="There is no such record.")
         return self._page("missing.html", code=405 if found else 404, text="There is no such page.")
 
     # pages
@@ -251,8 +254,8 @@ class Pages:
             raise NotFoundError(f"nobody can {deed}")
         kind_of(record_id)
         form = request.form()
-        back = form.get("back", "")
-        target = back if back.startswith("/people") else f"/people/{record_id}"
+        back = form.get("back", "") if form.get("back", "").startswith("/people?") else ""
+        target = back or f"/people/{record_id}"
         try:
             next_record = act(record_id, form)
         except Refusal as refusal:
