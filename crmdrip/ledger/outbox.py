@@ -171,6 +171,11 @@ _PUT_OFF = (
 )
 
 
+def next_due(connection: Connection) -> datetime | None:
+    """When the next write-back is to be made, None when nothing is owed."""
+    return connection.execute(select(func.min(outbox.c.not_before)).where(outbox.c.parked.is_(False))).scalar()
+
+
 def parked(connection: Connection, limit: int = 1000) -> list[Owed]:
     """Write-backs that wait for a person, oldest first."""
     rows = connection.execute(

@@ -211,6 +211,12 @@ def suppress(connection: Connection, signals: Iterable[Signal]) -> None:
         connection.execute(upsert(connection, suppression).on_conflict_do_nothing(), rows)
 
 
+def suppress_person(connection: Connection, key: str, kind: SignalKind, at: datetime, source: str) -> None:
+    """Never mail whoever has this keys.person_key, whose address need not be known. The first reason stays."""
+    row = {"address_key": key, "kind": kind.value, "at": at, "source": source}
+    connection.execute(upsert(connection, suppression).on_conflict_do_nothing(), row)
+
+
 def suppressed(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[SignalKind, datetime]]:
     """Why and since when, by keys.person_key, for those that are suppressed."""
     rows = select_in(connection, select(suppression), suppression.c.address_key, keys)

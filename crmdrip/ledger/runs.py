@@ -224,6 +224,20 @@ def runs_of_record(connection: Connection, record_id: str) -> list[Enrollment]:
     return [_to_enrollment(row) for row in rows]
 
 
+def runs_of_person(connection: Connection, person: str) -> list[Enrollment]:
+    """All runs of a person by keys.person_key, oldest first."""
+    rows = connection.execute(select(enrollment).where(enrollment.c.person == person).order_by(enrollment.c.entered_at))
+    return [_to_enrollment(row) for row in rows]
+
+
+def runs_of_address(connection: Connection, address: str) -> list[Enrollment]:
+    """All runs that mail or mailed a normalized address, oldest first. Reads every run: for commands."""
+    rows = connection.execute(
+        select(enrollment).where(enrollment.c.address == address).order_by(enrollment.c.entered_at)
+    )
+    return [_to_enrollment(row) for row in rows]
+
+
 def add_runs(connection: Connection, runs: Iterable[Enrollment], *, ended_at: datetime | None = None) -> list[int]:
     """Store new runs and return their ids in the same order. Raises IntegrityError for a second live run."""
     rows = [_from_enrollment(run, ended_at) for run in runs]
@@ -294,6 +308,27 @@ def count_by_status(connection: Connection) -> dict[tuple[str, str], int]:
         )
     )
     return {(row[0], row[1]): row[2] for row in rows}
+
+
+def count_stops(connection: Connection) -> dict[str, int]:
+    """Ended runs by the key of the reason that stopped them. Reads every run: for commands, never for a pass."""
+    rows = connection.execute(
+        select(enrollment.c.reason, func.count())
+        .where(enrollment.c.status == RunStatus.STOPPED.value)
+        .group_by(enrollment.c.reason)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def next_check(connection: Connection) -> datetime | None:
+    """When the dispatcher has something to look at next, None for never."""
+    rows = [connection.execute(_NEXT, {"is_first": first}).scalar() for first in (False, True)]
+    return min((at for at in rows if at is not None), default=None)
+
+
+_NEXT = select(func.min(enrollment.c.check_at)).where(
+    enrollment.c.first == bindparam("is_first"), enrollment.c.check_at.is_not(None)
+)
 
 
 def count_overdue(connection: Connection, now: datetime) -> int:

@@ -1,0 +1,203 @@
+"""The HTTP door: a Starlette application served by uvicorn in a thread of the daemon.
+
+/healthz, /readyz, and the address in every List-Unsubscribe header. A GET changes nothing (B22); a request is bounded
+in size, and refused before anything is stored unless it carries a token of ours (B28).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+from urllib.parse import urlsplit
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from crmdrip.core.errors import ConfigurationError, CrmdripError
+from crmdrip.web.allowance import Allowance
+from crmdrip.web.health import Watch, describe
+from crmdrip.web.pages import HEADERS, Pages
+from crmdrip.web.unsubscribe import Unsubscribes
+
+log = structlog.get_logger()
+
+BODY_LIMIT = 8 * 1024
+"""Bytes. RFC 8058's body has 26; a browser's form none."""
+PER_SECOND = 200.0
+BURST = 1_000
+"""Requests: far above what people do, far below what keeps a ledger busy."""
+CONCURRENT = 200
+START_SECONDS = 10.0
+"""How long the server may take to listen."""
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Any of them: the request came through a proxy, so it is not from this machine whatever its address says."""
+
+
+def build_app(
+    *,
+    watch: Watch,
+    unsubscribes: Unsubscribes,
+    pages: Pages,
+    base_url: str,
+    after: Callable[[Callable[[], None]], object],
+    allowance: Allowance | None = None,
+) -> Starlette:
+    """The application. base_url: of unsubscribe links; its path is answered here.
+
+    after: runs a function once the answer is out; it must not raise for what the function does.
+    """
+    bucket = allowance or Allowance(per_second=PER_SECOND, burst=BURST)
+
+    def page(text: str, status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
+        return HTMLResponse(text, status_code=status, headers={**HEADERS, **(headers or {})})
+
+    async def unsubscribe(request: Request) -> Response:
+        if not bucket.take():
+            return page(pages.later, 429, {"Retry-After": "1"})
+        who = unsubscribes.read(request.path_params["token"])
+        if who is None:
+            return page(pages.unknown, 404)
+        if request.method != "POST":
+            return page(pages.ask)
+        if not await _is_small(request):
+            return page(pages.unknown, 413, {"Connection": "close"})
+        try:
+            new = await run_in_threadpool(unsubscribes.accept, who)
+        except CrmdripError as error:
+            log.error("unsubscribe_not_stored", error_class=error.error_class.value)  # noqa: TRY400 - no traceback: it was foreseen
+            # Mail providers repeat a one-click POST that failed (RFC 8058 section 3.2 leaves it to them).
+            return page(pages.later, 503, {"Retry-After": "60"})
+        if new:
+            after(lambda: unsubscribes.tell(new))
+        return page(pages.done)
+
+    def healthz(request: Request) -> Response:
+        health = watch()
+        return JSONResponse(describe(health, in_full=_is_local(request)), status_code=200 if health.alive else 503)
+
+    def readyz(request: Request) -> Response:
+        health = watch()
+        return JSONResponse(describe(health, in_full=_is_local(request)), status_code=200 if health.ready else 503)
+
+    prefix = urlsplit(base_url).path.rstrip("/")
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route(f"{prefix}/{{token}}", unsubscribe, methods=["GET", "POST"]),
+        ],
+        exception_handlers={404: lambda *_: page(pages.unknown, 404)},
+    )
+
+
+async def _is_small(request: Request) -> bool:
+    """Read the body and forget it: the token says everything. False as soon as it is too large."""
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > BODY_LIMIT:
+            return False
+    return True
+
+
+def _is_local(request: Request) -> bool:
+    """Whether whoever asks sits on this very machine, with no proxy between."""
+    if request.client is None or any(name in request.headers for name in _FORWARDED):
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+def listen(address: tuple[str, int]) -> socket.socket:
+    """A listening socket; port 0 takes any free one. Raises ConfigurationError when the address cannot be had."""
+    host, port = address
+    try:
+        return socket.create_server(
+            address, family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256, reuse_port=False
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"the door cannot listen on {host}:{port} ({error.strerror or error}).",
+            where="[web] listen",
+            do_next='Choose another port, stop what holds it, or type listen = "" for no door.',
+        ) from error
+
+
+class Door:
+    """Serves an application from a thread of its own; a context manager."""
+
+    def __init__(self, bound: socket.socket) -> None:
+        """bound: from `listen`, before anything else is begun, so that a taken port is known at once."""
+        self._socket = bound
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._later = ThreadPoolExecutor(1, thread_name_prefix="door-after")
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._socket.getsockname()[1])
+
+    def after(self, work: Callable[[], None]) -> None:
+        """Run it soon, one at a time; what it raises is logged."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception:
+                log.exception("door_work_broke")
+
+        self._later.submit(guarded)
+
+    def settle(self) -> None:
+        """Wait until everything given to `after` is done."""
+        self._later.submit(lambda: None).result()
+
+    def serve(self, app: Starlette) -> Self:
+        """Begin to answer. Raises ConfigurationError when the server does not come up."""
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONCURRENT,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=5,
+        )
+        server = uvicorn.Server(config)
+        self._server = server
+        self._thread = threading.Thread(target=server.run, kwargs={"sockets": [self._socket]}, name="door", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise ConfigurationError("the door did not open.", where="[web] listen", do_next="See the log.")
+            time.sleep(0.005)
+        log.info("door_opened", port=self.port)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(timeout=10)
+        self._later.shutdown(wait=True)
+        self._socket.close()
