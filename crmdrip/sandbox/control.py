@@ -22,7 +22,7 @@ from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.control_api import ControlApi
 from crmdrip.sandbox.http import Request, Response, Server, ServerThread
 from crmdrip.sandbox.oneclick import Clicker
-from crmdrip.sandbox.pages import Pages
+from crmdrip.sandbox.pages import Pages, is_local
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import SCOPES, Keep, SendGridAccount
 from crmdrip.sandbox.world import SENDING_DOMAIN, Habits, Happened, OneClick, World
@@ -146,9 +146,9 @@ class Sandbox:
         return self._thread.call(function) if self._serving else function()
 
     def _handle_pages(self, request: Request) -> Response:
-        if request.path.startswith(self.control.prefix):
-            return self.control.handle(request)
-        return self.pages.handle(request)
+        if not request.path.startswith(self.control.prefix):
+            return self.pages.handle(request)
+        return self.control.handle(request) if is_local(request) else Response(status=403)
 
     def _one_click_answered(self, click: OneClick, problem: str) -> None:
         def report() -> None:

@@ -14,7 +14,7 @@ from crmdrip.sandbox.oneclick import Clicker
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import AcceptedEmail, SendGridAccount
 from crmdrip.sandbox.world import Happened, Violation, World
-from crmdrip.sandbox.world.reading import select
+from crmdrip.sandbox.world.reading import count, count_statuses
 
 PAGE = 1_000
 """The most rows of /accepted and /people at once."""
@@ -65,9 +65,9 @@ class ControlApi:
             return json_response(400, {"error": str(error)})
 
     def move_clock(self, now: datetime) -> list[Happened]:
-        """Move the clock and the world. Raises ValueError for a time without a zone or in the past."""
-        if now.tzinfo is None or now < self._clock():
-            self._clock.set(now)  # raises, saying why
+        """Move the clock and the world with it. Raises ValueError for a time without a zone or in the past."""
+        if self._clock.speed or now.tzinfo is None or now < self._clock():
+            self._clock.set(now)
         return self._world.advance(now)
 
     def state(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class ControlApi:
             "duplicates": sum(count - 1 for count in self._account.duplicates().values()),
             "touches_after_stop": len(violations),
             "stops": self._world.stops.counts(),
-            "statuses": self._statuses(),
+            "statuses": count_statuses(self._org),
             "ticked_without_status": self._count("Drip_Enrolled__c = true AND Drip_Status__c = null"),
             "happened": dict(Counter(each.deed.value for each in self._world.happened)),
             "scheduled": self._world.scheduled,
@@ -97,17 +97,7 @@ class ControlApi:
         }
 
     def _count(self, condition: str) -> int:
-        return sum(
-            self._org.count(f"SELECT COUNT() FROM {kind} WHERE {condition}")  # noqa: S608 - SOQL, and no text of others
-            for kind in ("Contact", "Lead")
-        )
-
-    def _statuses(self) -> dict[str, int]:
-        found: Counter[str] = Counter()
-        for kind in ("Contact", "Lead"):
-            rows = select(self._org, kind, ["Drip_Status__c"], "WHERE Drip_Status__c != null")
-            found.update(row["Drip_Status__c"] for row in rows)
-        return dict(found)
+        return sum(count(self._org, kind, f"WHERE {condition}") for kind in ("Contact", "Lead"))
 
     def _show_clock(self) -> dict[str, Any]:
         due = self._world.next_due

@@ -92,6 +92,20 @@ def test_the_clock_is_moved_over_http_and_only_forward(sandbox: Sandbox) -> None
     assert sandbox.now() == MONDAY + timedelta(hours=1, minutes=1)
 
 
+def test_a_running_clock_can_be_moved_too() -> None:
+    """From there it runs on."""
+    with Sandbox(people=10, now=MONDAY, speed=60) as sandbox:
+        control(sandbox, "clock", {"now": "2026-03-05T09:00:00Z"})
+        assert sandbox.now() >= MONDAY + timedelta(days=3, hours=1)
+
+
+def test_no_other_site_can_move_the_clock(sandbox: Sandbox) -> None:
+    """A page elsewhere that a browser on this machine has open is refused."""
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        ask(f"{sandbox.pages_url}/_sandbox/clock", {"seconds": 60}, origin="https://evil.example")
+    assert sandbox.now() == MONDAY
+
+
 def test_the_state_tells_what_a_demo_ends_with(sandbox: Sandbox) -> None:
     """People, boxes, emails, duplicates, stops and calls, counted by the stand-ins and not by the product."""
     assert control(sandbox, "tick_boxes", {"share": 0.5, "days": 0}) == {"boxes": 30}

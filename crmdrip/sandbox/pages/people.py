@@ -9,16 +9,13 @@ from typing import Any
 
 from crmdrip.sandbox.pages.showing import to_datetime
 from crmdrip.sandbox.salesforce import SalesforceOrg
-from crmdrip.sandbox.world.reading import FIELDS, kind_of, quote, select
+from crmdrip.sandbox.world.reading import FIELDS, STATUSES, count, kind_of, quote, select
 
 PAGE = 50
 FILTERS: Mapping[str, str] = {
     "": "",
     "ticked": "Drip_Enrolled__c = true",
-    **{
-        status.lower(): f"Drip_Status__c = '{status}'"
-        for status in ("Queued", "Active", "Held", "Paused", "Finished", "Stopped", "Refused")
-    },
+    **{status.lower(): f"Drip_Status__c = '{status}'" for status in STATUSES},
 }
 """Conditions by the word in the address."""
 
@@ -62,7 +59,7 @@ def list_people(org: SalesforceOrg, *, text: str, status: str, number: int) -> P
     """A page of contacts and leads by name, filtered by words in name or address and by the status."""
     conditions = {"Contact": _conditions(text, status), "Lead": [*_conditions(text, status), "IsConverted = false"]}
     wheres = {kind: f"WHERE {' AND '.join(each)}" if each else "" for kind, each in conditions.items()}
-    total = sum(len(select(org, kind, ["Id"], where)) for kind, where in wheres.items())
+    total = sum(count(org, kind, where) for kind, where in wheres.items())
     number = max(1, min(number, -(-total // PAGE)))
     newest = number * PAGE
     rows = [

@@ -7,7 +7,6 @@ machine: a request made for another host, or a form sent from another site, is r
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from importlib import resources
@@ -24,7 +23,7 @@ from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.salesforce.refusals import Refusal
 from crmdrip.sandbox.sendgrid import AcceptedEmail, SendGridAccount
 from crmdrip.sandbox.world import World
-from crmdrip.sandbox.world.reading import kind_of, people_at, person, select
+from crmdrip.sandbox.world.reading import count_statuses, kind_of, people_at, person
 
 PAGE = 50
 """Emails on one page of the outbox."""
@@ -100,7 +99,7 @@ class Pages:
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
-        if not _from_here(request):
+        if not is_local(request):
             return html_response("<p>Only for people on this machine.</p>", status=403)
         found = False
         for method, pattern, function in self._routes:
@@ -122,10 +121,6 @@ class Pages:
 
     def _home(self, _: Request) -> Response:
         accepted = self._account.accepted
-        statuses: Counter[str] = Counter()
-        for kind in ("Contact", "Lead"):
-            rows = select(self._org, kind, ["Drip_Status__c"], "WHERE Drip_Status__c != null")
-            statuses.update(row["Drip_Status__c"] for row in rows)
         return self._page(
             "home.html",
             tab="home",
@@ -133,7 +128,7 @@ class Pages:
             accepted=len(accepted),
             duplicates=len(self._account.duplicates()),
             violations=len(self._world.violations()),
-            statuses=statuses,
+            statuses=count_statuses(self._org),
             stops=self._world.stops.counts(),
             happened=[h for h in reversed(self._world.happened[-400:]) if h.deed.value != "tick"][:12],
             newest=[(number, accepted[number]) for number in range(len(accepted) - 1, max(-1, len(accepted) - 13), -1)],
@@ -334,7 +329,7 @@ def _nothing(_: object) -> None:
     """For deeds whose result nobody needs."""
 
 
-def _from_here(request: Request) -> bool:
+def is_local(request: Request) -> bool:
     """Whether a browser on this machine asks of its own accord: no other host's name, no other site's form."""
     host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
     if host not in _HOSTS:

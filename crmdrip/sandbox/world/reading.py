@@ -23,6 +23,9 @@ DRIP_FIELDS = (
 )
 """The package's fields on contacts and leads."""
 
+STATUSES = ("Queued", "Active", "Held", "Paused", "Finished", "Stopped", "Refused")
+"""What Drip_Status__c may say."""
+
 _COMMON = (
     *("Id", "Name", "FirstName", "LastName", "Email", "Title", "Phone", "OwnerId", "Owner.Name", "LeadSource"),
     *("HasOptedOutOfEmail", "EmailBouncedReason", "IsDeleted", "MasterRecordId", "CreatedDate"),
@@ -56,6 +59,20 @@ def select(
     # Not SQL: a query of the in-process org, which only reads.
     soql = " ".join(("SELECT", ", ".join(fields), "FROM", object_name, rest))
     return org.select(soql.strip(), everything=everything)
+
+
+def count(org: SalesforceOrg, object_name: str, rest: str = "") -> int:
+    """How many rows select would find."""
+    return org.count(" ".join(("SELECT COUNT() FROM", object_name, rest)).strip())
+
+
+def count_statuses(org: SalesforceOrg) -> dict[str, int]:
+    """How many contacts and leads carry each status, those that nobody carries left out."""
+    found = {
+        status: sum(count(org, kind, f"WHERE Drip_Status__c = {quote(status)}") for kind in FIELDS)
+        for status in STATUSES
+    }
+    return {status: number for status, number in found.items() if number}
 
 
 def person(org: SalesforceOrg, record_id: str) -> dict[str, Any]:
