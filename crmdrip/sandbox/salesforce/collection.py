@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ class Collections:
         """PATCH composite/sobjects."""
         rows = self._rows(body)
         given = [_id_of(row) for row in rows]
-        repeated = {each for each in given if each is not None and given.count(each) > 1}
+        repeated = _repeated(given)
 
         def save(row: dict[str, Any]) -> dict[str, Any]:
             record_id = _id_of(row)
@@ -73,13 +74,11 @@ class Collections:
         if any(self._type_of(row) is not spec for row in rows):
             raise Refusal("INVALID_INPUT", "records of one upsert must be of one type")
         lowered = key.name.lower()
-        values = [next((value for name, value in row.items() if name.lower() == lowered), None) for row in rows]
-        folded = [value.lower() if isinstance(value, str) else value for value in values]
-        repeated = {each for each in folded if each is not None and folded.count(each) > 1}
+        repeated = _repeated(_folded(_value_of(row, lowered)) for row in rows)
 
         def save(row: dict[str, Any]) -> dict[str, Any]:
-            value = next((each for name, each in row.items() if name.lower() == lowered), None)
-            if (value.lower() if isinstance(value, str) else value) in repeated:
+            value = _value_of(row, lowered)
+            if _folded(value) in repeated:
                 raise Refusal("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", fields=(key.name,))
             record_id, created = self._records.upsert(spec, key, value, row, write)
             return {"id": record_id, "success": True, "errors": [], "created": created}
@@ -197,3 +196,16 @@ def _id_of(row: dict[str, Any]) -> str | None:
 
 def _without_id(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name.lower() != "id"}
+
+
+def _value_of(row: dict[str, Any], lowered: str) -> Any:
+    return next((value for name, value in row.items() if name.lower() == lowered), None)
+
+
+def _folded(value: Any) -> str | None:
+    """Keys are compared in any case, and as text."""
+    return None if value is None else str(value).lower()
+
+
+def _repeated(values: Iterable[str | None]) -> set[str]:
+    return {value for value, count in Counter(values).items() if value is not None and count > 1}

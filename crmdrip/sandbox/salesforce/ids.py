@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """In ASCII order, so that ids minted later also sort later."""
@@ -33,7 +34,12 @@ def mint(prefix: str, number: int) -> str:
 
 def normalize(value: object) -> str | None:
     """The 18-character form of a well-formed id, None for anything else (a wrong suffix included)."""
-    if not isinstance(value, str) or _SHAPE.fullmatch(value) is None:
+    return _normalize(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=65_536)
+def _normalize(text: str) -> str | None:
+    if _SHAPE.fullmatch(text) is None:
         return None
-    full = complete(value[:15])
-    return full if len(value) == 15 or full == value else None
+    full = complete(text[:15])
+    return full if len(text) == 15 or full == text else None

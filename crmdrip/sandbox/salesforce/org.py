@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,7 +79,8 @@ class SalesforceOrg:
         self.daily_limit = daily_limit
         self.calls_by_kind: Counter[str] = Counter()
         """Answered API calls by kind: query, query_more, describe, limits, record, collections, composite."""
-        self._call_times: list[tuple[datetime, int]] = []
+        self._window: deque[tuple[datetime, int]] = deque()
+        self._in_window = 0
         self._last_stamp = 0
         self.lead_field_map: dict[str, str] = {}
         """Contact fields by lead fields that a conversion carries over (Lead Field Mapping)."""
@@ -173,18 +174,19 @@ class SalesforceOrg:
     def count_call(self, kind: str) -> None:
         """Count one API call."""
         self.calls_by_kind[kind] += 1
+        self._in_window += 1
         minute = self.clock().replace(second=0, microsecond=0)
-        if self._call_times and self._call_times[-1][0] == minute:
-            self._call_times[-1] = (minute, self._call_times[-1][1] + 1)
-        else:
-            self._call_times.append((minute, 1))
+        count = 1
+        if self._window and self._window[-1][0] == minute:
+            count += self._window.pop()[1]
+        self._window.append((minute, count))
 
     def api_calls_today(self) -> int:
         """API calls of the last 24 hours, to the minute."""
         start = self.clock() - timedelta(hours=24)
-        while self._call_times and self._call_times[0][0] <= start:
-            self._call_times.pop(0)
-        return sum(count for _, count in self._call_times)
+        while self._window and self._window[0][0] <= start:
+            self._in_window -= self._window.popleft()[1]
+        return self._in_window
 
     def limits(self) -> dict[str, dict[str, int]]:
         """What GET /limits answers."""
