@@ -63,7 +63,7 @@ def select(
 
 def count(org: SalesforceOrg, object_name: str, rest: str = "") -> int:
     """How many rows select would find."""
-    return org.count(" ".join(("SELECT COUNT() FROM", object_name, rest)).strip())
+    return org.count(f"SELECT COUNT() FROM {object_name} {rest}".strip())  # noqa: S608 - SOQL of the in-process org
 
 
 def count_statuses(org: SalesforceOrg) -> dict[str, int]:

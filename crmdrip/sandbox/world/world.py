@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -319,14 +319,7 @@ class World:
             referral=draft.fields.get("LeadSource") == "Partner Referral",
         )
         if partner is not None and (first := self.people.get(ids[partner])) is not None:
-            self.people[first.id] = Person(
-                id=first.id,
-                kind=first.kind,
-                address=first.address,
-                traits=first.traits,
-                partner=record_id,
-                referral=first.referral,
-            )
+            self.people[first.id] = replace(first, partner=record_id)
         if Trait.DEAD_MAILBOX in draft.traits:
             self._dead.add(address.lower())
         for trait, kind in ((Trait.OPTED_OUT, StopKind.OPT_OUT), (Trait.BOUNCED, StopKind.BOUNCE)):
