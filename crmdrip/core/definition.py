@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import time
 from email.utils import parseaddr
 from itertools import groupby
@@ -102,8 +102,8 @@ def hash_version(sequence: Sequence) -> str:
     versions are equal definitions. The counts the daemon writes on the record are no part of it, and the order in
     which the CRM gives fields, days or steps does not matter.
     """
-    content = asdict(sequence)
-    del content["version"]
+    said = {each.name for each in fields(sequence) if each.init and each.name != "version"}
+    content = {name: value for name, value in asdict(sequence).items() if name in said}
     canonical = json.dumps(content, sort_keys=True, default=_encode)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 
 def normalize_address(address: str) -> str:
@@ -33,6 +34,7 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
+@lru_cache(maxsize=16_384)
 def person_key(address: str) -> str:
     """The key of a person: a hash of the normalized address, so that no key is personal data in clear."""
     return _digest("person", normalize_address(address))

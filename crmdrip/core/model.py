@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
+from itertools import groupby
 from typing import Any
 
 
@@ -309,6 +310,16 @@ class Sequence:
     """The API name of the field of the stop condition ("Status"), "" for none."""
     stop_values: frozenset[str] = frozenset()
     """Values of stop_field that end the run, compared without case."""
+    slots: tuple[tuple[Step, ...], ...] = field(init=False, repr=False, compare=False)
+    """The steps grouped by order: the variants of each, inactive ones included."""
+    active_orders: tuple[float, ...] = field(init=False, repr=False, compare=False)
+    """The orders at which some step is active."""
+
+    def __post_init__(self) -> None:
+        groups = tuple(tuple(group) for _, group in groupby(self.steps, key=lambda step: step.order))
+        object.__setattr__(self, "slots", groups)
+        active = tuple(group[0].order for group in groups if any(step.active for step in group))
+        object.__setattr__(self, "active_orders", active)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

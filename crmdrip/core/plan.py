@@ -314,6 +314,8 @@ def plan_run(snapshot: Snapshot, run: Enrollment, now: datetime) -> Decision | N
 
 
 def _signal(snapshot: Snapshot, kind: SignalKind) -> Signal | None:
+    if not snapshot.signals:
+        return None
     return next((signal for signal in snapshot.signals if signal.kind is kind), None)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 
 from crmdrip.core.keys import share
 from crmdrip.core.model import Enrollment, Sequence, Step, TouchState
@@ -65,11 +64,11 @@ def next_step(sequence: Sequence, enrollment: Enrollment, touches: Mapping[str, 
     person's position is not sent, one put after it is. A touch the provider refused is taken up again.
     """
     here = position(sequence, touches, enrollment.position)
-    for order, group in groupby(sequence.steps, key=lambda step: step.order):
-        if here is not None and order <= here:
+    for slot in sequence.slots:
+        if here is not None and slot[0].order <= here:
             continue
-        slot = list(group)
-        if any(step.id in touches and touches[step.id].state in PASSED for step in slot):
+        touched = [touches[step.id] for step in slot if step.id in touches] if touches else ()
+        if any(touch.state in PASSED for touch in touched):
             continue
         active = [step for step in slot if step.active]
         if not active:
@@ -83,6 +82,9 @@ def next_step(sequence: Sequence, enrollment: Enrollment, touches: Mapping[str, 
 
 def progress(sequence: Sequence, step: Step | None, done: int) -> str:
     """Which slot the step is, such as "2 of 4"; how many are done when there is no step."""
-    orders = sorted({s.order for s in sequence.steps if s.active} | ({step.order} if step is not None else set()))
-    number = orders.index(step.order) + 1 if step is not None else done
-    return f"{number} of {max(len(orders), number)}"
+    orders = sequence.active_orders
+    if step is None:
+        return f"{done} of {max(len(orders), done)}"
+    if step.order not in orders:
+        orders = tuple(sorted((*orders, step.order)))
+    return f"{orders.index(step.order) + 1} of {len(orders)}"

@@ -6,12 +6,14 @@ For a run that is held, stopped or refused the sentence is the reason's own (cor
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 LIMIT = 255
 """A Salesforce text field holds 255 characters."""
 
 
+@lru_cache(maxsize=4_096)
 def moment(at: datetime, zone: str) -> str:
     """A time as a person reads it: "3 Nov 2026, 09:00 (Europe/Berlin)"."""
     local = at.astimezone(ZoneInfo(zone))

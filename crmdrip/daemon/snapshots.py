@@ -72,20 +72,21 @@ def load_histories(
     """Read what concerns these runs and records. Past runs are read only where somebody may enter."""
     live = list(live)
     records = list(records)
-    addresses = {run.address for run in live} | {a for r in records if (a := normalize_address(r.email))}
+    own = {run.address for run in live}
+    addresses = own | {address for record in records if (address := normalize_address(record.email))}
     record_ids = {run.ref.id for run in live} | {record.ref.id for record in records}
     keys = {address: person_key(address) for address in addresses}
     by_record, by_address = people.signals_about(connection, record_ids, addresses)
-    known = people.known_records(connection, record_ids)
     return Histories(
         touches=runs.touches_of(connection, [run.id for run in live]),
         by_record=by_record,
         by_address=by_address,
         suppressed=people.suppressed(connection, keys.values()),
-        live_by_address=runs.holders_of_addresses(connection, addresses),
+        # A live run's own address has no other: the ledger's unique key holds that (B13).
+        live_by_address=runs.holders_of_addresses(connection, addresses if entering else addresses - own),
         past=runs.past_runs(connection, keys.values()) if entering else {},
         objections=objections,
-        boxes={record_id: one.box_pending for record_id, one in known.items() if one.box_pending},
+        boxes=people.pending_boxes(connection, record_ids),
     )
 
 

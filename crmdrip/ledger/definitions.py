@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, time
 from functools import lru_cache
 from typing import Any
@@ -40,6 +40,8 @@ _SEQUENCE_TYPES: dict[str, Any] = {
     "on_conversion": OnConversion,
     "stop_values": frozenset,
 }
+_STORED = tuple(each.name for each in fields(Sequence) if each.init)
+"""Everything but what follows from the rest."""
 _STEP_TYPES: dict[str, Any] = {"kind": StepKind, "delay_unit": DelayUnit}
 
 
@@ -58,15 +60,14 @@ class KnownSequence:
 
 def encode_sequence(value: Sequence) -> bytes:
     """A definition as JSON."""
-    return orjson.dumps(value, default=sorted)
+    return orjson.dumps({name: getattr(value, name) for name in _STORED}, default=sorted)
 
 
 @lru_cache(maxsize=512)
 def decode_sequence(body: bytes) -> Sequence:
     """A definition from JSON. Fields that a newer version added take their defaults."""
     raw = orjson.loads(body)
-    known = raw.keys() & set(Sequence.__slots__)
-    values: dict[str, Any] = {name: _SEQUENCE_TYPES.get(name, _same)(raw[name]) for name in known}
+    values: dict[str, Any] = {name: _SEQUENCE_TYPES.get(name, _same)(raw[name]) for name in _STORED if name in raw}
     values["steps"] = tuple(_decode_step(step) for step in raw["steps"])
     return Sequence(**values)
 

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Dialect, Row, and_, bindparam, delete, func, select, update
+from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.effects import Priority
 from crmdrip.core.model import RecordKind, RecordRef
 from crmdrip.core.writes import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
 from crmdrip.ledger.schema import outbox
-from crmdrip.ledger.statements import upsert
+from crmdrip.ledger.statements import Bulk, upsert_of
 
 _KINDS: dict[str, type[Write]] = {
     "status": StatusWrite,
@@ -41,10 +42,6 @@ class Owed:
     created_at: datetime | None = None
 
 
-def _encode(write: Write) -> bytes:
-    return orjson.dumps(write)
-
-
 def _decode(kind: str, body: bytes) -> Write:
     raw: dict[str, Any] = orjson.loads(body)
     for name in raw.keys() & _TIMES:
@@ -69,42 +66,49 @@ def _to_owed(row: Row[Any]) -> Owed:
 
 def owe(connection: Connection, writes: Iterable[tuple[Write, Priority]], now: datetime) -> None:
     """Add write-backs. One of the same key is replaced, keeps the higher priority, and is due at once."""
-    rows = [
-        {
-            "key": write.key,
-            "kind": _NAME_OF[type(write)],
-            "priority": priority.value,
-            "payload": _encode(write),
-            "revision": 1,
+    _OWE.run(
+        connection,
+        [
+            (write.key, _NAME_OF[type(write)], priority.value, orjson.dumps(write), 1, 0, now, False, "", "", now)
+            for write, priority in writes
+        ],
+    )
+
+
+def _owe(dialect: Dialect) -> UpdateBase:
+    statement = upsert_of(dialect, outbox)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[outbox.c.key],
+        set_={
+            "payload": new.payload,
+            "kind": new.kind,
+            "revision": outbox.c.revision + 1,
             "attempt": 0,
-            "not_before": now,
+            "not_before": new.not_before,
             "parked": False,
             "code": "",
             "detail": "",
-            "created_at": now,
-        }
-        for write, priority in writes
-    ]
-    if not rows:
-        return
-    statement = upsert(connection, outbox)
-    new = statement.excluded
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[outbox.c.key],
-            set_={
-                "payload": new.payload,
-                "kind": new.kind,
-                "revision": outbox.c.revision + 1,
-                "attempt": 0,
-                "not_before": new.not_before,
-                "parked": False,
-                "code": "",
-                "detail": "",
-            },
-        ),
-        rows,
+        },
     )
+
+
+_OWE = Bulk(
+    _owe,
+    (
+        "key",
+        "kind",
+        "priority",
+        "payload",
+        "revision",
+        "attempt",
+        "not_before",
+        "parked",
+        "code",
+        "detail",
+        "created_at",
+    ),
+)
 
 
 def due(connection: Connection, now: datetime, limit: int) -> list[Owed]:
@@ -120,14 +124,15 @@ def due(connection: Connection, now: datetime, limit: int) -> list[Owed]:
 
 def settle(connection: Connection, done: Iterable[Owed]) -> None:
     """These stand in the CRM. One that was replaced meanwhile stays owed in its newer form."""
-    rows = [{"b_key": one.write.key, "b_revision": one.revision} for one in done]
-    if rows:
-        connection.execute(
-            delete(outbox).where(
-                and_(outbox.c.key == bindparam("b_key"), outbox.c.revision == bindparam("b_revision"))
-            ),
-            rows,
-        )
+    _SETTLE.run(connection, [(one.write.key, one.revision) for one in done])
+
+
+_SETTLE = Bulk(
+    lambda _: delete(outbox).where(
+        and_(outbox.c.key == bindparam("b_key"), outbox.c.revision == bindparam("b_revision"))
+    ),
+    ("b_key", "b_revision"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, select, update
+from sqlalchemy import Connection, Dialect, Row, bindparam, case, select, update
+from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import BoxPending, Record, RecordKind, RecordRef, Signal, SignalKind
 from crmdrip.ledger.schema import record, signal, suppression
-from crmdrip.ledger.statements import select_in, upsert
+from crmdrip.ledger.statements import Bulk, select_in, upsert, upsert_of
 
 SUPPRESSING = {
     SignalKind.UNSUBSCRIBE: "unsubscribed",
@@ -65,46 +66,69 @@ def records_of_addresses(connection: Connection, addresses: Iterable[str]) -> di
     return found
 
 
+def pending_boxes(connection: Connection, ids: Iterable[str]) -> dict[str, BoxPending]:
+    """Which way the boxes of these records are about to be set, for those that are."""
+    statement = select(record.c.id, record.c.box_pending).where(record.c.box_pending != BoxPending.NO.value)
+    return {row.id: BoxPending(row.box_pending) for row in select_in(connection, statement, record.c.id, ids)}
+
+
 def remember_records(connection: Connection, records: Iterable[Record]) -> None:
     """Store records as pulled. A box seen as we meant to set it ends the wait for our own write."""
-    rows = [
-        {
-            "id": r.ref.id,
-            "kind": r.ref.kind.value,
-            "address": normalize_address(r.email),
-            "account_id": r.account_id,
-            "enrolled": r.enrolled,
-            "sequence_id": r.sequence_id,
-            "box_pending": BoxPending.NO.value,
-            "modified_at": r.modified_at,
-            "deleted": r.deleted or r.merged_into is not None,
-        }
-        for r in records
-    ]
-    if not rows:
-        return
-    statement = upsert(connection, record)
-    new = statement.excluded
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[record.c.id],
-            set_={
-                "kind": new.kind,
-                "address": new.address,
-                "account_id": new.account_id,
-                "enrolled": new.enrolled,
-                "sequence_id": new.sequence_id,
-                "box_pending": case(
-                    ((record.c.box_pending == BoxPending.OFF.value) & new.enrolled, BoxPending.OFF.value),
-                    ((record.c.box_pending == BoxPending.ON.value) & ~new.enrolled, BoxPending.ON.value),
-                    else_=BoxPending.NO.value,
-                ),
-                "modified_at": new.modified_at,
-                "deleted": new.deleted,
-            },
-        ),
-        rows,
+    _REMEMBER.run(
+        connection,
+        [
+            (
+                r.ref.id,
+                r.ref.kind.value,
+                normalize_address(r.email),
+                r.account_id,
+                r.enrolled,
+                r.sequence_id,
+                BoxPending.NO.value,
+                r.modified_at,
+                r.deleted or r.merged_into is not None,
+            )
+            for r in records
+        ],
     )
+
+
+def _remember(dialect: Dialect) -> UpdateBase:
+    statement = upsert_of(dialect, record)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[record.c.id],
+        set_={
+            "kind": new.kind,
+            "address": new.address,
+            "account_id": new.account_id,
+            "enrolled": new.enrolled,
+            "sequence_id": new.sequence_id,
+            "box_pending": case(
+                ((record.c.box_pending == BoxPending.OFF.value) & new.enrolled, BoxPending.OFF.value),
+                ((record.c.box_pending == BoxPending.ON.value) & ~new.enrolled, BoxPending.ON.value),
+                else_=BoxPending.NO.value,
+            ),
+            "modified_at": new.modified_at,
+            "deleted": new.deleted,
+        },
+    )
+
+
+_REMEMBER = Bulk(
+    _remember,
+    (
+        "id",
+        "kind",
+        "address",
+        "account_id",
+        "enrolled",
+        "sequence_id",
+        "box_pending",
+        "modified_at",
+        "deleted",
+    ),
+)
 
 
 def expect_box(connection: Connection, record_ids: Iterable[str], pending: BoxPending) -> None:

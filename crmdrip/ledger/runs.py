@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Dialect, Row, bindparam, case, func, insert, or_, select, update
+from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.model import (
     Enrollment,
@@ -22,7 +23,7 @@ from crmdrip.core.model import (
 from crmdrip.core.plan import PastRun
 from crmdrip.core.steps import Passed
 from crmdrip.ledger.schema import enrollment, touch
-from crmdrip.ledger.statements import chunks, select_in, upsert
+from crmdrip.ledger.statements import Bulk, chunks, select_in, upsert, upsert_of
 
 LIVE = tuple(status.value for status in RunStatus if status.live)
 
@@ -65,33 +66,34 @@ def _to_enrollment(row: Row[Any]) -> Enrollment:
     )
 
 
-def _from_enrollment(run: Enrollment, ended_at: datetime | None) -> dict[str, Any]:
-    return {
-        "person": run.person,
-        "address": run.address,
-        "record_id": run.ref.id,
-        "kind": run.ref.kind.value,
-        "sequence_id": run.sequence_id,
-        "run": run.run,
-        "status": run.status.value,
-        "reason": run.reason,
-        "reason_detail": run.reason_detail,
-        "entered_at": run.entered_at,
-        "ended_at": ended_at,
-        "due_at": run.due_at,
-        "check_at": run.check_at if run.status.live else None,
-        "first": run.steps_done == 0,
-        "unproven": run.unproven,
-        "next_step_id": run.next_step_id,
-        "position": run.position,
-        "steps_done": run.steps_done,
-        "last_touch_at": run.last_touch_at,
-        "last_touch_zone": run.last_touch_zone,
-        "sender": run.sender,
-        "owner_id": run.owner_id,
-        "thread": " ".join(run.thread),
-        "thread_subject": run.thread_subject,
-    }
+def _from_enrollment(run: Enrollment, ended_at: datetime | None) -> tuple[Any, ...]:
+    """The columns in the table's order, without the id."""
+    return (
+        run.person,
+        run.address,
+        run.ref.id,
+        run.ref.kind.value,
+        run.sequence_id,
+        run.run,
+        run.status.value,
+        run.reason,
+        run.reason_detail,
+        run.entered_at,
+        ended_at,
+        run.due_at,
+        run.check_at if run.status.live else None,
+        run.steps_done == 0,
+        run.unproven,
+        run.next_step_id,
+        run.position,
+        run.steps_done,
+        run.last_touch_at,
+        run.last_touch_zone,
+        run.sender,
+        run.owner_id,
+        " ".join(run.thread),
+        run.thread_subject,
+    )
 
 
 def _to_touch(row: Row[Any]) -> Touch:
@@ -117,15 +119,31 @@ def _to_touch(row: Row[Any]) -> Touch:
     )
 
 
-def _from_touch(row: Touch) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in _TOUCH_NAMES}
-    values["step_order"] = values.pop("order")
-    values["kind"] = row.kind.value
-    values["state"] = row.state.value
-    return values
+def _from_touch(row: Touch) -> tuple[Any, ...]:
+    """The columns in the order of _TOUCH_NAMES."""
+    return (
+        row.id,
+        row.enrollment_id,
+        row.step_id,
+        row.order,
+        row.kind.value,
+        row.state.value,
+        row.attempt,
+        row.at,
+        row.not_before,
+        row.address,
+        row.sender,
+        row.message_id,
+        row.subject,
+        row.version,
+        row.zone,
+        row.zone_source,
+        row.provider_id,
+        row.detail,
+    )
 
 
-_TOUCH_NAMES = tuple(Touch.__slots__)
+_TOUCH_NAMES = tuple(column.name for column in touch.c)
 
 
 # --- enrollments ---------------------------------------------------------------------------------------------
@@ -238,26 +256,27 @@ def runs_of_address(connection: Connection, address: str) -> list[Enrollment]:
     return [_to_enrollment(row) for row in rows]
 
 
-def add_runs(connection: Connection, runs: Iterable[Enrollment], *, ended_at: datetime | None = None) -> list[int]:
-    """Store new runs and return their ids in the same order. Raises IntegrityError for a second live run."""
-    rows = [_from_enrollment(run, ended_at) for run in runs]
-    if not rows:
-        return []
-    result = connection.execute(insert(enrollment).returning(enrollment.c.id, sort_by_parameter_order=True), rows)
-    return list(result.scalars())
+def add_runs(connection: Connection, runs: Iterable[Enrollment], *, ended_at: datetime | None = None) -> None:
+    """Store new runs. Raises IntegrityError for a second live run of an address."""
+    _ADD_RUN.run(connection, [_from_enrollment(run, ended_at) for run in runs])
 
 
 def save_runs(connection: Connection, runs: Iterable[Enrollment], now: datetime) -> None:
     """Store changed runs whole. They must have been read with lock_runs in this transaction."""
-    rows = [{**_from_enrollment(run, None if run.status.live else now), "b_id": run.id} for run in runs]
-    if rows:
-        connection.execute(_SAVE_RUN, rows)
+    _SAVE_RUN.run(connection, [(*_from_enrollment(run, None if run.status.live else now), run.id) for run in runs])
 
 
-_SAVE_RUN = (
-    update(enrollment)
-    .where(enrollment.c.id == bindparam("b_id"))
-    .values({column.name: bindparam(column.name) for column in enrollment.c if column.name != "id"})
+_RUN_NAMES = tuple(column.name for column in enrollment.c if column.name != "id")
+
+_ADD_RUN = Bulk(lambda _: insert(enrollment), _RUN_NAMES)
+
+_SAVE_RUN = Bulk(
+    lambda _: (
+        update(enrollment)
+        .where(enrollment.c.id == bindparam("b_id"))
+        .values({name: bindparam(name) for name in _RUN_NAMES})
+    ),
+    (*_RUN_NAMES, "b_id"),
 )
 
 
@@ -362,13 +381,11 @@ def intend(connection: Connection, touches: Iterable[Touch]) -> None:
     Raises IntegrityError when one was already accepted, is in doubt, or the step was touched under another id: the
     database refuses a second send whatever the caller believes.
     """
-    rows = [_from_touch(row) for row in touches]
-    if rows:
-        connection.execute(_intend_statement(connection), rows)
+    _INTEND.run(connection, [_from_touch(row) for row in touches])
 
 
-def _intend_statement(connection: Connection) -> Any:
-    statement = upsert(connection, touch)
+def _intend(dialect: Dialect) -> UpdateBase:
+    statement = upsert_of(dialect, touch)
     new = statement.excluded
     # An accepted, skipped or doubtful row moving to "intended" is illegal: the trigger aborts the transaction. A row
     # that is "intended" already would not move at all, and must not be sent again either: it is given a state that
@@ -392,6 +409,9 @@ def _intend_statement(connection: Connection) -> Any:
     )
 
 
+_INTEND = Bulk(_intend, _TOUCH_NAMES)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TouchMove:
     """A touch changes its state."""
@@ -406,29 +426,23 @@ class TouchMove:
 
 def move_touches(connection: Connection, moves: Iterable[TouchMove]) -> None:
     """Change states. Raises IntegrityError for a move that is not legal; then nothing is changed."""
-    rows = [
-        {
-            "b_id": move.id,
-            "b_state": move.state.value,
-            "b_provider": move.provider_id,
-            "b_detail": move.detail,
-            "b_not_before": move.not_before,
-        }
-        for move in moves
-    ]
-    if rows:
-        connection.execute(_MOVE, rows)
-
-
-_MOVE = (
-    update(touch)
-    .where(touch.c.id == bindparam("b_id"))
-    .values(
-        state=bindparam("b_state"),
-        provider_id=bindparam("b_provider"),
-        detail=bindparam("b_detail"),
-        not_before=bindparam("b_not_before"),
+    _MOVE.run(
+        connection, [(move.id, move.state.value, move.provider_id, move.detail, move.not_before) for move in moves]
     )
+
+
+_MOVE = Bulk(
+    lambda _: (
+        update(touch)
+        .where(touch.c.id == bindparam("b_id"))
+        .values(
+            state=bindparam("b_state"),
+            provider_id=bindparam("b_provider"),
+            detail=bindparam("b_detail"),
+            not_before=bindparam("b_not_before"),
+        )
+    ),
+    ("b_id", "b_state", "b_provider", "b_detail", "b_not_before"),
 )
 
 
@@ -437,7 +451,7 @@ def add_touches(connection: Connection, touches: Iterable[Touch]) -> int:
 
     One that is known is left as it is. Returns how many were new.
     """
-    rows = [_from_touch(row) for row in touches]
+    rows = [dict(zip(_TOUCH_NAMES, _from_touch(row), strict=True)) for row in touches]
     new = 0
     statement = upsert(connection, touch).on_conflict_do_nothing().returning(touch.c.id)
     for row in rows:
@@ -490,6 +504,12 @@ def unsettled(connection: Connection, now: datetime, limit: int) -> list[Touch]:
         .limit(limit)
     )
     return [_to_touch(row) for row in rows]
+
+
+def next_doubt(connection: Connection) -> datetime | None:
+    """When the next touch in doubt is to be looked up, None when there is none."""
+    doubt = touch.c.state == TouchState.IN_DOUBT.value
+    return connection.execute(select(func.min(func.coalesce(touch.c.not_before, touch.c.at))).where(doubt)).scalar()
 
 
 def needing_person(connection: Connection, limit: int = 1000) -> list[Touch]:

@@ -1,12 +1,13 @@
-"""Small pieces of SQL that read alike on every database."""
+"""Small pieces of SQL that read alike on every database, and statements that run for thousands of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import UpdateBase
 
 T = TypeVar("T")
 
@@ -16,7 +17,76 @@ CHUNK = 500
 
 def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT, of the connection's own dialect. Both spell it alike."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return upsert_of(connection.dialect, table)
+
+
+def upsert_of(dialect: Dialect, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """As upsert, where only the dialect is at hand."""
+    return postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
+
+
+class Bulk:
+    """One statement for many rows, compiled once.
+
+    SQLAlchemy's own executemany builds the parameters of every row anew, which costs more than SQLite's work on it
+    (7 us against 2 us a row, measured). Rows are tuples in the order of `names`; types are converted as SQLAlchemy
+    would, and errors are SQLAlchemy's.
+    """
+
+    def __init__(self, build: Callable[[Dialect], UpdateBase], names: Sequence[str]) -> None:
+        self._build = build
+        self._names = tuple(names)
+        self._compiled: dict[str, _Compiled] = {}
+
+    def run(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute for every row; nothing happens without rows. Raises as Connection.execute."""
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = _Compiled(self._build(dialect), self._names, dialect)
+        parameters = compiled.parameters(rows)
+        if parameters:
+            connection.exec_driver_sql(compiled.sql, parameters)
+
+    def run_dicts(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        """As run, for rows as mappings."""
+        self.run(connection, [tuple(row[name] for name in self._names) for row in rows])
+
+
+class _Compiled:
+    """A statement as the driver takes it."""
+
+    def __init__(self, statement: UpdateBase, names: tuple[str, ...], dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(names))
+        self.sql = str(compiled)
+        self._names = names
+        place = {name: number for number, name in enumerate(names)}
+        binds = compiled.binds
+        self._converters = [
+            (place[name], convert)
+            for name in names
+            if name in binds and (convert := binds[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None
+        ]
+        order = compiled.positiontup
+        self._constants = {name: bind.value for name, bind in binds.items() if name not in place}
+        self._order = None if order is None else [(place.get(name), self._constants.get(name)) for name in order]
+        self._as_given = order is not None and tuple(order) == names
+
+    def parameters(self, rows: Iterable[Sequence[Any]]) -> list[Any]:
+        """The rows as tuples, or as mappings where the driver names its parameters."""
+        converted = [self._convert(row) for row in rows]
+        if self._order is None:
+            return [{**self._constants, **dict(zip(self._names, row, strict=True))} for row in converted]
+        if self._as_given:
+            return converted
+        order = self._order
+        return [tuple(fixed if at is None else row[at] for at, fixed in order) for row in converted]
+
+    def _convert(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        changed = list(row)
+        for at, convert in self._converters:
+            changed[at] = convert(changed[at])
+        return tuple(changed)
 
 
 def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
