@@ -1,1 +1,1 @@
-"""Connectors: one package per vendor, found by entry point; each may import the ports, the model and the errors only."""
+"""Connectors: one package per vendor, found by entry point; each imports the ports, model and errors only."""
