@@ -7,6 +7,7 @@ from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org
 from connectors.salesforce.records import Row, parse_time
 from connectors.salesforce.schema import Schema, control_query
+from crmdrip.core.errors import RateLimitedError, RetriableError
 from crmdrip.core.model import Brake
 
 _PART = "control"
@@ -65,8 +66,14 @@ class BrakeReader:
         return found
 
     def _name(self, schema: Schema, purpose: Purpose) -> str:
-        """Who pulled it; one call when the name is not remembered, and none while the brake is released."""
+        """Who pulled it; one call when the name is not remembered, and none while the brake is released.
+
+        That the brake is pulled must be known even where the name cannot be read just now.
+        """
         if self._pulled_by is None:
             return ""
-        owner = self._org.parents.owners(schema, [self._pulled_by], purpose).get(self._pulled_by)
+        try:
+            owner = self._org.parents.owners(schema, [self._pulled_by], purpose).get(self._pulled_by)
+        except (RetriableError, RateLimitedError):
+            return ""
         return owner.name if owner is not None else ""

@@ -52,6 +52,8 @@ class Pull:
         self._org = org
         self._brake = brake
         self._seen: dict[str, str] = {}
+        self._border = ""
+        """The stamp from which rows come again with the next overlap."""
         self._heard: set[str] = set()
         self._crowded: dict[str, datetime] = {}
         """By object word, when the full overlap was read last, while it fills more than a page."""
@@ -118,8 +120,8 @@ class Pull:
         answers = org.client.read(parts, Purpose.PULL)
         for name in ("sequence", "step", *(kind.value for kind in schema.kinds())):
             answers.body(name)  # a refusal is known before anything is taken in
-        border = (answers.at - overlap).strftime("%Y-%m-%dT%H:%M:%S")
-        self._seen = {one: stamp for one, stamp in self._seen.items() if stamp >= border}
+        self._border = (answers.at - overlap).strftime("%Y-%m-%dT%H:%M:%S")
+        self._seen = {one: stamp for one, stamp in self._seen.items() if stamp >= self._border}
         return _Opening(schema=schema, state=state, answers=answers, whole=whole)
 
     def _people(self, schema: Schema, kind: RecordKind, progress: Progress | None, overlap: timedelta) -> Part:
@@ -182,7 +184,7 @@ class Pull:
         fresh = [row for row in rows if seen.get(row["Id"]) != row[stamp]]
         records = read_rows(RecordReader(schema, kind).reader(self._org.stops(schema, kind)), fresh)
         if len(seen) < _SEEN:
-            seen.update((row["Id"], row[stamp]) for row in fresh)
+            seen.update((row["Id"], row[stamp]) for row in fresh if row[stamp] >= self._border)
         return records
 
     def _signals(self, opening: _Opening) -> list[Signal]:

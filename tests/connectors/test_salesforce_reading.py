@@ -469,3 +469,41 @@ def test_a_part_that_fails_for_now_fails_the_pull(peer, crm, source, person) -> 
             ask()
     peer.org.queries.run = original
     assert [kind for kind, *_ in _signals(source, cursor)] == [SignalKind.MEETING]
+
+
+def test_a_pull_that_breaks_off_before_its_first_page_loses_nothing(peer, crm, source, sequence, person) -> None:
+    """B20: the sequences were read, the second page of meetings was not: all of it comes with the next pull."""
+    cursor = read_all(source).cursor
+    crm.change_step(crm.step_ids(sequence)[0], subject="Changed")
+    crm.book_meeting(person, "One")
+    crm.book_meeting(person, "Two")
+    crm.short_pages(1)
+    original = peer.org.queries.more
+
+    def more(*args, **kwargs):
+        raise Refusal("QUERY_TIMEOUT", "Your query request was running for too long.")
+
+    peer.org.queries.more = more
+    with pytest.raises(RetriableError):
+        read_all(source, cursor)
+    peer.org.queries.more = original
+    reading = read_all(source, cursor)
+    assert set(reading.sequences) == {sequence}
+    assert [signal.detail for signal in reading.signals] == ["One", "Two"]
+
+
+def test_a_brake_is_known_without_the_name_of_who_pulled_it(peer, crm, source, person) -> None:
+    """P4: the user cannot be read just now; that the brake is pulled is known all the same."""
+    crm.set_brake(pulled=False)
+    cursor = read_all(source).cursor
+    crm.set_brake(pulled=True)
+    original = peer.org.collections.retrieve
+
+    def retrieve(spec, *args):
+        if spec.name == "User":
+            raise Refusal("QUERY_TIMEOUT", "Your query request was running for too long.")
+        return original(spec, *args)
+
+    peer.org.collections.retrieve = retrieve
+    brake = source.look([person], NO_PATHS, cursor).brake
+    assert (brake.pulled, brake.by) == (True, "")
