@@ -140,8 +140,11 @@ def _refusals(records: Iterable[Record]) -> Iterable[Signal]:
 
 
 def _said_by(record: Record, kind: SignalKind, address: str) -> Signal:
+    # An opt-out is for good and is told once: our own writes change the record too, and telling each change to it
+    # anew would never end. A bounce is said again, since it may have been cleared in between.
+    again = "" if kind is SignalKind.OPT_OUT else f":{record.modified_at:%Y%m%dT%H%M%S}"
     return Signal(
-        key=f"crm:{kind.value}:{record.ref.id}:{person_key(address)}:{record.modified_at:%Y%m%dT%H%M%S}",
+        key=f"crm:{kind.value}:{record.ref.id}:{person_key(address)}{again}",
         kind=kind,
         at=record.modified_at,
         source=CRM,
