@@ -1,0 +1,130 @@
+"""The audit: what the stand-ins saw, held against the promises. It asks the sandbox, and the daemon only for counts.
+
+Records are read by a login and queries of its own, as an auditor of the org would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import requests
+
+from crmdrip.demo.stage import Stage
+from crmdrip.ledger import outbox, runs
+from crmdrip.ledger.store import Ledger
+
+_LOGIN = {
+    "grant_type": "client_credentials",
+    "client_id": "sandbox-consumer-key",
+    "client_secret": "sandbox-consumer-secret",
+}
+_FIELDS = "Id, Drip_Enrolled__c, Drip_Status__c, Drip_Reason__c, Drip_Next_Touch__c"
+_UNDER_WAY = frozenset({"Queued", "Active"})
+_WAITING = frozenset({"Held", "Paused"})
+OVERDUE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """The demo's result, field by field what `--json` prints."""
+
+    people: int
+    ticked: int
+    """Boxes ticked by reps."""
+    enrolled: int
+    """Runs begun."""
+    refused: int
+    """Boxes answered with a reason why no run begins."""
+    touches_accepted: int
+    """Emails the provider accepted."""
+    duplicate_touches: int
+    """Emails accepted for a touch that had been accepted before (P1)."""
+    touches_after_stop: int
+    """Emails accepted after the person had stopped them (P2)."""
+    unexplained_due: int
+    """People with a ticked box whose record does not say what happens next, or why nothing does (P3)."""
+    stops: Mapping[str, int]
+    """Ended runs by reason."""
+    write_backs_pending: int
+    """Changes still owed to the CRM, parked ones included."""
+    crm_calls: int
+    crm_calls_per_1000_touches: float
+    provider_requests: int
+    seconds: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promises held."""
+        broken = (
+            self.duplicate_touches,
+            self.touches_after_stop,
+            self.unexplained_due,
+            self.write_backs_pending,
+        )
+        return not any(broken)
+
+    def to_json(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return asdict(self)
+
+
+def audit(stage: Stage, ledger: Ledger, *, refused: int, now: datetime, seconds: float) -> Findings:
+    """Ask everybody, once everything is settled. refused: as the daemon counted."""
+    state = stage.state()
+    unexplained = sum(1 for row in read_people(stage.salesforce, stage.ticked()) if not explained(row, now))
+    with ledger.read() as connection:
+        enrolled = sum(runs.count_by_status(connection).values())
+        stops = runs.count_stops(connection)
+        pending = sum(outbox.pending(connection))
+    accepted, calls = int(state["accepted"]), int(state["crm_calls"])
+    return Findings(
+        people=state["people"],
+        ticked=state["boxes_ticked"],
+        enrolled=enrolled,
+        refused=refused,
+        touches_accepted=accepted,
+        duplicate_touches=state["duplicates"],
+        touches_after_stop=state["touches_after_stop"],
+        unexplained_due=unexplained,
+        stops={key.removeprefix("stop."): count for key, count in sorted(stops.items())},
+        write_backs_pending=pending,
+        crm_calls=calls,
+        crm_calls_per_1000_touches=round(1000 * calls / accepted, 1) if accepted else 0.0,
+        provider_requests=sum(state["provider_requests"].values()),
+        seconds=round(seconds, 1),
+    )
+
+
+def explained(row: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a record whose box was once ticked says what happens next, or why nothing does (P3)."""
+    ticked, status = bool(row["Drip_Enrolled__c"]), row["Drip_Status__c"]
+    reason, next_touch = row["Drip_Reason__c"], row["Drip_Next_Touch__c"]
+    if not status:
+        return not ticked  # unticked again before anybody looked: nothing began, so nothing is due
+    if not reason:
+        return False
+    if status in _UNDER_WAY:
+        due = datetime.fromisoformat(next_touch) if next_touch else None
+        return ticked and due is not None and due >= now - OVERDUE
+    # After its end the box is off: on, it would promise email that never comes (B9).
+    return status in _WAITING or not ticked
+
+
+def read_people(salesforce: str, wanted: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    """The living, unconverted contacts and leads among the ids."""
+    ids = set(wanted)
+    with requests.Session() as session:
+        answer = session.post(f"{salesforce}/services/oauth2/token", data=_LOGIN, timeout=30)
+        answer.raise_for_status()
+        session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        for source in ("Contact", "Lead WHERE IsConverted = false"):
+            url = f"{salesforce}/services/data/v64.0/query"
+            page = session.get(url, params={"q": f"SELECT {_FIELDS} FROM {source}"}, timeout=60).json()
+            while True:
+                yield from (row for row in page["records"] if row["Id"] in ids)
+                if page["done"]:
+                    break
+                page = session.get(f"{salesforce}{page['nextRecordsUrl']}", timeout=60).json()

@@ -1,0 +1,35 @@
+"""The demo's own configuration: the sandbox's addresses and constants, read like any other config.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crmdrip.config import Settings, load
+
+_TEXT = """\
+[crm.salesforce]
+domain = "acme.my"
+base_url = "{salesforce}"
+[crm.salesforce.auth.client_credentials]
+consumer_key = "sandbox-consumer-key"
+consumer_secret = "sandbox-consumer-secret"
+[mail.sendgrid]
+api_key = "SG.sandbox.sandbox-secret"
+base_url = "{sendgrid}"
+[sender]
+company = "Acme"
+postal_address = "1 Example Street, London N1 1AA, United Kingdom"
+[unsubscribe]
+base_url = "http://127.0.0.1:{port}/u"
+keys = ["sandbox-unsubscribe-key"]
+[safety]
+in_doubt_deadline_hours = 6
+"""
+"""Doubts end sooner than by default: nobody waits three days for those of a demo."""
+
+
+def write_settings(folder: Path, *, salesforce: str, sendgrid: str, port: int) -> Settings:
+    """Write config.toml into the folder and load it. port: where the demo's door listens. Raises ConfigProblems."""
+    path = folder / "config.toml"
+    path.write_text(_TEXT.format(salesforce=salesforce, sendgrid=sendgrid, port=port), encoding="utf-8")
+    return load(path, env={})

@@ -1,0 +1,99 @@
+"""One demo from curtain to curtain: sandbox, ledger, door and daemon set up, two weeks played, the promises audited."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from crmdrip.assembly import assemble
+from crmdrip.config import Settings
+from crmdrip.daemon.parts import Parts
+from crmdrip.demo.audit import Findings, audit
+from crmdrip.demo.clock import HandClock
+from crmdrip.demo.config import write_settings
+from crmdrip.demo.play import Play, Watch
+from crmdrip.demo.stage import open_stage
+from crmdrip.web.door import Door, build_app, listen
+from crmdrip.web.health import Health
+from crmdrip.web.pages import build_pages
+from crmdrip.web.unsubscribe import Unsubscribes
+
+BEGIN = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
+"""A Monday, always the same one, so that a seed gives the same fortnight; American clocks change in the middle of it."""
+TICKED = 0.5
+"""The share of boxes that reps tick in the first three days."""
+PER_SECOND = timedelta(minutes=1)
+"""Sandbox time per real second while the pages are open."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Script:
+    """What to play."""
+
+    people: int = 2_000
+    days: int = 14
+    seed: int = 1
+    trouble: bool = False
+    """Both vendors fail in every way they know."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Show:
+    """What stands when the play is over."""
+
+    findings: Findings
+    pages: str
+    """The address of the pages."""
+    go_on: Callable[[], None]
+    """Lets a second pass, a minute on the sandbox's clock, in which the daemon works on."""
+
+
+@contextmanager
+def perform(script: Script, watch: Watch) -> Iterator[Show]:
+    """Play a script; inside the context everything still stands. Raises CrmdripError when the stage cannot be set."""
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="crmdrip-demo-") as name,
+        open_stage(Path(name), people=script.people, seed=script.seed, now=BEGIN) as stage,
+        Door(listen(("127.0.0.1", 0))) as door,
+    ):
+        clock = HandClock(BEGIN)
+        settings = write_settings(Path(name), salesforce=stage.salesforce, sendgrid=stage.sendgrid, port=door.port)
+        with assemble(settings, clock, exclusive=True) as parts:
+            open_door(door, parts, settings)
+            play = Play(parts, stage, clock, settle=door.settle, seed=script.seed)
+            stage.tick_boxes(TICKED)
+            play.run(BEGIN + timedelta(days=script.days), watch, with_trouble=script.trouble)
+            play.drain(watch)
+            findings = audit(
+                stage,
+                parts.ledger,
+                refused=play.progress.counts["pull.refused"],
+                now=clock.now(),
+                seconds=time.monotonic() - began,
+            )
+            yield Show(findings=findings, pages=stage.pages, go_on=lambda: _go_on(play, clock))
+
+
+def open_door(door: Door, parts: Parts, settings: Settings) -> None:
+    """Serve the unsubscribe page; the demo is its own supervisor, so its health is always good."""
+    keys = tuple(key.get_secret_value() for key in settings.unsubscribe.keys)
+    door.serve(
+        build_app(
+            watch=lambda: Health(alive=True, ready=True),
+            unsubscribes=Unsubscribes(parts, keys),
+            pages=build_pages(settings.sender.company, settings.sender.language),
+            base_url=settings.unsubscribe.base_url,
+            after=door.after,
+        )
+    )
+
+
+def _go_on(play: Play, clock: HandClock) -> None:
+    time.sleep(1)
+    play.step(clock.now() + PER_SECOND)

@@ -1,0 +1,143 @@
+"""The stage: the sandbox as a process of its own, and the wires to it. Knows nothing of what is played."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from crmdrip.core.errors import RetriableError
+
+START_SECONDS = 60.0
+"""How long the sandbox may take to fill its org: 20,000 people take about ten."""
+ANSWER_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Happened:
+    """Something that happened in the world."""
+
+    deed: str
+    record_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """The world after its clock was moved."""
+
+    next_due: datetime | None
+    """When the next thing happens by itself."""
+    happened: tuple[Happened, ...]
+
+
+class Stage:
+    """The running sandbox."""
+
+    def __init__(self, addresses: Mapping[str, str]) -> None:
+        self.salesforce = addresses["salesforce"]
+        self.sendgrid = addresses["sendgrid"]
+        self.pages = addresses["pages"]
+        self._session = requests.Session()
+
+    def move(self, now: datetime) -> Moment:
+        """Move the world's clock; everything due by then happens, each thing at its own time."""
+        answer = self._post("clock", {"now": now.isoformat()})
+        due = answer["next_due"]
+        return Moment(
+            next_due=datetime.fromisoformat(due) if due is not None else None,
+            happened=tuple(Happened(deed=one["deed"], record_id=one["record_id"]) for one in answer["happened"]),
+        )
+
+    def tick_boxes(self, share: float) -> int:
+        """Let reps tick this share of all boxes over three days; how many it will be."""
+        return int(self._post("tick_boxes", {"share": share})["boxes"])
+
+    def arm(self, stand_in: str, faults: list[dict[str, Any]]) -> None:
+        """Arm faults on "salesforce" or "sendgrid", beside those that are armed."""
+        self._post("faults", {"on": stand_in, "add": faults})
+
+    def disarm(self) -> None:
+        """No more faults."""
+        for stand_in in ("salesforce", "sendgrid"):
+            self._post("faults", {"on": stand_in, "clear": True})
+
+    def state(self) -> dict[str, Any]:
+        """The oracle's figures."""
+        return dict(self._get("state"))
+
+    def ticked(self) -> set[str]:
+        """The record ids of every box a rep ticked so far."""
+        found: set[str] = set()
+        since = 0
+        while rows := self._get(f"happened?since={since}")["happened"]:
+            found.update(row["record_id"] for row in rows if row["deed"] == "tick")
+            since += len(rows)
+        return found
+
+    def _get(self, name: str) -> Any:
+        answer = self._session.get(f"{self.pages}/_sandbox/{name}", timeout=ANSWER_SECONDS)
+        return _value(answer)
+
+    def _post(self, name: str, value: Mapping[str, Any]) -> Any:
+        answer = self._session.post(f"{self.pages}/_sandbox/{name}", json=value, timeout=ANSWER_SECONDS)
+        return _value(answer)
+
+
+def _value(answer: requests.Response) -> Any:
+    if answer.status_code != 200:
+        raise RetriableError(f"answered {answer.status_code}: {answer.text[:200]}.", where=answer.url)
+    return answer.json()
+
+
+@contextmanager
+def open_stage(folder: Path, *, people: int, seed: int, now: datetime) -> Iterator[Stage]:
+    """Start the sandbox on free ports with its clock standing still, and end it afterwards.
+
+    Raises RetriableError when it does not come up.
+    """
+    ports_file, log_file = folder / "ports.json", folder / "sandbox.log"
+    with log_file.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "crmdrip.sandbox", "--speed", "0", "--now", now.isoformat()),
+                *("--people", str(people), "--seed", str(seed), "--ports-file", str(ports_file)),
+                *("--salesforce-port", "0", "--sendgrid-port", "0", "--pages-port", "0"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            # A Ctrl-C is for the demo, which then ends the sandbox itself.
+            start_new_session=True,
+        )
+    try:
+        _await_file(ports_file, process, log_file)
+        yield Stage(json.loads(ports_file.read_text(encoding="utf-8")))
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await_file(ports_file: Path, process: subprocess.Popen[bytes], log_file: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ports_file.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise RetriableError(
+                f"the sandbox did not come up: {said[-1] if said else 'it said nothing'}.",
+                where="python -m crmdrip.sandbox",
+                do_next="Type crmdrip sandbox to see it by itself.",
+            )
+        time.sleep(0.02)
