@@ -507,3 +507,24 @@ def test_a_brake_is_known_without_the_name_of_who_pulled_it(peer, crm, source, p
     peer.org.collections.retrieve = retrieve
     brake = source.look([person], NO_PATHS, cursor).brake
     assert (brake.pulled, brake.by) == (True, "")
+
+
+def test_a_meeting_committed_late_is_in_the_look(peer, crm, source, person) -> None:
+    """P2: the look reads signals as far back as the pull does: a row may come to light under an older time."""
+    peer.clock.move(hours=1)
+    cursor = read_all(source).cursor
+    start = peer.clock.now() + timedelta(days=1)
+    event = {"WhoId": person.id, "Subject": "Late", "StartDateTime": start, "DurationInMinutes": 30}
+    event["IsChild"] = event["IsPrivate"] = False
+    peer.do("seed", "Event", [event], at=peer.clock.now() - timedelta(minutes=9))
+    assert [signal.detail for signal in source.look([person], NO_PATHS, cursor).signals] == ["Late"]
+
+
+def test_a_purged_sequence_is_noticed_within_the_hour(peer, crm, source, sequence) -> None:
+    """A sequence that is gone without a trace, not even in the recycle bin, is named among the removed."""
+    cursor = read_all(source).cursor
+    for name in ("Drip_Step__c", "Drip_Sequence__c"):
+        peer.thread.call(lambda name=name: peer.org.store.db.execute(f'DELETE FROM "{name}"'))  # noqa: S608 - a stand-in
+    peer.clock.move(hours=1)
+    cursor = read_all(source, cursor).cursor
+    assert read_all(source, cursor).removed == {sequence}
