@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core import effects
 from crmdrip.core.effects import Effect, Setting, Taken
-from crmdrip.core.keys import touch_id
-from crmdrip.core.model import Enrollment, Sequence, Step, StepKind, Touch, TouchState
+from crmdrip.core.errors import RejectedError
+from crmdrip.core.model import DelayUnit, Enrollment, Sequence, Step, Touch, TouchState
 from crmdrip.core.plan import Hold
 from crmdrip.core.reasons import HoldReason, Reason
+from crmdrip.core.steps import UNSETTLED
+from crmdrip.core.writes import StatusWrite
 from crmdrip.core.zones import ZoneUsed
+from crmdrip.daemon import proof
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import definitions, runs
@@ -31,6 +35,15 @@ LOG_KEPT = timedelta(days=30)
 """How far back SendGrid's Email Logs reach."""
 
 _UNKNOWN_BODY = "The text is that of the sequence's step; the daemon was interrupted while this email went out."
+_UNKNOWN_SUBJECT = "(subject not known)"
+
+
+class Verdict(StrEnum):
+    """What a person found out about a touch of which the daemon could not tell."""
+
+    WENT_OUT = "went_out"
+    DID_NOT_GO_OUT = "did_not_go_out"
+    """The step may be sent again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +60,7 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
     now = parts.clock.now()
     with parts.ledger.read() as connection:
         doubtful = runs.unsettled(connection, now, PER_PASS)
-        unproven = runs.unproven_runs(connection, PER_PASS)
+        unproven = runs.unproven_runs(connection, 10 * PER_PASS)
     sent = person = proven = 0
     for touch in doubtful:
         since = max(touch.at - timedelta(minutes=5), now - LOG_KEPT)
@@ -61,8 +74,38 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
         else:
             _look_again(parts, touch, now)
     for run in unproven:
+        if proven == PER_PASS:
+            break
         proven += _prove(parts, run, now)
     return ReconcileCount(sent=sent, needs_person=person, proven=proven)
+
+
+def settle_by_person(parts: Parts, touch_id: str, verdict: Verdict) -> Touch:
+    """A person decides about a touch that needs one; returns it as it was before.
+
+    After WENT_OUT the run goes on with the next step, after DID_NOT_GO_OUT with the same one, which is then sent
+    again. Raises RejectedError when there is no such touch or nobody has to decide about it, and LedgerBrokenError.
+    """
+    with parts.ledger.write() as connection:
+        touch = runs.find_touch(connection, touch_id)
+        if touch is None or touch.state is not TouchState.NEEDS_PERSON:
+            state = "is not known here" if touch is None else f"is {touch.state.value.replace('_', ' ')}"
+            raise RejectedError(
+                f"touch {touch_id} {state}: there is nothing to decide about it.",
+                do_next="Type crmdrip status to see the touches that wait for a person.",
+            )
+        run = runs.lock_runs(connection, [touch.enrollment_id])[touch.enrollment_id]
+        if verdict is Verdict.WENT_OUT:
+            detail = "a person found that it went out"
+            runs.move_touches(connection, [TouchMove(id=touch.id, state=TouchState.ACCEPTED, detail=detail)])
+            effect = taken_effect(connection, parts, touch, run, touch.at)
+        else:
+            detail = "a person found that it did not go out"
+            runs.move_touches(connection, [TouchMove(id=touch.id, state=TouchState.REFUSED, detail=detail)])
+            effect = Effect(run=replace(run, check_at=parts.clock.now()) if run.status.live else run)
+        enact(connection, [effect], parts.clock.now())
+    log.info("touch_settled", touch=touch.id, finding=verdict.value, by="person")
+    return touch
 
 
 def _overdue(parts: Parts, touch: Touch, finding: LogFinding, now: datetime) -> bool:
@@ -80,11 +123,14 @@ def _change(parts: Parts, run_id: int, act: Callable[[Connection, Enrollment], E
 
 
 def setting_of(connection: Connection, parts_org: str, run: Enrollment, now: datetime) -> Setting:
-    """What effects need to know of a run when there is no record at hand."""
+    """What effects need to know of a run when there is no record at hand.
+
+    The last good definition counts even if the sequence is gone by now: whether the run goes on is decided by its
+    next last look, not here.
+    """
     known = definitions.load_sequences(connection).get(run.sequence_id)
     touches = runs.touches_of(connection, [run.id]).get(run.id, {})
-    good = known.good if known is not None and not known.removed else None
-    return Setting(org_id=parts_org, now=now, sequence=good, touches=dict(touches))
+    return Setting(org_id=parts_org, now=now, sequence=known.good if known is not None else None, touches=dict(touches))
 
 
 def _settle_sent(parts: Parts, touch: Touch, finding: LogFinding) -> None:
@@ -105,24 +151,50 @@ def taken_effect(connection: Connection, parts: Parts, touch: Touch, run: Enroll
         touch_id=touch.id,
         step=step,
         at=at,
-        zone=ZoneUsed(zone=touch.zone or "UTC", source=touch.zone_source or "sequence"),  # type: ignore[arg-type]
+        zone=ZoneUsed(zone=touch.zone or "UTC", source=touch.zone_source or "sequence"),  # type: ignore[arg-type]  # read back from our own column
         sender=touch.sender,
         owner_id=run.owner_id,
-        subject=touch.subject,
+        subject=touch.subject or _UNKNOWN_SUBJECT,
         body=_UNKNOWN_BODY,
         message_id=touch.message_id,
         begins_thread=not run.thread or not step.continue_thread,
     )
-    return effects.take(taken, run, setting)
+    # What else may have gone out while the ledger was lost is not known any better by this one touch.
+    effect = effects.take(taken, replace(run, unproven=False), setting)
+    if effect.run is not None and run.unproven and effect.run.status.live:
+        effect = replace(effect, run=replace(effect.run, unproven=True))
+    return effect if _is_newest(connection, run) else _without_status(effect)
+
+
+def _is_newest(connection: Connection, run: Enrollment) -> bool:
+    return all(other.run <= run.run or other.id == run.id for other in runs.runs_of_record(connection, run.ref.id))
+
+
+def _without_status(effect: Effect) -> Effect:
+    """The record shows a later run by now: the touch goes on the timeline alone."""
+    return replace(effect, writes=tuple(one for one in effect.writes if not isinstance(one[0], StatusWrite)))
 
 
 def _step_of(connection: Connection, touch: Touch, sequence: Sequence | None) -> Step:
-    """The step as it was when the touch was made: definitions are kept by version."""
-    made_from = definitions.find_version(connection, touch.version) or sequence
-    for step in made_from.steps if made_from is not None else ():
-        if step.id == touch.step_id:
-            return step
-    raise LookupError(f"no definition with step {touch.step_id} is kept")
+    """The step as it was when the touch was made: definitions are kept by version.
+
+    Where none is kept that has it, the touch itself tells enough.
+    """
+    made_from = definitions.find_version(connection, touch.version)
+    for known in (made_from, sequence):
+        for step in known.steps if known is not None else ():
+            if step.id == touch.step_id:
+                return step
+    return Step(
+        id=touch.step_id,
+        order=touch.order,
+        kind=touch.kind,
+        delay=0,
+        delay_unit=DelayUnit.DAYS,
+        subject=touch.subject,
+        body="",
+        active=False,
+    )
 
 
 def _look_again(parts: Parts, touch: Touch, now: datetime) -> None:
@@ -136,56 +208,49 @@ def _ask_person(parts: Parts, touch: Touch) -> None:
     def act(connection: Connection, run: Enrollment) -> Effect:
         move = TouchMove(id=touch.id, state=TouchState.NEEDS_PERSON, detail="nobody could tell")
         runs.move_touches(connection, [move])
-        if not run.status.live:
-            return Effect(run=run)
-        reason = Reason(code=HoldReason.NEEDS_PERSON, detail=f"{touch.order:g}")
-        setting = setting_of(connection, parts.org_id, run, parts.clock.now())
-        return effects.hold(Hold(reason=reason, check_at=None), run, setting)
+        return _wait_for_person(connection, parts, touch, run)
 
     _change(parts, touch.enrollment_id, act)
     log.warning("touch_needs_person", touch=touch.id)
 
 
+def _wait_for_person(connection: Connection, parts: Parts, touch: Touch, run: Enrollment) -> Effect:
+    if not run.status.live:
+        return Effect(run=run)
+    reason = Reason(code=HoldReason.NEEDS_PERSON, detail=f"{touch.order:g}")
+    setting = setting_of(connection, parts.org_id, run, parts.clock.now())
+    return effects.hold(Hold(reason=reason, check_at=None), run, setting)
+
+
+# --- after a rebuild (B4) -----------------------------------------------------------------------------------------
+
+
 def _prove(parts: Parts, run: Enrollment, now: datetime) -> int:
-    """After a rebuild: look up the next touch before it may go out (B4). Returns 1 when the run is proven."""
-    if run.next_step_id is None:
-        return 0
-    identity = touch_id(parts.org_id, run.person, run.sequence_id, run.run, run.next_step_id)
-    finding = parts.mailer.find(identity, run.address, now - LOG_KEPT)
+    """Look up the email that comes next before it may go out. Returns 1 when that was possible."""
+    with parts.ledger.read() as connection:
+        setting = setting_of(connection, parts.org_id, run, now)
+        question = proof.ask(run, setting)
+        rebuilt_at = proof.rebuilt_at(connection)
+    if question is None:
+        _change(parts, run.id, lambda _, locked: Effect(run=proof.proven(locked, now)))
+        return 1
+    known = setting.touches.get(question.email.id)
+    if known is not None and known.state in UNSETTLED:
+        return 0  # it is in doubt as it is, and settled there
+    finding = parts.mailer.find(question.touch_id, run.address, now - LOG_KEPT)
+    cannot_be_out = finding.finding is Finding.UNAVAILABLE and proof.came_before(run, rebuilt_at)
 
     def act(connection: Connection, locked: Enrollment) -> Effect:
-        if finding.finding is Finding.NOT_FOUND:
-            return Effect(run=replace(locked, unproven=False, check_at=locked.due_at))
-        sequence = setting_of(connection, parts.org_id, locked, now).sequence
-        touch = _found_touch(sequence, locked, identity, finding, now)
-        runs.add_touches(connection, [touch])
+        if not locked.status.live or locked.next_step_id != run.next_step_id:
+            return Effect(run=locked)
+        if finding.finding is Finding.NOT_FOUND or cannot_be_out:
+            return Effect(run=proof.proven(locked, now))
+        touch = proof.record_finding(connection, question, locked, finding, now)
         if finding.finding is Finding.SENT:
             return taken_effect(connection, parts, touch, locked, touch.at)
-        reason = Reason(code=HoldReason.NEEDS_PERSON, detail=f"{touch.order:g}")
-        setting = setting_of(connection, parts.org_id, locked, now)
-        return effects.hold(Hold(reason=reason, check_at=None), replace(locked, unproven=False), setting)
+        return _wait_for_person(connection, parts, touch, replace(locked, unproven=False))
 
     _change(parts, run.id, act)
+    if finding.finding is Finding.SENT:
+        log.info("touch_settled", touch=question.touch_id, finding="sent")
     return 1
-
-
-def _found_touch(
-    sequence: Sequence | None, run: Enrollment, identity: str, finding: LogFinding, now: datetime
-) -> Touch:
-    """The touch that a lost ledger may have sent: accepted when the log has it, else for a person to decide."""
-    step = next((s for s in sequence.steps if s.id == run.next_step_id), None) if sequence is not None else None
-    sent = finding.finding is Finding.SENT
-    return Touch(
-        id=identity,
-        enrollment_id=run.id,
-        step_id=run.next_step_id or "",
-        order=step.order if step is not None else 0.0,
-        kind=step.kind if step is not None else StepKind.EMAIL,
-        state=TouchState.ACCEPTED if sent else TouchState.NEEDS_PERSON,
-        attempt=1,
-        at=finding.at or now,
-        address=run.address,
-        version=sequence.version if sequence is not None else "",
-        provider_id=finding.provider_id,
-        detail="found in the provider's log" if sent else "the ledger was lost and the provider has no log to ask",
-    )

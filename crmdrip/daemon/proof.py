@@ -1,0 +1,125 @@
+"""After a rebuild: which email a lost ledger may have sent without the CRM knowing, and what its log entry means (B4).
+
+Steps go out in order, so the question is always about the next email of a run: if the log does not have that one, it
+has none after it. Tasks before it leave no trace in the log; they are keyed in the CRM and may be put there again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from crmdrip.core.effects import Setting
+from crmdrip.core.keys import touch_id
+from crmdrip.core.model import Enrollment, Sequence, Step, StepKind, Touch, TouchState
+from crmdrip.core.steps import Passed, next_step
+from crmdrip.ledger import marks, runs
+from crmdrip.ledger.runs import TouchMove
+from crmdrip.ports import Finding, LogFinding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """Whether one email went out."""
+
+    touch_id: str
+    email: Step
+    before: tuple[Step, ...]
+    """Tasks that come before it, and were done if it went out."""
+    org_id: str
+    version: str
+
+
+def ask(run: Enrollment, setting: Setting) -> Question | None:
+    """The question about an unproven run; None when no email follows, so that there is nothing to prove."""
+    if setting.sequence is None:
+        return None
+    return _first_email(run, setting.sequence, setting)
+
+
+def _first_email(run: Enrollment, sequence: Sequence, setting: Setting) -> Question | None:
+    touches = dict(setting.touches)
+    tasks: list[Step] = []
+    while (step := next_step(sequence, run, touches)) is not None:
+        if step.kind is StepKind.EMAIL:
+            return Question(
+                touch_id=touch_id(setting.org_id, run.person, run.sequence_id, run.run, step.id),
+                email=step,
+                before=tuple(tasks),
+                org_id=setting.org_id,
+                version=sequence.version,
+            )
+        tasks.append(step)
+        touches[step.id] = Passed(state=TouchState.SKIPPED, order=step.order, at=setting.now)
+    return None
+
+
+def rebuilt_at(connection: Connection) -> datetime | None:
+    """When the last rebuild began, None when there was none."""
+    text = marks.read_mark(connection, marks.REBUILT_AT)
+    return datetime.fromisoformat(text) if text is not None else None
+
+
+def came_before(run: Enrollment, rebuild: datetime | None) -> bool:
+    """Whether the rebuild came before the email was due, so that no earlier ledger can have sent it.
+
+    Holds only where the CRM knows the touch before it: without one the due time is counted from the rebuild.
+    """
+    return rebuild is not None and run.last_touch_at is not None and run.due_at is not None and run.due_at > rebuild
+
+
+def proven(run: Enrollment, now: datetime) -> Enrollment:
+    """The run may go on."""
+    if not run.status.live:
+        return run
+    return replace(run, unproven=False, check_at=run.due_at or now)
+
+
+def record_finding(
+    connection: Connection, question: Question, run: Enrollment, finding: LogFinding, now: datetime
+) -> Touch:
+    """Store the email as accepted where the log has it, else as one that a person decides about; returns it."""
+    sent = finding.finding is Finding.SENT
+    at = finding.at or now
+    touch = Touch(
+        id=question.touch_id,
+        enrollment_id=run.id,
+        step_id=question.email.id,
+        order=question.email.order,
+        kind=StepKind.EMAIL,
+        state=TouchState.INTENDED,
+        attempt=1,
+        at=at,
+        address=run.address,
+        version=question.version,
+    )
+    detail = "found in the provider's log" if sent else "the ledger was lost and the provider has no log to ask"
+    runs.intend(connection, [touch])
+    if sent:
+        done = TouchState.ACCEPTED
+        runs.move_touches(
+            connection, [TouchMove(id=touch.id, state=done, provider_id=finding.provider_id, detail=detail)]
+        )
+        runs.add_touches(connection, [_done(step, question, run, at) for step in question.before])
+    else:
+        done = TouchState.NEEDS_PERSON
+        runs.move_touches(connection, [TouchMove(id=touch.id, state=TouchState.IN_DOUBT)])
+        runs.move_touches(connection, [TouchMove(id=touch.id, state=done, detail=detail)])
+    return replace(touch, state=done, provider_id=finding.provider_id, detail=detail)
+
+
+def _done(step: Step, question: Question, run: Enrollment, at: datetime) -> Touch:
+    return Touch(
+        id=touch_id(question.org_id, run.person, run.sequence_id, run.run, step.id),
+        enrollment_id=run.id,
+        step_id=step.id,
+        order=step.order,
+        kind=StepKind.TASK,
+        state=TouchState.ACCEPTED,
+        attempt=1,
+        at=at,
+        version=question.version,
+        detail="an email after it was found in the provider's log",
+    )
