@@ -25,9 +25,9 @@ from crmdrip.core.model import (
     TouchState,
 )
 from crmdrip.core.plan import Enroll, Hold, Move, Readdress, Refuse, Skip, Stop, Wait
-from crmdrip.core.reasons import HoldReason, Reason, StopReason, parse_reason
+from crmdrip.core.reasons import HoldReason, Reason, SkipReason, StopReason, parse_reason
 from crmdrip.core.schedule import plan_due
-from crmdrip.core.steps import Passed, next_step, progress
+from crmdrip.core.steps import Passed, next_step, progress, progress_of
 from crmdrip.core.writes import BounceWrite, OptOutWrite, StatusWrite, TaskWrite, Write
 from crmdrip.core.zones import ZoneUsed
 
@@ -57,7 +57,7 @@ class Effect:
     touches: tuple[Touch, ...] = ()
     """Touches that are over with the decision itself (passed over, a rep's task)."""
     totals: tuple[tuple[str, int], ...] = ()
-    """Changes of the sequence's figures: active, held, sent, replied, meetings, stopped."""
+    """Changes of the sequence's figures: active, held, sent, replied, meetings, stopped, finished."""
     box: BoxPending = BoxPending.NO
     """Which way the record's box is about to be set."""
 
@@ -71,6 +71,25 @@ class Setting:
     sequence: Sequence | None
     record: Record | None = None
     touches: dict[str, Passed] = field(default_factory=dict)
+
+
+_GONE = frozenset(Reason(code=code).key for code in (StopReason.DELETED, StopReason.MERGED))
+"""Ends after which there is no record to write to (B12, B14)."""
+
+_TIMED = frozenset(Reason(code=code).key for code in (HoldReason.PAUSED_UNTIL, HoldReason.DAILY_CAP))
+"""Holds that end at a known time."""
+
+
+def shown_next(run: Enrollment) -> datetime | None:
+    """When the record says the next touch goes out; None when the run has ended, or waits for nobody knows how long."""
+    if not run.status.live or run.due_at is None or (run.reason and run.reason not in _TIMED):
+        return None
+    return max(run.due_at, run.check_at or run.due_at)
+
+
+def shown_step(run: Enrollment, sequence: Sequence | None) -> str:
+    """Such as "2 of 4": the step that comes next, or how many were taken once the run has ended."""
+    return progress_of(sequence, run.next_step_id if run.status.live else None, run.steps_done)
 
 
 def status_write(
@@ -89,7 +108,7 @@ def status_write(
         status=run.status.value,
         reason=words.clip(reason),
         step=step,
-        next_touch=run.due_at if run.status.live else None,
+        next_touch=shown_next(run),
         last_touch=run.last_touch_at,
         run=run.run,
         enrolled=enrolled,
@@ -148,6 +167,7 @@ def stop(decision: Stop, run: Enrollment, setting: Setting, *, replied_at: datet
     code = decision.reason.code
     ended = replace(
         run,
+        ref=decision.shown_on or run.ref,
         status=RunStatus.STOPPED,
         reason=decision.reason.key,
         reason_detail=decision.reason.detail,
@@ -155,17 +175,15 @@ def stop(decision: Stop, run: Enrollment, setting: Setting, *, replied_at: datet
         check_at=None,
         next_step_id=None,
     )
-    gone = code in (StopReason.DELETED, StopReason.MERGED, StopReason.CONVERTED)
     figures = _left(run, ("active", -1), ("stopped", 1))
     if isinstance(code, StopReason) and code in _FIGURE_OF:
         figures = (*figures, (_FIGURE_OF[code], 1))
-    if gone:  # nothing is ever written to a deleted, merged or converted record (B11, B14)
+    if ended.reason in _GONE:
         return Effect(run=ended, totals=figures)
-    done = progress(setting.sequence, None, run.steps_done) if setting.sequence is not None else f"{run.steps_done}"
     write = status_write(
         ended,
         decision.reason.sentence,
-        done,
+        shown_step(ended, setting.sequence),
         enrolled=False if decision.untick else None,
         replied_at=replied_at,
     )
@@ -188,25 +206,32 @@ def tell_suppression(
 
 
 def hold(decision: Hold, run: Enrollment, setting: Setting) -> Effect:
-    """The run waits. The record is written only when what it shows changes."""
+    """The run waits. The record is written only when what it shows changes, and the rep told once."""
     reason = decision.reason
     if reason.code is HoldReason.NO_LAST_LOOK and run.due_at is not None and setting.now - run.due_at < LATE:
         return Effect(run=replace(run, check_at=decision.check_at))
     held = replace(
         run, status=decision.status, reason=reason.key, reason_detail=reason.detail, check_at=decision.check_at
     )
-    if (run.status, run.reason, run.reason_detail) == (held.status, held.reason, held.reason_detail):
-        return Effect(run=held)
-    done = progress(setting.sequence, None, run.steps_done) if setting.sequence is not None else f"{run.steps_done}"
-    writes: list[tuple[Write, Priority]] = [(status_write(held, reason.sentence, done), Priority.REPORT)]
-    if decision.tell_rep:
-        writes.append((_note_for_rep(reason, run, setting), Priority.REPORT))
     was_held = run.status in (RunStatus.HELD, RunStatus.PAUSED)
-    return Effect(run=held, writes=tuple(writes), totals=() if was_held else (("held", 1),))
+    figures = () if was_held else (("held", 1),)
+    unseen = reason.code is HoldReason.RECORD_GONE
+    if unseen or _shown(run) == _shown(held):
+        return Effect(run=held, totals=figures)
+    write = status_write(held, reason.sentence, shown_step(held, setting.sequence))
+    writes: list[tuple[Write, Priority]] = [(write, Priority.REPORT)]
+    if decision.tell_rep and run.reason != held.reason:
+        writes.append((_note_for_rep(reason, run, setting), Priority.REPORT))
+    return Effect(run=held, writes=tuple(writes), totals=figures)
+
+
+def _shown(run: Enrollment) -> tuple[object, ...]:
+    """What the record shows of a run on its way; while it stays the same the CRM is left alone (P5)."""
+    return (run.status, run.reason, run.reason_detail, shown_next(run), run.next_step_id)
 
 
 def _note_for_rep(reason: Reason, run: Enrollment, setting: Setting) -> TaskWrite:
-    key = touch_id(setting.org_id, run.person, run.sequence_id, run.run, f"note:{reason.key}:{reason.detail}")
+    key = touch_id(setting.org_id, run.person, run.sequence_id, run.run, f"note:{reason.key}")
     return TaskWrite(
         key=f"task:{key}",
         touch_id=key,
@@ -226,35 +251,45 @@ def _note_for_rep(reason: Reason, run: Enrollment, setting: Setting) -> TaskWrit
 
 
 def wait(decision: Wait, run: Enrollment, setting: Setting) -> Effect:
-    """Nothing is in the way; the touch waits for its time."""
-    status = RunStatus.QUEUED if run.steps_done == 0 else RunStatus.ACTIVE
+    """Nothing is in the way; the touch waits for its time. The record is written only when what it shows changes."""
     waiting = replace(
         run,
-        status=status,
+        status=_on_its_way(run),
         reason="",
         reason_detail="",
         due_at=decision.due_at,
-        check_at=decision.due_at,
+        check_at=decision.opens_at,
         next_step_id=decision.step.id,
     )
-    shown = (run.status, run.due_at, run.next_step_id) == (status, decision.due_at, decision.step.id)
-    if shown or setting.sequence is None:
+    if _shown(run) == _shown(waiting):
         return Effect(run=waiting)
-    label = progress(setting.sequence, decision.step, run.steps_done)
-    zone = decision.zone.zone
-    text = words.queued(decision.due_at, zone) if run.steps_done == 0 else words.upcoming(label, decision.due_at, zone)
-    return Effect(run=waiting, writes=((status_write(waiting, text, label), Priority.REPORT),), totals=_left(run))
+    write = _on_its_way_write(waiting, setting.sequence, decision.zone.zone)
+    return Effect(run=waiting, writes=((write, Priority.REPORT),), totals=_left(run))
+
+
+def _on_its_way(run: Enrollment) -> RunStatus:
+    return RunStatus.ACTIVE if run.steps_done else RunStatus.QUEUED
+
+
+def _on_its_way_write(run: Enrollment, sequence: Sequence | None, zone: str, sentence: str = "") -> StatusWrite:
+    """What happened, if anything, and what comes next."""
+    label, at = shown_step(run, sequence), shown_next(run)
+    if run.reason:
+        coming = parse_reason(run.reason, run.reason_detail).sentence
+    elif at is None:
+        coming = ""
+    else:
+        coming = words.upcoming(label, at, zone) if run.steps_done or sentence else words.queued(at, zone)
+    return status_write(run, f"{sentence} {coming}".strip(), label)
 
 
 def finish(run: Enrollment, setting: Setting, sentence: str = "") -> Effect:
-    """Every step was taken: the box is unticked."""
+    """Every step was taken or passed over: the box is unticked. sentence: what just happened, for the record."""
     ended = replace(
         run, status=RunStatus.FINISHED, reason="", reason_detail="", due_at=None, check_at=None, next_step_id=None
     )
-    zone = run.last_touch_zone or "UTC"
-    text = f"{sentence} {words.finished(run.steps_done, run.last_touch_at, zone)}".strip()
-    done = progress(setting.sequence, None, run.steps_done) if setting.sequence is not None else f"{run.steps_done}"
-    write = status_write(ended, text, done, enrolled=False)
+    text = f"{sentence} {_finished(run)}".strip()
+    write = status_write(ended, text, shown_step(ended, setting.sequence), enrolled=False)
     return Effect(
         run=ended,
         writes=((write, Priority.REPORT),),
@@ -263,12 +298,16 @@ def finish(run: Enrollment, setting: Setting, sentence: str = "") -> Effect:
     )
 
 
+def _finished(run: Enrollment) -> str:
+    return words.finished(run.steps_done, run.last_touch_at, run.last_touch_zone or "UTC")
+
+
 def move(decision: Move, run: Enrollment, setting: Setting) -> Effect:
     """The run goes on under another record, whose box and sequence are set (B11, B12)."""
     moved = replace(run, ref=decision.to, check_at=setting.now)
-    text = f"Carried over: the record was {decision.because}."
-    step = progress(setting.sequence, None, run.steps_done) if setting.sequence is not None else ""
-    write = status_write(moved, text, step, enrolled=True, sequence_id=run.sequence_id)
+    zone = run.last_touch_zone or (setting.sequence.time_zone if setting.sequence is not None else "UTC")
+    told = _on_its_way_write(moved, setting.sequence, zone, f"Carried over: the record was {decision.because}.")
+    write = replace(told, enrolled=True, sequence_id=run.sequence_id)
     return Effect(run=moved, writes=((write, Priority.REPORT),), box=BoxPending.ON)
 
 
@@ -280,13 +319,19 @@ def readdress(decision: Readdress, run: Enrollment, setting: Setting) -> Effect:
 
 
 def skip(decision: Skip, run: Enrollment, setting: Setting, zone: ZoneUsed) -> Effect:
-    """One step is passed over; the next is planned from now."""
+    """One step is passed over. After an expired one the delay of the next counts from now, so that gaps stay (B19).
+
+    A step that is no longer there leaves no gap: the next comes when the sequence as it now stands has it, though never
+    nearer to the last touch than the minimum gap (B17).
+    """
+    steps = setting.sequence.steps if setting.sequence is not None else ()
+    kind = next((step.kind for step in steps if step.id == decision.step_id), StepKind.EMAIL)
     touch = Touch(
         id=touch_id(setting.org_id, run.person, run.sequence_id, run.run, decision.step_id),
         enrollment_id=run.id,
         step_id=decision.step_id,
         order=decision.order,
-        kind=StepKind.EMAIL,
+        kind=kind,
         state=TouchState.SKIPPED,
         attempt=0,
         at=setting.now,
@@ -301,7 +346,10 @@ def skip(decision: Skip, run: Enrollment, setting: Setting, zone: ZoneUsed) -> E
         decision.step_id: Passed(state=TouchState.SKIPPED, order=decision.order, at=setting.now),
     }
     after = replace(run, position=decision.order, next_step_id=None)
-    effect = advance(after, replace(setting, touches=passed), zone, decision.reason.sentence, anchor=setting.now)
+    late = decision.reason.code is SkipReason.EXPIRED
+    anchor = setting.now if late else run.last_touch_at or run.entered_at
+    sentence = decision.reason.sentence
+    effect = advance(after, replace(setting, touches=passed), zone, sentence, anchor=anchor, at_end=sentence)
     return replace(effect, touches=(touch,))
 
 
@@ -345,17 +393,18 @@ def take(taken: Taken, run: Enrollment, setting: Setting) -> Effect:
         thread_subject=taken.subject if begins else run.thread_subject,
         unproven=False,
     )
-    label = progress(sequence, step, run.steps_done) if sequence is not None else f"{after.steps_done}"
+    label = progress(sequence, step, run.steps_done) if sequence is not None else str(after.steps_done)
     told = (_timeline(taken, run, setting, label), Priority.REPORT)
     sent = ("sent", 1)
     if not run.status.live:
-        write = status_write(
-            after, parse_reason(run.reason, run.reason_detail).sentence if run.reason else run.status.value, label
-        )
+        if run.reason in _GONE:
+            return Effect(run=after, writes=(told,), totals=(sent,))
+        ended = parse_reason(run.reason, run.reason_detail).sentence if run.reason else _finished(after)
+        write = status_write(after, ended, shown_step(after, sequence))
         return Effect(run=after, writes=(told, (write, Priority.REPORT)), totals=(sent,))
     passed = {**setting.touches, step.id: Passed(state=TouchState.ACCEPTED, order=step.order, at=taken.at)}
     sentence = words.went_out(label, taken.at, taken.zone.zone)
-    effect = advance(after, replace(setting, touches=passed), taken.zone, sentence, anchor=taken.at, left=run)
+    effect = advance(after, replace(setting, touches=passed), taken.zone, sentence, anchor=taken.at)
     return replace(effect, writes=(told, *effect.writes), totals=(sent, *effect.totals))
 
 
@@ -386,19 +435,18 @@ def _timeline(taken: Taken, run: Enrollment, setting: Setting, label: str) -> Ta
 
 
 def advance(
-    run: Enrollment,
-    setting: Setting,
-    zone: ZoneUsed,
-    sentence: str,
-    *,
-    anchor: datetime,
-    left: Enrollment | None = None,
+    run: Enrollment, setting: Setting, zone: ZoneUsed, sentence: str, *, anchor: datetime, at_end: str = ""
 ) -> Effect:
-    """Plan the step after the one just passed, or finish. sentence: what just happened, for the record."""
+    """Plan the step after the one just passed, or finish.
+
+    sentence: what just happened, for the record. at_end: the same where it is worth telling beside "Finished".
+    """
     sequence = setting.sequence
-    step = next_step(sequence, run, setting.touches) if sequence is not None else None
-    if sequence is None or step is None:
-        return finish(replace(run, status=left.status) if left is not None else run, setting)
+    if sequence is None:
+        return _without_sequence(run, setting, sentence)
+    step = next_step(sequence, run, setting.touches)
+    if step is None:
+        return finish(run, setting, at_end)
     due_at = plan_due(
         step,
         anchor=anchor,
@@ -407,16 +455,21 @@ def advance(
         sequence=sequence,
         last_touch_zone=run.last_touch_zone,
     )
-    figures = _left(left or run)
     active = replace(
         run,
-        status=RunStatus.ACTIVE if run.steps_done else RunStatus.QUEUED,
+        status=_on_its_way(run),
         reason="",
         reason_detail="",
         due_at=due_at,
         check_at=due_at,
         next_step_id=step.id,
     )
-    label = progress(sequence, step, run.steps_done)
-    text = f"{sentence} {words.upcoming(label, due_at, zone.zone)}"
-    return Effect(run=active, writes=((status_write(active, text, label), Priority.REPORT),), totals=figures)
+    write = _on_its_way_write(active, sequence, zone.zone, sentence)
+    return Effect(run=active, writes=((write, Priority.REPORT),), totals=_left(run))
+
+
+def _without_sequence(run: Enrollment, setting: Setting, sentence: str) -> Effect:
+    """The sequence went out of sight while the step was on its way: planned anew at once, and held for that."""
+    left = replace(run, status=_on_its_way(run), reason="", reason_detail="", check_at=setting.now, due_at=setting.now)
+    write = status_write(left, sentence, shown_step(left, None))
+    return Effect(run=left, writes=((write, Priority.REPORT),), totals=_left(run))

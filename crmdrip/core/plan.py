@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from crmdrip.core.keys import domain_of, normalize_address, person_key
+from crmdrip.core.keys import domain_of, is_valid_address, normalize_address, person_key
 from crmdrip.core.model import (
     BoxPending,
     Brake,
@@ -33,7 +33,7 @@ from crmdrip.core.model import (
 )
 from crmdrip.core.reasons import HoldReason, Reason, RefuseReason, SkipReason, StopReason
 from crmdrip.core.schedule import expired, next_opening, plan_due
-from crmdrip.core.steps import UNSETTLED, Passed, next_step, progress
+from crmdrip.core.steps import UNSETTLED, Passed, next_step, position, progress, progress_of
 from crmdrip.core.words import day, moment
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 
@@ -63,6 +63,8 @@ class PastRun:
     run: int
     status: RunStatus
     ended_at: datetime
+    touched: bool = True
+    """Whether any step was taken; a run that was stopped before its first one was never gone through."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +77,7 @@ class Snapshot:
     enrollment: Enrollment | None = None
     """The live run of this record, None when there is none."""
     sequence: Sequence | None = None
-    """Of the live run, else the one the record names; None when unknown or never valid."""
+    """Of the live run, else the one the record names; None when unknown, never valid, or gone from the CRM."""
     sequence_error: str = ""
     owner: Owner | None = None
     touches: Mapping[str, Passed] = field(default_factory=dict)
@@ -96,6 +98,10 @@ class Snapshot:
     """The record that took this one's place (merge, conversion) has a live run of its own."""
     box_pending: BoxPending = BoxPending.NO
     """The box is still to be set by us: how it stands means nothing yet (B9)."""
+    reread: bool = False
+    """The pull gave the record as it was dealt with before (it reads an overlap again): its box is no news (B9)."""
+    restored: bool = False
+    """The record was deleted when it was read before (B14)."""
     winner_stopped: bool = False
     """The record that took this one's place was stopped in this sequence: a stop on either wins (B12)."""
 
@@ -137,7 +143,9 @@ class Stop:
 
     reason: Reason
     untick: bool
-    """False where the box belongs to another run already, or the record is gone."""
+    """False where the box is off, belongs to another run already, or the record is gone."""
+    shown_on: RecordRef | None = None
+    """The record that tells of it where the run's own can no longer be written (the contact a lead became)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,10 +175,13 @@ class Finish:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wait:
-    """Nothing is in the way; the next touch is due at a later time."""
+    """Nothing is in the way; the next touch goes out at a later time."""
 
     step: Step
     due_at: datetime
+    """When it was planned to go out; lateness and expiry count from here."""
+    opens_at: datetime
+    """When it can go out: due_at, or the next opening where that has passed."""
     zone: ZoneUsed
 
 
@@ -213,27 +224,30 @@ def plan(snapshot: Snapshot, now: datetime) -> tuple[Decision, ...]:
 def plan_entry(snapshot: Snapshot, now: datetime) -> tuple[Decision, ...]:
     """Enroll or refuse a ticked record without a live run; nothing for an unticked one.
 
-    A sequence that is not Live yet is entered too: the run then waits, and the record says for what.
+    A sequence that is not Live yet is entered too: the run then waits, and the record says for what. A converted lead
+    can neither enter nor be told so: nothing is ever written to it (B11).
     """
     record = snapshot.record
-    if record is None or not record.enrolled or record.deleted or record.merged_into is not None:
+    if record is None or record.deleted or record.merged_into is not None or record.converted_to is not None:
         return ()
-    if snapshot.box_pending is not BoxPending.NO:
+    if snapshot.restored and (record.enrolled or record.status in _LIVE_WORDS):
+        return (Refuse(reason=Reason(code=RefuseReason.RESTORED)),)
+    if not record.enrolled or snapshot.reread or snapshot.box_pending is not BoxPending.NO:
         return ()
-    reason = refuse(snapshot, record, now)
-    if reason is not None:
-        return (Refuse(reason=reason),)
     sequence = snapshot.sequence
-    if sequence is None:
-        return ()
+    reason = refuse(snapshot, record, now)
+    if reason is not None or sequence is None:
+        return (Refuse(reason=reason or Reason(code=RefuseReason.SEQUENCE_INVALID)),)
     run = max([record.run, *(past.run for past in snapshot.past)], default=0) + 1
     zone = resolve_zone(sequence.zone_policy, record, snapshot.owner, sequence)
-    candidate = _candidate(record, sequence, run, now)
-    step = next_step(sequence, candidate, {})
+    step = next_step(sequence, _candidate(record, sequence, run, now), {})
     if step is None:
         return (Refuse(reason=Reason(code=RefuseReason.SEQUENCE_EMPTY)),)
     due_at = plan_due(step, anchor=now, last_touch_at=None, zone=zone.zone, sequence=sequence)
     return (Enroll(sequence=sequence, run=run, step=step, due_at=due_at, zone=zone),)
+
+
+_LIVE_WORDS = frozenset(status.value for status in RunStatus if status.live)
 
 
 def _candidate(record: Record, sequence: Sequence, run: int, now: datetime) -> Enrollment:
@@ -255,15 +269,11 @@ def _candidate(record: Record, sequence: Sequence, run: int, now: datetime) -> E
 def refuse(snapshot: Snapshot, record: Record, now: datetime) -> Reason | None:
     """Why a ticked record does not start, None when it may. Read from the top."""
     sequence = snapshot.sequence
-    address = normalize_address(record.email)
-    past = [run for run in snapshot.past if sequence is not None and run.sequence_id == sequence.id]
-    if record.converted_to is not None:
-        return Reason(code=RefuseReason.CONVERTED_LEAD)
     if record.sequence_id is None:
         return Reason(code=RefuseReason.NO_SEQUENCE)
     if not record.email.strip():
         return Reason(code=RefuseReason.NO_ADDRESS)
-    if not address:
+    if not is_valid_address(record.email):
         return Reason(code=RefuseReason.INVALID_ADDRESS)
     if record.opted_out:
         return Reason(code=RefuseReason.OPTED_OUT)
@@ -278,24 +288,33 @@ def refuse(snapshot: Snapshot, record: Record, now: datetime) -> Reason | None:
         return Reason(code=RefuseReason.SEQUENCE_INVALID, detail=error)
     if sequence.status is SequenceStatus.RETIRED:
         return Reason(code=RefuseReason.SEQUENCE_RETIRED)
-    if not any(step.active for step in sequence.steps):
-        return Reason(code=RefuseReason.SEQUENCE_EMPTY)
-    if past and sequence.reenrollment is Reenrollment.NEVER:
-        return Reason(code=RefuseReason.ALREADY_RUN)
-    if past and sequence.reenrollment is Reenrollment.AFTER_FINISH:
-        finished = any(run.status is RunStatus.FINISHED for run in past)
-        return None if finished else Reason(code=RefuseReason.ALREADY_RUN)
-    if past and sequence.reenrollment is Reenrollment.AFTER_DAYS:
-        free = max(run.ended_at for run in past) + timedelta(days=sequence.reenroll_after_days)
-        return Reason(code=RefuseReason.TOO_SOON, detail=day(free)) if now < free else None
-    return None
+    return _refuse_again(snapshot, sequence, now)
+
+
+def _refuse_again(snapshot: Snapshot, sequence: Sequence, now: datetime) -> Reason | None:
+    """Why the sequence does not run once more for this person (B9). Runs that took no step do not count."""
+    past = [run for run in snapshot.past if run.sequence_id == sequence.id and run.touched]
+    if not past:
+        return None
+    last = max(past, key=lambda run: (run.ended_at, run.run))
+    match sequence.reenrollment:
+        case Reenrollment.NEVER:
+            return Reason(code=RefuseReason.ALREADY_RUN)
+        case Reenrollment.AFTER_FINISH:
+            return None if last.status is RunStatus.FINISHED else Reason(code=RefuseReason.NOT_FINISHED)
+        case Reenrollment.AFTER_DAYS:
+            free = last.ended_at + timedelta(days=sequence.reenroll_after_days)
+            return Reason(code=RefuseReason.TOO_SOON, detail=day(free)) if now < free else None
 
 
 # --- a live run ---------------------------------------------------------------------------------------------------
 
 
 def plan_stop(snapshot: Snapshot, run: Enrollment) -> Stop | Move | None:
-    """Whether the run ends or moves, from the stop rules alone: what a signal by itself can cause."""
+    """Whether the run ends or moves, from the stop rules alone: what a signal by itself can cause.
+
+    Without a record (View.BLIND) only signals and what the ledger knows can stop.
+    """
     return next((decision for rule in STOP_RULES if (decision := rule(snapshot, run)) is not None), None)
 
 
@@ -331,7 +350,9 @@ def stop_when_gone(snapshot: Snapshot, run: Enrollment) -> Stop | Move | None:
     """Deleted, merged or converted (B11, B12, B14)."""
     record = snapshot.record
     if record is None:
-        return None if snapshot.view is View.BLIND else _stop(StopReason.DELETED, untick=False)
+        # Merged or deleted: a look by id cannot tell. The pull can, and it has had the time since the last look.
+        waited = snapshot.view is View.LOOKED and run.reason == Reason(code=HoldReason.RECORD_GONE).key
+        return _stop(StopReason.DELETED, untick=False) if waited else None
     if record.merged_into is not None:
         if snapshot.moved_to_live_run or snapshot.winner_stopped:
             return _stop(StopReason.MERGED, record.merged_into, untick=False)
@@ -342,14 +363,16 @@ def stop_when_gone(snapshot: Snapshot, run: Enrollment) -> Stop | Move | None:
 
 
 def _after_conversion(snapshot: Snapshot, record: Record) -> Stop | Move | None:
-    if record.converted_to is None:
+    contact = record.converted_to
+    if contact is None:
         return None
+    if snapshot.moved_to_live_run or snapshot.winner_stopped:
+        return _stop(StopReason.MERGED, contact.id, untick=False)
     policy = snapshot.sequence.on_conversion if snapshot.sequence is not None else OnConversion.STOP_IF_OPPORTUNITY
     if policy is OnConversion.STOP or (policy is OnConversion.STOP_IF_OPPORTUNITY and record.converted_opportunity):
-        return _stop(StopReason.CONVERTED, untick=False)
-    if snapshot.moved_to_live_run or snapshot.winner_stopped:
-        return _stop(StopReason.MERGED, record.converted_to.id, untick=False)
-    return Move(to=record.converted_to, because="converted")
+        detail = " and an opportunity was created" if record.converted_opportunity else ""
+        return Stop(reason=Reason(code=StopReason.CONVERTED, detail=detail), untick=True, shown_on=contact)
+    return Move(to=contact, because="converted")
 
 
 def stop_when_unwanted(snapshot: Snapshot, _: Enrollment) -> Stop | None:
@@ -366,7 +389,7 @@ def stop_when_unwanted(snapshot: Snapshot, _: Enrollment) -> Stop | None:
     if record is not None and record.bounced:
         return _stop(StopReason.BOUNCED)
     if snapshot.suppression:
-        return _stop(StopReason.OTHER_STOP, f": the address {snapshot.suppression}")
+        return _stop(StopReason.SUPPRESSED, snapshot.suppression)
     return None
 
 
@@ -383,22 +406,35 @@ def stop_when_answered(snapshot: Snapshot, _: Enrollment) -> Stop | None:
 
 
 def stop_when_withdrawn(snapshot: Snapshot, run: Enrollment) -> Stop | None:
-    """Unticked, moved to another sequence, met the stop condition, or the sequence is retired."""
+    """The sequence is retired, or the record was taken out of it: unticked, moved, or past the stop condition."""
+    if snapshot.sequence is not None and snapshot.sequence.status is SequenceStatus.RETIRED:
+        return _stop(StopReason.SEQUENCE_RETIRED)
+    if _waits_as_mass_stop(snapshot, run):
+        return None
+    return _withdrawn(snapshot, run)
+
+
+def _withdrawn(snapshot: Snapshot, run: Enrollment) -> Stop | None:
     record, sequence = snapshot.record, snapshot.sequence
-    if snapshot.suspicion and run.reason == Reason(code=HoldReason.SUSPICION).key:
-        return None  # an abnormal share would be stopped at once: that waits for a confirmation too (B10)
-    settled = record is not None and snapshot.box_pending is BoxPending.NO
-    if settled and record is not None and not record.enrolled:
-        return _stop(StopReason.UNTICKED)
-    if settled and record is not None and record.sequence_id != run.sequence_id:
-        return _stop(StopReason.SEQUENCE_CHANGED, untick=record.sequence_id is None)
-    if sequence is not None and record is not None and sequence.stop_field:
+    if record is None:
+        return None
+    if snapshot.box_pending is BoxPending.NO and not snapshot.reread:
+        if not record.enrolled:
+            return _stop(StopReason.UNTICKED, untick=False)
+        if record.sequence_id is None:
+            return _stop(StopReason.SEQUENCE_CLEARED)
+        if record.sequence_id != run.sequence_id:
+            return _stop(StopReason.SEQUENCE_CHANGED, untick=False)
+    if sequence is not None and sequence.stop_field:
         value = record.stop_field.strip()
         if value and value.casefold() in {wanted.casefold() for wanted in sequence.stop_values}:
             return _stop(StopReason.FIELD_CONDITION, f"{sequence.stop_field} is {value}")
-    if sequence is None or sequence.status is SequenceStatus.RETIRED:
-        return _stop(StopReason.SEQUENCE_RETIRED)
     return None
+
+
+def _waits_as_mass_stop(snapshot: Snapshot, run: Enrollment) -> bool:
+    """Whether this stop is one of an abnormal share, which waits for a confirmation too (B10)."""
+    return bool(snapshot.suspicion) and run.reason == Reason(code=HoldReason.MASS_STOP).key
 
 
 STOP_RULES: tuple[StopRule, ...] = (
@@ -410,22 +446,22 @@ STOP_RULES: tuple[StopRule, ...] = (
 
 
 def _changed_address(snapshot: Snapshot, run: Enrollment) -> Decision | None:
-    """The address on the record is not the run's any more (B15)."""
+    """The address on the record is not the run's any more (B15). That it may be mailed was asked before."""
     record = snapshot.record
     if record is None:
         return None
     address = normalize_address(record.email)
     if address == run.address:
         return None
-    if not address:
-        return Hold(reason=Reason(code=HoldReason.MISSING_FIELD, detail="Email"), check_at=None)
+    if not is_valid_address(record.email):
+        missing = "a valid Email" if record.email.strip() else "Email"
+        return _hold(HoldReason.MISSING_FIELD, missing, check_at=None)
     if snapshot.twin:
-        return _stop(StopReason.OTHER_STOP, f": same address as {snapshot.twin}")
-    if domain_of(address) != domain_of(run.address):
-        held = run.reason == Reason(code=HoldReason.ADDRESS_CHANGED).key
-        reason = Reason(code=HoldReason.ADDRESS_CHANGED, detail=domain_of(address))
-        return Hold(reason=reason, check_at=None, status=RunStatus.PAUSED, tell_rep=not held)
-    return Readdress(address=address)
+        return _stop(StopReason.SAME_ADDRESS, snapshot.twin)
+    if domain_of(address) == domain_of(run.address):
+        return Readdress(address=address)
+    reason = Reason(code=HoldReason.ADDRESS_CHANGED, detail=domain_of(address))
+    return Hold(reason=reason, check_at=None, status=RunStatus.PAUSED, tell_rep=True)
 
 
 # --- holds: the first that applies is shown -----------------------------------------------------------------------
@@ -435,36 +471,42 @@ def _hold(code: HoldReason, detail: str = "", *, check_at: datetime | None) -> H
     return Hold(reason=Reason(code=code, detail=detail), check_at=check_at)
 
 
-def hold_while_unsettled(snapshot: Snapshot, _: Enrollment, __: datetime) -> Hold | None:
+def hold_while_unsettled(snapshot: Snapshot, run: Enrollment, _: datetime) -> Hold | None:
     """A touch of this run may or may not have gone out (B1)."""
-    for touch in snapshot.touches.values():
+    for step_id, touch in snapshot.touches.items():
         if touch.state in UNSETTLED:
             person = touch.state is TouchState.NEEDS_PERSON
             code = HoldReason.NEEDS_PERSON if person else HoldReason.IN_DOUBT
-            return _hold(code, f"{touch.order:g}", check_at=None)
+            return _hold(code, progress_of(snapshot.sequence, step_id, run.steps_done), check_at=None)
     return None
 
 
 def hold_while_blind(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
     """The last look could not be made, or history is still being read back and proven (P4, B4)."""
-    if snapshot.safe_mode or run.unproven:
+    if snapshot.safe_mode or (run.unproven and run.next_step_id is not None):
         return _hold(HoldReason.SAFE_MODE, check_at=now + timedelta(minutes=1))
     if snapshot.view is View.BLIND:
         return _hold(HoldReason.NO_LAST_LOOK, snapshot.blind_because, check_at=now + timedelta(minutes=1))
+    if snapshot.record is None:
+        return _hold(HoldReason.RECORD_GONE, check_at=now + RECHECK)
     return None
 
 
 def hold_while_braked(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
-    """The emergency brake, a sequence that is not Live, or one that waits for a confirmation (B10)."""
+    """The emergency brake, a sequence that is not Live or not there, or one that waits for a confirmation (B10)."""
     if snapshot.brake.pulled:
         by = f" by {snapshot.brake.by}" if snapshot.brake.by else ""
         return _hold(HoldReason.BRAKE, by, check_at=now + RECHECK)
     sequence = snapshot.sequence
-    if sequence is not None and sequence.status is SequenceStatus.PAUSED:
+    if sequence is None:
+        return _hold(HoldReason.SEQUENCE_GONE, check_at=now + RECHECK)
+    if sequence.status is SequenceStatus.PAUSED:
         return _hold(HoldReason.SEQUENCE_PAUSED, check_at=now + RECHECK)
-    if sequence is not None and sequence.status is SequenceStatus.DRAFT:
+    if sequence.status is SequenceStatus.DRAFT:
         return _hold(HoldReason.SEQUENCE_NOT_LIVE, check_at=now + RECHECK)
-    if snapshot.suspicion and (run.steps_done == 0 or run.reason == Reason(code=HoldReason.SUSPICION).key):
+    if _waits_as_mass_stop(snapshot, run) and _withdrawn(snapshot, run) is not None:
+        return _hold(HoldReason.MASS_STOP, snapshot.suspicion, check_at=now + RECHECK)
+    if snapshot.suspicion and run.steps_done == 0:
         return _hold(HoldReason.SUSPICION, snapshot.suspicion, check_at=now + RECHECK)
     return None
 
@@ -515,7 +557,7 @@ def plan_due_step(snapshot: Snapshot, run: Enrollment, now: datetime) -> Decisio
     """Nothing stops or holds the run: take the next step, pass it over, wait for it, or finish."""
     sequence, record = snapshot.sequence, snapshot.record
     if sequence is None or record is None:
-        return _hold(HoldReason.NO_LAST_LOOK, snapshot.blind_because, check_at=now + RECHECK)
+        raise ValueError("a run without a record or a sequence is held before")
     step = next_step(sequence, run, snapshot.touches)
     gone = _planned_step_gone(snapshot, sequence, run, step)
     if gone is not None:
@@ -527,9 +569,9 @@ def plan_due_step(snapshot: Snapshot, run: Enrollment, now: datetime) -> Decisio
     label = progress(sequence, step, run.steps_done)
     if expired(step, due_at, now):
         return Skip(step_id=step.id, order=step.order, reason=Reason(code=SkipReason.EXPIRED, detail=label))
-    opening = next_opening(max(now, due_at), zone.zone, sequence)
-    if opening > now:
-        return Wait(step=step, due_at=opening, zone=zone)
+    opens_at = next_opening(max(now, due_at), zone.zone, sequence)
+    if opens_at > now:
+        return Wait(step=step, due_at=due_at, opens_at=opens_at, zone=zone)
     if step.needs_approval and not record.approved:
         return _hold(HoldReason.NEEDS_APPROVAL, label, check_at=now + RECHECK)
     return Send(step=step, zone=zone, progress=label)
@@ -540,13 +582,16 @@ def _planned_step_gone(snapshot: Snapshot, sequence: Sequence, run: Enrollment, 
     planned = run.next_step_id
     if planned is None or planned in snapshot.touches or (step is not None and step.id == planned):
         return None
-    here = run.position if run.position is not None else 0.0
-    known = next((s for s in sequence.steps if s.id == planned), None)
+    here = position(sequence, snapshot.touches, run.position)
+    known = next((one for one in sequence.steps if one.id == planned), None)
     if known is None:
-        return Skip(step_id=planned, order=here, reason=Reason(code=SkipReason.REMOVED, detail=f"{run.steps_done + 1}"))
-    if not known.active and (step is None or step.order != known.order):
+        before_all = sequence.steps[0].order - 1 if sequence.steps else 0.0
+        reason = Reason(code=SkipReason.REMOVED, detail=progress_of(sequence, planned, run.steps_done))
+        return Skip(step_id=planned, order=here if here is not None else before_all, reason=reason)
+    ahead = (here is None or known.order > here) and (step is None or known.order < step.order)
+    if not known.active and ahead:
         reason = Reason(code=SkipReason.INACTIVE, detail=progress(sequence, known, run.steps_done))
-        return Skip(step_id=planned, order=min(known.order, step.order if step else known.order), reason=reason)
+        return Skip(step_id=planned, order=known.order, reason=reason)
     return None
 
 

@@ -1,13 +1,15 @@
 """Why a touch did not go out, as closed sets.
 
-Each reason has one plain sentence, and that sentence is what the CRM record shows. `{detail}` in a sentence is
-filled with what this case is about (a field, a date, a name).
+Each reason has one plain sentence or two, and that is what the CRM record shows. `{detail}` is filled with what this
+case is about (a field, a date, a name), cut so that the end, which says what to do, always fits the CRM's field.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+
+from crmdrip.core.words import LIMIT, clip
 
 
 class StopReason(Enum):
@@ -22,13 +24,14 @@ class StopReason(Enum):
     UNTICKED = "The box was unticked. Tick it again to start a new run."
     DELETED = "The record was deleted. If it is restored, tick the box to start a new run."
     MERGED = "The record was merged into {detail}, which carries on the history."
-    CONVERTED = "The lead was converted and an opportunity was created. No further email goes out."
+    CONVERTED = "The lead was converted{detail}. No further email goes out."
     OPPORTUNITY = "An opportunity was created{detail}. No further email goes out."
     FIELD_CONDITION = "The sequence's stop condition is met: {detail}. No further email goes out."
     SEQUENCE_CHANGED = "The record was moved to another sequence. This run has ended."
-    SEQUENCE_RETIRED = "The sequence was retired or deleted. No further email goes out."
-    LEFT_COMPANY = "The person no longer works there{detail}. No further email goes out."
-    COLLEAGUE_REPLIED = "A colleague replied{detail}, and the sequence stops on that. No further email goes out."
+    SEQUENCE_CLEARED = "This record names no sequence any more. Choose one and tick the box to start a new run."
+    SEQUENCE_RETIRED = "The sequence was retired. No further email goes out."
+    SUPPRESSED = "This address {detail}. No email goes out to it from any sequence."
+    SAME_ADDRESS = "The address was changed to that of {detail}, which is in a sequence already. This run has ended."
     OTHER_STOP = "Another record of the same person was stopped{detail}. No further email goes out."
     ADDRESS_REFUSED = "The mail provider refused the address{detail}. Correct the address and tick the box again."
 
@@ -43,7 +46,6 @@ class HoldReason(Enum):
     SEQUENCE_PAUSED = "Waiting: the sequence is paused. Set it to Live and sending goes on."
     SEQUENCE_NOT_LIVE = "Waiting: the sequence is not Live yet. Set it to Live and the run starts."
     PAUSED_UNTIL = "Paused until {detail}. Clear Paused Until to go on sooner."
-    OUT_OF_OFFICE = "Paused: the person is out of office until {detail}."
     NEEDS_APPROVAL = "Waiting for approval: tick Approved on this record to let step {detail} go out."
     OWNER_CHANGED = "Waiting: the owner changed to {detail}, and this sequence waits. Change its owner policy."
     SENDER_BROKEN = "Waiting: {detail} cannot send. Mend the sender and the email goes out."
@@ -51,10 +53,16 @@ class HoldReason(Enum):
     IN_DOUBT = "Waiting: it is not known whether step {detail} went out. It is being checked."
     NEEDS_PERSON = "A person must decide: nobody could tell if step {detail} went out. Type crmdrip retry."
     SUSPICION = "Waiting for confirmation: {detail}. Set Confirmed on the sequence to go on."
-    DAILY_CAP = "Waiting: today's limit for {detail} is reached. It goes out at the next opening."
+    MASS_STOP = (
+        "Waiting for confirmation: {detail}. Set Confirmed on the sequence to let them stop, or undo the change."
+    )
+    SEQUENCE_GONE = (
+        "Waiting: the sequence was deleted or is hidden from the daemon. Restore or share it, or untick the box."
+    )
+    RECORD_GONE = "Waiting: the record is not there any more. The next pull tells whether it was deleted or merged."
+    DAILY_CAP = "Waiting: the limit for {detail} is reached for now. It goes out at the next opening with room."
     PROVIDER = "Waiting: the mail provider did not take the email ({detail}). It is tried again."
     SAFE_MODE = "Waiting: history is being read back from the CRM. It goes out once that is done."
-    COLLEAGUE_REPLIED = "Paused: a colleague replied{detail}, and this sequence waits for the rep."
 
 
 class SkipReason(Enum):
@@ -76,12 +84,13 @@ class RefuseReason(Enum):
     SUPPRESSED = "Not started: this address {detail}."
     SAME_ADDRESS = "Not started: same address as {detail}, which is already in a sequence."
     ALREADY_RUN = "Not started: this person already went through the sequence, and it does not run twice."
+    NOT_FINISHED = "Not started: the last run was stopped, and this sequence runs again only after a finished one."
     TOO_SOON = "Not started: the sequence may run again for this person from {detail}."
     SEQUENCE_RETIRED = "Not started: the sequence is retired. Choose another."
     SEQUENCE_INVALID = "Not started: the sequence has an error ({detail}). Correct it and tick the box again."
     SEQUENCE_EMPTY = "Not started: the sequence has no active step."
     REBUILT = "Not started: the daemon's memory was rebuilt, and this run had ended. Tick the box to start a new one."
-    CONVERTED_LEAD = "Not started: this lead is converted. Tick the box on the contact."
+    RESTORED = "Not started: the record was deleted and restored. Tick the box to start a new run."
 
 
 AnyReason = StopReason | HoldReason | SkipReason | RefuseReason
@@ -109,8 +118,16 @@ class Reason:
 
     @property
     def sentence(self) -> str:
-        """The plain sentence for the CRM record."""
-        return str(self.code.value).format(detail=self.detail)
+        """The plain sentence for the CRM record, at most words.LIMIT characters and on one line."""
+        pattern: str = self.code.value
+        room = LIMIT - len(pattern) + len("{detail}")
+        return pattern.format(detail=clip(_one_line(self.detail), room))
+
+
+def _one_line(detail: str) -> str:
+    """A detail as it stands within a sentence: a leading space stays, a full stop of its own goes."""
+    text = " ".join(detail.split()).removesuffix(".")
+    return f" {text}" if detail[:1].isspace() and text else text
 
 
 def parse_reason(key: str, detail: str = "") -> Reason:

@@ -12,6 +12,8 @@ FIRST_DELAY = timedelta(seconds=30)
 LONGEST_DELAY = timedelta(hours=1)
 RATE_LIMIT_DELAY = timedelta(seconds=60)
 """Used where the other side gave no time: SendGrid and HubSpot may leave it out, Salesforce always does."""
+MENDED_BY_PEOPLE = 4
+"""The attempt from which failures that a person mends are no longer tried more rarely: every two to four minutes."""
 
 
 class Verdict(StrEnum):
@@ -34,7 +36,7 @@ class Retry:
 
 
 def backoff(attempt: int, jitter: float) -> timedelta:
-    """Exponential with full spread in its upper half: attempt 1 waits 15 to 30 s, later ones at most an hour.
+    """Exponential, spread over its upper half: attempt 1 waits 15 to 30 s, later ones at most an hour.
 
     jitter: a number in [0, 1), from keys.share, so that the same item always waits the same time.
     """
@@ -47,17 +49,17 @@ def decide_retry(
 ) -> Retry:
     """The verdict on an item that failed for the attempt-th time.
 
-    Configuration and auth failures are tried again at the longest delay: a person mends them outside of us, and
-    then everything goes on by itself.
+    attempt counts from 1. Configuration and auth failures are tried again every few minutes at most: a person mends
+    them outside of us, and then everything goes on by itself. retry_after: seconds, where the other side said.
     """
     if error is ErrorClass.SKIPPABLE:
         return Retry(verdict=Verdict.DROP, attempt=attempt)
     if error in (ErrorClass.REJECTED, ErrorClass.OUTCOME_UNKNOWN):
         return Retry(verdict=Verdict.PARK, attempt=attempt)
     if error is ErrorClass.RATE_LIMITED:
-        wait = timedelta(seconds=retry_after) if retry_after is not None else RATE_LIMIT_DELAY
+        wait = timedelta(seconds=max(retry_after, 1)) if retry_after is not None else RATE_LIMIT_DELAY
     elif error in (ErrorClass.AUTH, ErrorClass.CONFIGURATION):
-        wait = backoff(min(attempt, 4), jitter)
+        wait = backoff(min(attempt, MENDED_BY_PEOPLE), jitter)
     else:
         wait = backoff(attempt, jitter)
     return Retry(verdict=Verdict.AGAIN, attempt=attempt, not_before=now + wait)

@@ -30,17 +30,19 @@ class Passed:
 def position(sequence: Sequence, touches: Mapping[str, Passed], fallback: float | None) -> float | None:
     """Where in the sequence the person stands: the present order of the step passed last.
 
-    The step may have moved since, or be gone: then the order it had counts. fallback: the enrollment's own
-    record, for a ledger that was rebuilt without that touch.
+    The step may have moved since, or be gone: then the order it had counts, unless it was passed over for being gone.
+    fallback: the enrollment's own record, for a ledger that was rebuilt without that touch.
     """
-    passed = [(touch.at, step_id) for step_id, touch in touches.items() if touch.state in PASSED]
+    passed = [(touch.at, touch.order, step_id) for step_id, touch in touches.items() if touch.state in PASSED]
     if not passed:
         return fallback
-    _, last = max(passed)
-    for step in sequence.steps:
-        if step.id == last:
-            return step.order
-    return touches[last].order
+    orders = {step.id: step.order for step in sequence.steps}
+    for _, order, step_id in sorted(passed, reverse=True):
+        if step_id in orders:
+            return orders[step_id]
+        if touches[step_id].state is TouchState.ACCEPTED:
+            return order
+    return fallback
 
 
 def pick_variant(steps: list[Step], enrollment: Enrollment) -> Step:
@@ -60,23 +62,24 @@ def pick_variant(steps: list[Step], enrollment: Enrollment) -> Step:
 def next_step(sequence: Sequence, enrollment: Enrollment, touches: Mapping[str, Passed]) -> Step | None:
     """The step to take now, None when the run is through.
 
-    A slot of which any variant was touched for good never runs again, even if it was moved; a step put before the
-    person's position is not sent, one put after it is. A touch the provider refused is taken up again.
+    A slot of which any variant was touched for good never runs again, even if it was moved. A step put before the
+    person's position is not sent, one put after it is; the step that was planned next, and stands on the record as
+    such, stays ahead wherever it was moved. A touch the provider refused is taken up again.
     """
     here = position(sequence, touches, enrollment.position)
+    planned = enrollment.next_step_id
     for slot in sequence.slots:
-        if here is not None and slot[0].order <= here:
+        ahead = here is None or slot[0].order > here
+        if not ahead and all(step.id != planned for step in slot):
             continue
-        touched = [touches[step.id] for step in slot if step.id in touches] if touches else ()
-        if any(touch.state in PASSED for touch in touched):
+        if touches and any(step.id in touches and touches[step.id].state in PASSED for step in slot):
             continue
         active = [step for step in slot if step.active]
-        if not active:
-            continue
         for step in active:
-            if step.id in touches:
+            if step.id in touches or (step.id == planned and step.weight > 0):
                 return step
-        return pick_variant(active, enrollment)
+        if active and ahead:
+            return pick_variant(active, enrollment)
     return None
 
 
@@ -88,3 +91,13 @@ def progress(sequence: Sequence, step: Step | None, done: int) -> str:
     if step.order not in orders:
         orders = tuple(sorted((*orders, step.order)))
     return f"{orders.index(step.order) + 1} of {len(orders)}"
+
+
+def progress_of(sequence: Sequence | None, step_id: str | None, done: int) -> str:
+    """As progress, for a step known by its id; a sequence that cannot be read has no number of steps."""
+    if sequence is None:
+        return str(done if step_id is None else done + 1)
+    step = next((one for one in sequence.steps if one.id == step_id), None)
+    if step is None and step_id is not None:
+        return f"{done + 1} of {max(len(sequence.active_orders), done + 1)}"
+    return progress(sequence, step, done)

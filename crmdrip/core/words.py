@@ -12,6 +12,9 @@ from zoneinfo import ZoneInfo
 LIMIT = 255
 """A Salesforce text field holds 255 characters."""
 
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""Not strftime's, which speaks the language of the machine."""
+
 
 @lru_cache(maxsize=4_096)
 def moment(at: datetime, zone: str) -> str:
@@ -22,7 +25,7 @@ def moment(at: datetime, zone: str) -> str:
 
 def day(at: datetime) -> str:
     """A date as a person reads it: "3 Nov 2026"."""
-    return f"{at.day} {at:%b %Y}"
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
 
 
 def queued(due_at: datetime, zone: str) -> str:
@@ -47,7 +50,9 @@ def finished(steps: int, sent_at: datetime | None, zone: str) -> str:
 
 
 def clip(text: str, limit: int = LIMIT) -> str:
-    """The text in at most limit characters, cut at a word where it must be cut."""
+    """The text in at most limit characters, cut at a word where it must be cut and one ends near."""
     if len(text) <= limit:
         return text
-    return text[: limit - 1].rsplit(" ", 1)[0].rstrip(",;: ") + "…"
+    head = text[: limit - 1]
+    end = head.rfind(" ")
+    return (head[:end] if end > len(head) // 2 else head).rstrip(",;: ") + "…"

@@ -38,7 +38,9 @@ log = structlog.get_logger()
 CURSOR = "crm"
 CRM = "crm"
 
-BRAKED = frozenset({StopReason.UNTICKED, StopReason.SEQUENCE_CHANGED, StopReason.FIELD_CONDITION})
+BRAKED = frozenset(
+    {StopReason.UNTICKED, StopReason.SEQUENCE_CHANGED, StopReason.SEQUENCE_CLEARED, StopReason.FIELD_CONDITION}
+)
 """Stops that a careless import can cause by the thousand. Opt-outs, replies and deletions always stop at once."""
 
 
@@ -383,7 +385,7 @@ def _brake_mass_stops(
         run = by_id.get(effect.run.id) if effect.run is not None else None
         braked = isinstance(decision, Stop) and decision.reason.code in BRAKED
         if braked and run is not None and run.sequence_id in suspects:
-            reason = Reason(code=HoldReason.SUSPICION, detail=suspects[run.sequence_id])
+            reason = Reason(code=HoldReason.MASS_STOP, detail=suspects[run.sequence_id])
             held = Hold(reason=reason, check_at=None)
             setting = Setting(org_id="", now=run.entered_at, sequence=None)
             kept.append((held, effects.hold(held, run, setting)))

@@ -24,7 +24,16 @@ from crmdrip.ledger.people import SUPPRESSING
 log = structlog.get_logger()
 
 _MILD = frozenset(
-    {Reason(code=code).key for code in (StopReason.UNTICKED, StopReason.MERGED, StopReason.SEQUENCE_CHANGED)}
+    {
+        Reason(code=code).key
+        for code in (
+            StopReason.UNTICKED,
+            StopReason.MERGED,
+            StopReason.SEQUENCE_CHANGED,
+            StopReason.SEQUENCE_CLEARED,
+            StopReason.SEQUENCE_RETIRED,
+        )
+    }
 )
 """Stops that say nothing about the person's wish, and are not carried over to a twin."""
 
