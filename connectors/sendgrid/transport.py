@@ -385,7 +385,6 @@ class Transport(Generic[T]):
                     endpoint.host,
                     endpoint.port,
                     ssl=endpoint.tls,
-                    happy_eyeballs_delay=0.25,
                 )
         except socket.gaierror:
             why = "the server's name was not found"
@@ -393,7 +392,7 @@ class Transport(Generic[T]):
             why = f"no connection in {endpoint.connect_timeout:g} s"
         except ssl.SSLError as error:
             why = f"TLS failed ({getattr(error, 'verify_message', '') or error.reason or 'no reason given'})"
-        except (OSError, UnicodeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, what waits for this connection must hear of it
             why = f"no connection ({type(error).__name__})"
         else:
             if connection.transport is None:

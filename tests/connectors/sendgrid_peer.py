@@ -45,6 +45,9 @@ class SendGridPeer:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        # Connections may still be on their way in; the thread would leave them open and unreported.
+        self.stop()
+        self.hang_up()
         self._thread.__exit__(*exc)
         assert self.server.errors == []
 

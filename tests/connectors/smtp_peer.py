@@ -68,6 +68,9 @@ class SmtpPeer:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        # aiosmtpd leaves open connections to the garbage collector, which reports them.
+        self.stop()
+        self.hang_up()
         self._controller.stop(no_assert=True)
 
     @property

@@ -234,11 +234,24 @@ def test_an_old_connection_is_not_used_again():
         assert server.connections == 3
 
 
-def test_a_name_that_does_not_exist_is_a_refusal():
-    """B2: a failed name look-up sent nothing."""
-    outcome = send_one(443, scheme="https", host="nobody.invalid")
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name"),
+        (OSError("no route"), "OSError"),
+        (RuntimeError("anything at all"), "RuntimeError"),
+    ],
+)
+def test_a_failed_name_look_up_is_a_refusal(monkeypatch, trouble, why):
+    """B2: without a connection nothing was sent, whatever kept it from being made."""
+
+    def fail(*args, **kwargs):
+        raise trouble
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    outcome = send_one(443, scheme="https", host="mail.example")
     assert verdict(outcome) == TRY_AGAIN
-    assert "name" in outcome.detail
+    assert why in outcome.detail
 
 
 def test_a_redirect_is_not_followed():
