@@ -8,7 +8,7 @@
 
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE config.example.toml ./
 COPY mappings mappings
 COPY connectors connectors
 COPY crmdrip crmdrip
@@ -25,8 +25,7 @@ ENV PYTHONUNBUFFERED=1 CRMDRIP_CONFIG=/etc/crmdrip/config.toml
 
 # The port of [web] listen, as it stands in config.example.toml.
 EXPOSE 8025
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8025/healthz', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["crmdrip", "status", "--healthy"]
 
 # SIGTERM drains: give it longer than [daemon] drain_seconds (docker stop --time 45).
 ENTRYPOINT ["crmdrip"]

@@ -56,6 +56,8 @@ class Daemon:
         self._stop = threading.Event()
         self._prepared = threading.Event()
         self._exit_code = 0
+        self.drained = True
+        """False once the deadline of the drain passed with a loop still under way."""
         self.states = {name: LoopState() for name in ("prepare", *passes.PASSES)}
 
     @property
@@ -169,6 +171,7 @@ class Daemon:
         waiter.join(self._rhythm.drain_seconds)
         if waiter.is_alive():
             log.warning("drain_deadline_passed", seconds=self._rhythm.drain_seconds)
+            self.drained = False
             self._exit_code = self._exit_code or 1
 
 

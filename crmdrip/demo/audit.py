@@ -22,6 +22,7 @@ _LOGIN = {
     "client_secret": "sandbox-consumer-secret",
 }
 _FIELDS = "Id, Drip_Enrolled__c, Drip_Status__c, Drip_Reason__c, Drip_Next_Touch__c"
+_OBJECTS = ("Contact", "Lead WHERE IsConverted = false")
 _UNDER_WAY = frozenset({"Queued", "Active"})
 _WAITING = frozenset({"Held", "Paused"})
 OVERDUE = timedelta(hours=1)
@@ -71,10 +72,10 @@ class Findings:
         return asdict(self)
 
 
-def audit(stage: Stage, ledger: Ledger, *, refused: int, now: datetime, seconds: float) -> Findings:
-    """Ask everybody, once everything is settled. refused: as the daemon counted."""
+def audit(stage: Stage, ledger: Ledger, *, now: datetime, seconds: float) -> Findings:
+    """Ask everybody, once everything is settled."""
     state = stage.state()
-    unexplained = sum(1 for row in read_people(stage.salesforce, stage.ticked()) if not explained(row, now))
+    people = list(read_people(stage.salesforce, stage.ticked()))
     with ledger.read() as connection:
         enrolled = sum(runs.count_by_status(connection).values())
         stops = runs.count_stops(connection)
@@ -84,11 +85,11 @@ def audit(stage: Stage, ledger: Ledger, *, refused: int, now: datetime, seconds:
         people=state["people"],
         ticked=state["boxes_ticked"],
         enrolled=enrolled,
-        refused=refused,
+        refused=sum(row["Drip_Status__c"] == "Refused" for row in people),
         touches_accepted=accepted,
         duplicate_touches=state["duplicates"],
         touches_after_stop=state["touches_after_stop"],
-        unexplained_due=unexplained,
+        unexplained_due=sum(not explained(row, now) for row in people),
         stops={key.removeprefix("stop."): count for key, count in sorted(stops.items())},
         write_backs_pending=pending,
         crm_calls=calls,
@@ -120,9 +121,10 @@ def read_people(salesforce: str, wanted: Iterable[str]) -> Iterator[Mapping[str,
         answer = session.post(f"{salesforce}/services/oauth2/token", data=_LOGIN, timeout=30)
         answer.raise_for_status()
         session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        for source in ("Contact", "Lead WHERE IsConverted = false"):
+        for source in _OBJECTS:
+            query = f"SELECT {_FIELDS} FROM {source}"  # noqa: S608 - SOQL, and no text of others
             url = f"{salesforce}/services/data/v64.0/query"
-            page = session.get(url, params={"q": f"SELECT {_FIELDS} FROM {source}"}, timeout=60).json()
+            page = session.get(url, params={"q": query}, timeout=60).json()
             while True:
                 yield from (row for row in page["records"] if row["Id"] in ids)
                 if page["done"]:

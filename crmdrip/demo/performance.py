@@ -24,7 +24,7 @@ from crmdrip.web.pages import build_pages
 from crmdrip.web.unsubscribe import Unsubscribes
 
 BEGIN = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
-"""A Monday, always the same one, so that a seed gives the same fortnight; American clocks change in the middle of it."""
+"""A Monday, always the same one, so that a seed gives the same fortnight; American clocks change in the midst of it."""
 TICKED = 0.5
 """The share of boxes that reps tick in the first three days."""
 PER_SECOND = timedelta(minutes=1)
@@ -73,7 +73,6 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
             findings = audit(
                 stage,
                 parts.ledger,
-                refused=play.progress.counts["pull.refused"],
                 now=clock.now(),
                 seconds=time.monotonic() - began,
             )

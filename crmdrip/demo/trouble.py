@@ -1,4 +1,4 @@
-"""A bad fortnight: every kind of failure of both vendors, dealt by a seed over each day. The promises must still hold."""
+"""A bad fortnight: every kind of failure of both vendors, dealt by a seed over each day. Promises hold all the same."""
 
 from __future__ import annotations
 

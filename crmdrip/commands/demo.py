@@ -1,0 +1,108 @@
+"""crmdrip demo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from crmdrip import logs
+from crmdrip.commands.output import aside, print_json
+from crmdrip.demo.audit import Findings
+from crmdrip.demo.performance import BEGIN, Script, perform
+from crmdrip.demo.play import Progress as PlayProgress
+
+
+@click.command()
+@click.option("--people", type=click.IntRange(min=10), default=2_000, show_default=True, help="Contacts and leads.")
+@click.option("--days", type=click.IntRange(min=1, max=90), default=14, show_default=True, help="Days to play.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same fortnight.")
+@click.option("--faults", is_flag=True, help="Let both vendors fail in every way they know.")
+@click.option("--serve/--no-serve", default=True, help="Keep the pages open afterwards.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def demo(*, people: int, days: int, seed: int, faults: bool, serve: bool, as_json: bool) -> int:
+    """Play two weeks against stand-ins on this machine, and check the promises.
+
+    Exit code 0 only if the promises held.
+    """
+    logs.configure(format="console", level="error")
+    script = Script(people=people, days=days, seed=seed, trouble=faults)
+    out = aside()
+    out.print(f"A Salesforce org with {people} people, a SendGrid account, and {days} days on a fast clock.")
+    with showing(days) as watch, perform(script, watch) as show:
+        watch(None)
+        findings = show.findings
+        if as_json:
+            print_json(findings.to_json())
+        out.print(report(findings), markup=False)
+        if serve:
+            out.print(f"\nThe org as a rep sees it: {show.pages}\nThe daemon works on. Ctrl-C ends.", markup=False)
+            try:
+                while True:
+                    show.go_on()
+            except KeyboardInterrupt:
+                out.print("Ended.")
+    return 0 if findings.kept else 1
+
+
+@contextmanager
+def showing(days: int) -> Iterator[Callable[[PlayProgress | None], None]]:
+    """A progress display on standard error; a line per day where that is no terminal. Given None, it ends."""
+    out = aside()
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=32),
+        TextColumn("{task.fields[story]}"),
+        TimeElapsedColumn(),
+        console=out,
+        disable=not out.is_terminal,
+    )
+    task = progress.add_task("The org fills", total=days, story="")
+    told = 0
+
+    def watch(state: PlayProgress | None) -> None:
+        nonlocal told
+        if state is None:
+            progress.stop()
+            return
+        passed = (state.now - BEGIN).total_seconds() / 86_400
+        day = min(int(passed), days)
+        progress.update(task, completed=min(passed, days), description=f"{state.now:%a %d %b}", story=tell(state))
+        if not out.is_terminal and day > told:
+            told = day
+            out.print(f"{state.now:%a %d %b}  {tell(state)}", markup=False)
+
+    progress.start()
+    try:
+        yield watch
+    finally:
+        progress.stop()
+
+
+def tell(state: PlayProgress) -> str:
+    """The play so far in a few words."""
+    deeds = state.deeds
+    left = deeds["opt_out"] + deeds["unsubscribe"] + deeds["spam_report"]
+    stops = state.counts["pull.stopped"] + state.counts["dispatch.stopped"]
+    return (
+        f"{state.emails} emails, {deeds['reply']} replies, {deeds['meeting']} meetings, {left} opt-outs, {stops} stops"
+    )
+
+
+def report(findings: Findings) -> str:
+    """The result for a person."""
+    f = findings
+    stops = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in f.stops.items()) or "none"
+    verdict = "All promises held." if f.kept else "A PROMISE WAS BROKEN."
+    return (
+        f"\n{f.ticked} boxes ticked: {f.enrolled} enrolled, {f.refused} refused with the reason on the record.\n"
+        f"{f.touches_accepted} emails accepted. Sent twice: {f.duplicate_touches}."
+        f" Sent after a stop: {f.touches_after_stop}.\n"
+        f"Runs stopped: {stops}.\n"
+        f"Records without an explanation: {f.unexplained_due}. Changes owed to the CRM: {f.write_backs_pending}.\n"
+        f"{f.crm_calls} CRM calls ({f.crm_calls_per_1000_touches} per 1,000 emails),"
+        f" {f.provider_requests} requests to the provider, {f.seconds} s.\n"
+        f"{verdict}"
+    )

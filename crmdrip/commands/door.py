@@ -1,0 +1,50 @@
+"""Opens the daemon's door from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from crmdrip.config import Settings
+from crmdrip.daemon.loop import Daemon
+from crmdrip.daemon.parts import Parts
+from crmdrip.web.door import Door, build_app, listen
+from crmdrip.web.health import Health, LoopHealth
+from crmdrip.web.pages import build_pages
+from crmdrip.web.unsubscribe import Unsubscribes
+
+
+@contextmanager
+def open_door(settings: Settings, parts: Parts, daemon: Daemon) -> Iterator[None]:
+    """Serve health and unsubscribes while inside; nothing when no door is wanted. Raises ConfigurationError."""
+    address = settings.web.address
+    if address is None:
+        yield
+        return
+    unsubscribes = Unsubscribes(parts, tuple(key.get_secret_value() for key in settings.unsubscribe.keys))
+    with Door(listen(address)) as door:
+        door.serve(
+            build_app(
+                watch=lambda: watch(daemon, parts),
+                unsubscribes=unsubscribes,
+                pages=build_pages(settings.sender.company, settings.sender.language),
+                base_url=settings.unsubscribe.base_url,
+                after=door.after,
+            )
+        )
+        yield
+
+
+def watch(daemon: Daemon, parts: Parts) -> Health:
+    """How the daemon is doing now."""
+    budget = parts.source.budget()
+    return Health(
+        alive=daemon.alive,
+        ready=daemon.ready,
+        loops={
+            name: LoopHealth(failures=state.failures, last_success=state.last_success, error=state.last_error)
+            for name, state in daemon.states.items()
+        },
+        calls_used=budget.used,
+        calls_limit=budget.limit,
+    )

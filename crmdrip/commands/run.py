@@ -1,0 +1,57 @@
+"""crmdrip run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from crmdrip.commands.door import open_door
+from crmdrip.commands.setup import read_settings_to_work, work
+from crmdrip.config import Settings
+from crmdrip.daemon.loop import Daemon, Rhythm
+
+
+@click.command()
+@click.pass_obj
+def run(config: Path) -> int:
+    """Run the daemon: pull, send, write back, until told to stop.
+
+    Ends in order on SIGTERM and Ctrl-C: what is under way is finished, for at most [daemon] drain_seconds.
+    """
+    settings = read_settings_to_work(config)
+    with work(settings) as parts:
+        daemon = Daemon(parts, rhythm_of(settings))
+        daemon.handle_signals()
+        with open_door(settings, parts, daemon):
+            code = daemon.run()
+        if not daemon.drained:
+            # A loop is still under way, and Python would wait for its thread for ever. What it had committed to is in
+            # the ledger; the next start settles it (B1).
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    return code
+
+
+def rhythm_of(settings: Settings) -> Rhythm:
+    """How often each loop runs."""
+    daemon = settings.daemon
+    return Rhythm(
+        every={
+            "pull": daemon.pull_seconds,
+            "feed": daemon.feed_seconds,
+            "dispatch": daemon.dispatch_seconds,
+            "reconcile": daemon.reconcile_seconds,
+            "figures": FIGURES_SECONDS,
+            "write_back": daemon.write_back_seconds,
+        },
+        error_budget=daemon.error_budget,
+        drain_seconds=daemon.drain_seconds,
+    )
+
+
+FIGURES_SECONDS = 300.0
+"""Between two heartbeats in the CRM."""

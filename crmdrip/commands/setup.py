@@ -1,0 +1,67 @@
+"""What most commands begin with: settings, logs, and an open ledger or the whole of the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crmdrip import logs
+from crmdrip.assembly import WallClock, assemble
+from crmdrip.config import Settings, load
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.daemon.parts import Parts
+from crmdrip.ledger.store import Ledger, open_ledger
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings. Raises ConfigurationError when there is no file, ConfigProblems when it is wrong."""
+    if not path.exists():
+        raise ConfigurationError(
+            "there is no such file.",
+            where=str(path),
+            do_next="Type crmdrip init to write one that runs against the sandbox, or name yours with --config.",
+        )
+    return load(path)
+
+
+def read_settings_to_work(path: Path) -> Settings:
+    """The settings, with logs as they say: for commands that work like the daemon."""
+    settings = read_settings(path)
+    logs.configure(format=settings.log.format, level=settings.log.level)
+    return settings
+
+
+def read_settings_to_look(path: Path) -> Settings:
+    """The settings, with logs kept quiet: for commands whose output is the point."""
+    settings = read_settings(path)
+    logs.configure(format="console", level="error")
+    return settings
+
+
+def ledger_file(settings: Settings) -> Path:
+    """Where the ledger is kept."""
+    return Path(settings.ledger.url.removeprefix("sqlite:///"))
+
+
+@contextmanager
+def open_existing_ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger beside a daemon that may be running. Raises ConfigurationError when there is none yet."""
+    if not ledger_file(settings).exists():
+        raise ConfigurationError(
+            "there is no ledger yet: no daemon has run with this configuration.",
+            where=str(ledger_file(settings)),
+            do_next="Type crmdrip run (or once), or correct [ledger] url.",
+        )
+    ledger = open_ledger(settings.ledger.url)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def work(settings: Settings) -> Iterator[Parts]:
+    """The parts for a daemon or a pass: every other daemon is kept off the ledger."""
+    with assemble(settings, WallClock(), exclusive=True) as parts:
+        yield parts
