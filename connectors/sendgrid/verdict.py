@@ -89,10 +89,11 @@ RULES: Rules = {
     # twilio.com/docs/sendgrid "rate limits": X-RateLimit-Reset says when.
     (429, Shape.VENDOR, Topic.ANY): _RATE_LIMITED,
     (429, Shape.OTHER, Topic.ANY): _RATE_LIMITED,
-    # In SendGrid's own words the email was not queued: queuing is what 202 says [spec]. Without them the answer may
-    # come from a gateway that had passed the email on, and 502 and 504 say by themselves that one did not know
-    # (RFC 9110 sections 15.6.3 and 15.6.5).
-    (500, Shape.VENDOR, Topic.ANY): _RETRIABLE,
+    # 503 in SendGrid's own words: it did not take the email on. 500 says that something broke and not when, maybe
+    # after the email was queued. Without the vendor's words the answer may come from a gateway that had passed the
+    # email on, and 502 and 504 say by themselves that one did not know (RFC 9110 sections 15.6.3 and 15.6.5).
+    # Whatever may have been taken is never sent again (P1): it is looked up.
+    (500, Shape.VENDOR, Topic.ANY): _UNKNOWN,
     (500, Shape.OTHER, Topic.ANY): _UNKNOWN,
     (502, Shape.VENDOR, Topic.ANY): _UNKNOWN,
     (502, Shape.OTHER, Topic.ANY): _UNKNOWN,

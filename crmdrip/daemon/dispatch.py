@@ -32,7 +32,7 @@ from crmdrip.core.model import (
     Touch,
     TouchState,
 )
-from crmdrip.core.plan import Finish, Hold, Move, Readdress, Send, Skip, Snapshot, Stop, View, Wait, plan
+from crmdrip.core.plan import RECHECK, Finish, Hold, Move, Readdress, Send, Skip, Snapshot, Stop, View, Wait, plan
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.retry import Verdict, decide_retry
 from crmdrip.core.schedule import next_opening
@@ -48,6 +48,9 @@ from crmdrip.ledger.runs import DueRun, TouchMove
 from crmdrip.ports import Look, SendOutcome, SendStatus
 
 log = structlog.get_logger()
+
+ADDRESS = "address:"
+"""How a mailer's detail begins when the recipient's address itself was refused."""
 
 OUTCOMES_PER_COMMIT = 250
 """Outcomes committed together while the batch is still going out."""
@@ -342,7 +345,7 @@ def _refused(outcome: SendOutcome, one: _Ready, run: Enrollment, setting: Settin
     if not run.status.live:
         return Effect(run=run)
     error = outcome.error or ErrorClass.RETRIABLE
-    if error is ErrorClass.REJECTED:
+    if error is ErrorClass.REJECTED and outcome.detail.startswith(ADDRESS):
         detail = f" ({outcome.detail})" if outcome.detail else ""
         stop = Stop(reason=Reason(code=StopReason.ADDRESS_REFUSED, detail=detail), untick=True)
         return effects.stop(stop, run, setting)
@@ -351,7 +354,8 @@ def _refused(outcome: SendOutcome, one: _Ready, run: Enrollment, setting: Settin
     retry = decide_retry(
         error, attempt, setting.now, jitter=share(one.touch.id, str(attempt)), retry_after=outcome.retry_after
     )
-    again = retry.not_before if retry.verdict is Verdict.AGAIN else None
+    # Refused for what it says rather than for where it goes: the step has to be mended, and then it is tried anew.
+    again = retry.not_before if retry.verdict is Verdict.AGAIN else setting.now + RECHECK
     return _hold_if_live(Reason(code=HoldReason.PROVIDER, detail=outcome.detail), again, run, setting)
 
 

@@ -47,7 +47,6 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (418, b"", ErrorClass.REJECTED),
         (429, says("too many requests"), ErrorClass.RATE_LIMITED),
         (429, b"", ErrorClass.RATE_LIMITED),
-        (500, says("internal server error"), ErrorClass.RETRIABLE),
         (503, says("service unavailable"), ErrorClass.RETRIABLE),
         (302, b"", ErrorClass.CONFIGURATION),
     ],
@@ -61,6 +60,7 @@ def test_a_definite_no_is_refused(status, body, error):
 @pytest.mark.parametrize(
     ("status", "body"),
     [
+        (500, says("internal server error")),
         (500, HTML),
         (500, b""),
         (500, b'{"errors":[]}'),

@@ -93,7 +93,7 @@ def test_what_no_log_ever_shows_needs_a_person_after_the_deadline(stage: Stage) 
     assert "A person must decide" in stage.shown(contact)[1]
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [429, 503])
 def test_a_definite_refusal_is_tried_again_under_the_same_intent(stage: Stage, status: int) -> None:
     """B2: an answer before acceptance is certain, so the same touch goes out later, once."""
     contact = enrolled(stage)
