@@ -223,8 +223,10 @@ class Server:
         """Stop listening and drop open connections."""
         if self._server is not None:
             self._server.close()
+        await asyncio.sleep(0)  # connections just accepted appear, so that none is left to the garbage collector
         for transport in list(self.connections):
             transport.abort()
+        await asyncio.sleep(0)
 
 
 class ServerThread:
@@ -282,7 +284,6 @@ class ServerThread:
         async def stop() -> None:
             for server in self._servers:
                 await server.close()
-            await asyncio.sleep(0)
             self._loop.stop()
 
         asyncio.run_coroutine_threadsafe(stop(), self._loop)
