@@ -311,3 +311,9 @@ class TestPlans:
             api, f"SELECT Id FROM Contact WHERE Id IN ('{contact}') AND SystemModstamp > 2026-01-01T00:00:00Z"
         )
         assert "USING INDEX Contact_Id (Id=?)" in plan
+
+
+def test_the_object_group_can_be_read_although_its_name_is_a_keyword(api: Api) -> None:
+    """SELECT ... FROM Group is valid SOQL."""
+    api.org.insert("Group", {"Name": "Inbound queue", "Type": "Queue"})
+    assert [row["Name"] for row in api.org.select("SELECT Name FROM Group WHERE Type = 'Queue'")] == ["Inbound queue"]

@@ -219,9 +219,9 @@ class _Parser:
         if not self.sign(sign):
             self.fail(f"expecting '{sign}', found '{self.token.text}'")
 
-    def path(self) -> Path:
+    def path(self, allowed: str = "") -> Path:
         token = self.token
-        if token.kind != "name" or token.text.lower() in _RESERVED:
+        if token.kind != "name" or (token.text.lower() in _RESERVED and token.text.lower() != allowed):
             self.fail()
         self.place += 1
         return Path(parts=tuple(token.text.split(".")), at=token.at)
@@ -230,7 +230,7 @@ class _Parser:
         self.expect_word("select")
         counting, fields, children = self.selection(depth)
         self.expect_word("from")
-        source = self.path()
+        source = self.path(allowed="group")  # an object of that name exists, and the vendor takes it here
         if len(source.parts) > 1 and depth == 0:
             self.fail(at=source.at)
         where = self.condition() if self.word("where") else None
