@@ -183,6 +183,13 @@ class CrmSource(Protocol):
         """
         ...
 
+    def signals(self, since: datetime) -> tuple[Signal, ...]:
+        """What happened since a time, whatever was pulled: for a ledger that was lost and with it what it had heard.
+
+        Raises as pull.
+        """
+        ...
+
     def touches(self, cursor: str | None) -> Iterator[tuple[tuple[TouchRecord, ...], str]]:
         """All touches on timelines, page by page with a cursor each, archived ones included. Raises as pull."""
         ...
@@ -245,7 +252,8 @@ class SendOutcome:
     """The provider's id of the request, when accepted."""
     error: ErrorClass | None = None
     detail: str = ""
-    """Status and message for people; no address, no body."""
+    """Status and message for people; no address, no body. Begins with "address:" when the recipient's address itself
+    was refused."""
     retry_after: float | None = None
     """Seconds, where the provider said."""
 

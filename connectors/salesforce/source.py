@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from connectors.salesforce import soql
 from connectors.salesforce.brake import BrakeReader
@@ -15,7 +16,7 @@ from connectors.salesforce.pull import Pull
 from connectors.salesforce.records import RecordReader, Row, TouchReader
 from connectors.salesforce.schema import Schema
 from crmdrip.core.keys import normalize_address
-from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, TouchRecord
+from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, Signal, TouchRecord
 from crmdrip.ports import Budget, Capability, CrmIdentity, CrmMapping, Look, PullPage
 
 _FOUND = 50
@@ -76,6 +77,10 @@ class SalesforceSource:
         wanted = {address for address in addresses if address}
         return self.org.ask(lambda schema: self._records_of(schema, wanted)) if wanted else ()
 
+    def signals(self, since: datetime) -> tuple[Signal, ...]:
+        """What happened since a time, in one call where it is not much. Raises as pull."""
+        return self.org.ask(lambda schema: self._signals(schema, since))
+
     def touches(self, cursor: str | None) -> Iterator[tuple[tuple[TouchRecord, ...], str]]:
         """All touches by record id, 2,000 a call; deleted and archived ones count: they were sent. Raises as pull."""
         last = cursor or ""
@@ -125,6 +130,11 @@ class SalesforceSource:
             for kind, part in parts
             for record in read_rows(readers[kind].reader(stops[kind]), self.org.drain(answers, part.name, purpose))
         )
+
+    def _signals(self, schema: Schema, since: datetime) -> tuple[Signal, ...]:
+        streams = self.org.streams(schema)
+        answers = self.org.client.read([stream.ask(since) for stream in streams], Purpose.STOP)
+        return tuple(signal for one in streams for signal in self.org.signals(answers, one, Purpose.STOP))
 
     def _touches(self, schema: Schema, last: str) -> list[tuple[str, TouchRecord]]:
         """The next touches after a task id, each with its task's id."""

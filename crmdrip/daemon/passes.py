@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.daemon.dispatch import dispatch_once
 from crmdrip.daemon.intake import pull_once
 from crmdrip.daemon.parts import Parts
@@ -20,8 +20,9 @@ from crmdrip.daemon.reconcile import reconcile_once
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.twins import tell
-from crmdrip.daemon.writeback import owe_figures, write_back_once
+from crmdrip.daemon.writeback import announce, owe_figures, write_back_once
 from crmdrip.ledger import marks, runs
+from crmdrip.ledger.errors import LedgerBrokenError
 from crmdrip.ports import CrmSource
 
 log = structlog.get_logger()
@@ -50,7 +51,8 @@ def identify(source: CrmSource, ledger_org: str | None, where: str) -> str:
 def prepare(parts: Parts) -> None:
     """Before the first pass: settle what a crash left, and make sure that the ledger knows what the CRM knows.
 
-    Raises ConfigurationError (B25), LedgerBrokenError, and what the CRM's ports raise. Until it returned nothing
+    The provider's lists are read as well, as far as they can be now: what was heard while nobody ran comes before the
+    first email. On an ordinary start this takes two calls to the CRM. Raises ConfigurationError (B25), LedgerBrokenError, and what the CRM's ports raise. Until it returned nothing
     may be dispatched. Can be called again.
     """
     with parts.ledger.write() as connection:
@@ -60,6 +62,13 @@ def prepare(parts: Parts) -> None:
         log.warning("touches_in_doubt_after_restart", touches=doubtful)
     if needs_rebuild(parts):
         rebuild(parts)
+    try:
+        feed(parts)
+    except LedgerBrokenError:
+        raise
+    except CrmdripError as error:
+        log.warning("feed_not_read", error_class=error.error_class.value)
+    announce(parts)
 
 
 def pull(parts: Parts) -> Mapping[str, Any]:

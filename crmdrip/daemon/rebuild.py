@@ -6,25 +6,22 @@ had gone out and was not written yet. An empty ledger never means that nothing w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core.effects import refuse
-from crmdrip.core.keys import normalize_address, person_key
-from crmdrip.core.model import Enrollment, Owner, Record, RunStatus, Sequence, Touch, TouchRecord, TouchState
-from crmdrip.core.plan import Refuse
-from crmdrip.core.reasons import Reason, RefuseReason
-from crmdrip.core.schedule import plan_due
-from crmdrip.core.steps import Passed, next_step
-from crmdrip.core.zones import resolve_zone
-from crmdrip.daemon.enact import enact
+from crmdrip.core.keys import normalize_address
+from crmdrip.core.model import Enrollment, RunStatus, Sequence, Touch, TouchRecord
+from crmdrip.daemon.adopt import adopt_run, adopt_touch, with_touches
 from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up_entering
 from crmdrip.daemon.parts import Parts
-from crmdrip.ledger import definitions, marks, people, runs
+from crmdrip.daemon.signals import apply_signals
+from crmdrip.daemon.snapshots import load_background
+from crmdrip.ledger import definitions, marks, outbox, runs, tallies
 from crmdrip.ports import PullPage
 
 log = structlog.get_logger()
@@ -32,8 +29,11 @@ log = structlog.get_logger()
 TOUCHES = "touches"
 """The cursor of the timelines: how far the CRM's touches are known to be in this ledger."""
 
-_STATUS = {status.value: status for status in RunStatus}
 SKEW = timedelta(minutes=1)
+
+HEARD_BACK = timedelta(days=14)
+"""How far back is read what happened to people: a reply may have come while nobody listened, or have been forgotten
+with the ledger. Older stops stand on the records."""
 
 
 def needs_rebuild(parts: Parts) -> bool:
@@ -57,12 +57,17 @@ def needs_rebuild(parts: Parts) -> bool:
 def rebuild(parts: Parts) -> int:
     """Fill the ledger from the CRM; returns how many touches were new to it.
 
-    Can be interrupted anywhere and started again. Raises what CrmSource.pull and CrmSource.touches raise.
+    Can be interrupted anywhere and started again. Where the CRM shows that a daemon worked here before, no run goes
+    on before its next email was looked up in the provider's log. Raises what CrmSource.pull, owners, touches and signals
+    raise.
     """
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.MODE, marks.REBUILDING)
+        marks.set_mark(connection, marks.REBUILT_AT, parts.clock.now().isoformat())
     log.info("rebuild_started")
+    worked_before = False
     for page in parts.source.pull(None):
+        worked_before |= _shows_work(page)
         entrance = look_up_entering(parts, page.records)
         now = parts.clock.now()
         with parts.ledger.write() as connection:
@@ -71,169 +76,145 @@ def rebuild(parts: Parts) -> int:
         cursor = marks.read_cursor(connection, TOUCHES)
     new = 0
     for touches, after in parts.source.touches(cursor):
+        worked_before |= bool(touches)
         with parts.ledger.write() as connection:
             new += _adopt_touches(connection, parts, touches)
             marks.save_cursor(connection, TOUCHES, after, parts.clock.now())
+    if worked_before:
+        _hear_again(parts)
     with parts.ledger.write() as connection:
+        if worked_before:
+            runs.doubt_all(connection)
         marks.clear_mark(connection, marks.MODE)
-    log.info("rebuild_finished", touches=new)
+    log.info("rebuild_finished", touches=new, unproven=worked_before)
     return new
+
+
+def _hear_again(parts: Parts) -> None:
+    """What happened to people lately counts for the runs that are known by now (P2)."""
+    now = parts.clock.now()
+    signals = parts.source.signals(now - HEARD_BACK)
+    with parts.ledger.write() as connection:
+        apply_signals(connection, signals, load_background(connection), parts.org_id, now)
+
+
+def _shows_work(page: PullPage) -> bool:
+    """Whether a daemon has worked in this CRM: it left a heartbeat, or a status on somebody's record."""
+    beat = page.brake is not None and page.brake.heartbeat is not None
+    return beat or any(record.status for record in page.records)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Adopted:
+    """What the records of one page change in the ledger."""
+
+    new: list[Enrollment]
+    ended: list[tuple[Enrollment, datetime]]
+    """Runs that are over, with when."""
+    closed: list[Enrollment]
+    """Runs of an older copy that ended since."""
+    outdated: list[str]
+    """Records of which an older copy still means to write a status."""
 
 
 def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: Entrance, now: datetime) -> None:
     """Take over the runs that the records speak of, then treat the page as any other."""
-    definitions_only = replace(page, records=(), signals=())
-    apply_page(connection, parts, definitions_only, entrance, now)
-    known = definitions.load_sequences(connection)
-    live = runs.live_runs_of_records(connection, [record.ref.id for record in page.records])
-    addresses = [normalize_address(record.email) for record in page.records]
-    taken = set(runs.live_runs_of_addresses(connection, addresses))
-    past = runs.past_runs(connection, [person_key(address) for address in addresses if address])
-    adopted: list[Enrollment] = []
-    ended: list[Enrollment] = []
+    apply_page(connection, parts, replace(page, records=(), signals=()), entrance, now)
+    good = {known.id: known.good for known in definitions.load_sequences(connection).values()}
+    spoken: list[tuple[Enrollment, datetime]] = []
     for record in page.records:
-        run = _adopt(record, {s.id: s.good for s in known.values() if s.good}, entrance.owners, now)
-        if run is None or record.ref.id in live:
+        owner = entrance.owners.get(record.owner_id or "")
+        run = adopt_run(record, good.get(record.sequence_id or ""), owner, now)
+        if run is not None:
+            spoken.append((run, min(record.last_touch or record.modified_at, now)))
+    adopted = _compare(connection, spoken)
+    runs.save_runs(connection, adopted.closed, now)
+    runs.add_runs(connection, adopted.new)
+    for run, at in adopted.ended:
+        runs.add_runs(connection, [run], ended_at=at)
+    outbox.forget(connection, [f"status:{record_id}" for record_id in adopted.outdated])
+    _count(connection, adopted)
+    apply_page(connection, parts, page, entrance, now)
+
+
+def _compare(connection: Connection, spoken: list[tuple[Enrollment, datetime]]) -> _Adopted:
+    """Hold what the CRM says against what the ledger has; the one that knows more wins."""
+    ids = [run.ref.id for run, _ in spoken]
+    known = runs.runs_of_records(connection, ids)
+    live = {run.ref.id: run for run in known.values() if run.status.live}
+    taken = set(runs.holders_of_addresses(connection, [run.address for run, _ in spoken]))
+    numbers = {(run.person, run.sequence_id, run.run) for run in known.values()}
+    adopted = _Adopted(new=[], ended=[], closed=[], outdated=[])
+    for run, at in spoken:
+        same = known.get((run.ref.id, run.sequence_id, run.run))
+        held = live.get(run.ref.id)
+        if same is not None:
+            if same.status.live:
+                adopted.outdated.append(run.ref.id)
+                if not run.status.live:
+                    adopted.closed.append(_closed(same, run.status))
+                    taken.discard(same.address)
             continue
+        if held is not None and held.run > run.run:
+            continue
+        if held is not None:
+            adopted.outdated.append(run.ref.id)
+            adopted.closed.append(_closed(held, RunStatus.STOPPED))
+            taken.discard(held.address)
         if run.status.live and run.address not in taken:
             taken.add(run.address)
-            adopted.append(run)
-        elif not run.status.live and not any(one.run == run.run for one in past.get(run.person, ())):
-            ended.append(run)
-    runs.add_runs(connection, adopted)
-    runs.add_runs(connection, ended, ended_at=now)
-    unproven = runs.live_runs_of_records(connection, [record.ref.id for record in page.records])
-    runs.mark_unproven(connection, [run.id for run in unproven.values()])
-    over = [record for record in page.records if record.enrolled and _has_ended(record) and record.ref.id not in live]
-    people.remember_records(connection, over)
-    reason = Reason(code=RefuseReason.REBUILT)
-    enact(connection, [refuse(Refuse(reason=reason), record) for record in over], now)
-    rest = tuple(record for record in page.records if record not in over)
-    apply_page(connection, parts, replace(page, records=rest), entrance, now)
+            adopted.new.append(run)
+        elif not run.status.live and (run.person, run.sequence_id, run.run) not in numbers:
+            numbers.add((run.person, run.sequence_id, run.run))
+            adopted.ended.append((run, at))
+    return adopted
 
 
-def _has_ended(record: Record) -> bool:
-    """A box beside the status of an ended run: our unticking may be what was lost, so it starts nothing."""
-    status = _STATUS.get(record.status)
-    return status is not None and not status.live
-
-
-def _adopt(
-    record: Record, sequences: Mapping[str, Sequence], owners: Mapping[str, Owner], now: datetime
-) -> Enrollment | None:
-    """The run a record speaks of, None when it never had one."""
-    status = _STATUS.get(record.status)
-    address = normalize_address(record.email)
-    sequence = sequences.get(record.sequence_id or "")
-    if status is None or record.run < 1 or sequence is None or not address or record.deleted:
-        return None
-    if status.live and not record.enrolled:
-        return None
-    if status is RunStatus.REFUSED:
-        return None
-    begun = record.last_touch or now
-    run = Enrollment(
-        id=0,
-        person=person_key(address),
-        address=address,
-        ref=record.ref,
-        sequence_id=sequence.id,
-        run=record.run,
-        status=status,
-        entered_at=begun,
-        due_at=None,
-        unproven=status.live,
-        last_touch_at=record.last_touch,
-        owner_id=record.owner_id if record.last_touch is not None else None,
-    )
-    return plan_adopted(run, record, sequence, owners.get(record.owner_id or ""), {}) if status.live else run
-
-
-def plan_adopted(
-    run: Enrollment, record: Record | None, sequence: Sequence, owner: Owner | None, touches: Mapping[str, Passed]
-) -> Enrollment:
-    """The run with its next step planned from what is known of its touches."""
-    step = next_step(sequence, run, touches)
-    if step is None:
-        return replace(run, next_step_id=None, check_at=run.entered_at)
-    zone = (
-        resolve_zone(sequence.zone_policy, record, owner, sequence).zone
-        if record
-        else run.last_touch_zone or sequence.time_zone
-    )
-    due_at = plan_due(
-        step,
-        anchor=run.last_touch_at or run.entered_at,
-        last_touch_at=run.last_touch_at,
-        zone=zone,
-        sequence=sequence,
-    )
+def _closed(run: Enrollment, status: RunStatus) -> Enrollment:
     return replace(
-        run, next_step_id=step.id, due_at=due_at, check_at=due_at, last_touch_zone=zone if run.last_touch_at else ""
+        run, status=status, reason="", reason_detail="", due_at=None, check_at=None, next_step_id=None, unproven=False
     )
+
+
+_ENDED_AS = {RunStatus.FINISHED: "finished", RunStatus.STOPPED: "stopped"}
+_WAITING = (RunStatus.HELD, RunStatus.PAUSED)
+
+
+def _count(connection: Connection, adopted: _Adopted) -> None:
+    """The sequences' figures go along."""
+    figures: Counter[tuple[str, str]] = Counter()
+    for run in adopted.new:
+        figures[run.sequence_id, "active"] += 1
+        figures[run.sequence_id, "held"] += run.status in _WAITING
+    for run in [*adopted.closed, *(run for run, _ in adopted.ended)]:
+        figures[run.sequence_id, _ENDED_AS.get(run.status, "stopped")] += 1
+    for run in adopted.closed:
+        figures[run.sequence_id, "active"] -= 1
+    tallies.add_totals(connection, figures)
 
 
 def _adopt_touches(connection: Connection, parts: Parts, records: Iterable[TouchRecord]) -> int:
     """Store touches found on timelines with the runs they belong to, and plan those runs anew."""
     records = [record for record in records if record.step_id]
     found = runs.runs_of_records(connection, {record.record_id for record in records})
-    known = definitions.load_sequences(connection)
-    new: list[Touch] = []
+    good = {known.id: known.good for known in definitions.load_sequences(connection).values()}
     concerned: set[int] = set()
+    figures: Counter[tuple[str, str]] = Counter()
     for record in records:
         run = found.get((record.record_id, record.sequence_id, record.run))
-        if run is None:
-            continue
-        sequence = known[run.sequence_id].good if run.sequence_id in known else None
-        step = next((s for s in sequence.steps if s.id == record.step_id), None) if sequence is not None else None
-        concerned.add(run.id)
-        new.append(
-            Touch(
-                id=record.touch_id,
-                enrollment_id=run.id,
-                step_id=record.step_id,
-                order=step.order if step is not None else 0.0,
-                kind=record.kind,
-                state=TouchState.ACCEPTED,
-                attempt=1,
-                at=record.at,
-                address=run.address,
-                message_id=record.message_id,
-                subject=record.subject,
-                version=sequence.version if sequence is not None else "",
-                detail="read back from the CRM",
-            )
-        )
-    count = runs.add_touches(connection, new)
-    _plan_anew(connection, parts, concerned)
-    return count
+        if run is not None and runs.add_touches(connection, [adopt_touch(record, run, good.get(run.sequence_id))]):
+            concerned.add(run.id)
+            figures[run.sequence_id, "sent"] += 1
+    tallies.add_totals(connection, figures)
+    _plan_anew(connection, good, concerned, parts.clock.now())
+    return figures.total()
 
 
-def _plan_anew(connection: Connection, parts: Parts, ids: Iterable[int]) -> None:
+def _plan_anew(connection: Connection, good: Mapping[str, Sequence | None], ids: Iterable[int], now: datetime) -> None:
     """Every touch counts: position, thread and next step follow from the touches now known."""
     locked = runs.lock_runs(connection, ids)
     full: dict[int, list[Touch]] = {}
     for touch in runs.touches_in_full(connection, locked):
         full.setdefault(touch.enrollment_id, []).append(touch)
-    known = definitions.load_sequences(connection)
-    changed = []
-    for run in locked.values():
-        sequence = known[run.sequence_id].good if run.sequence_id in known else None
-        if not run.status.live or sequence is None:
-            continue
-        touches = full.get(run.id, [])
-        passed = {t.step_id: Passed(state=t.state, order=t.order, at=t.at) for t in touches}
-        taken = [t for t in touches if t.state is TouchState.ACCEPTED]
-        last = max((t.at for t in taken), default=run.last_touch_at)
-        emails = [t for t in taken if t.message_id]
-        grown = replace(
-            run,
-            steps_done=len(taken),
-            position=taken[-1].order if taken else run.position,
-            last_touch_at=last,
-            thread=tuple(t.message_id for t in emails)[-10:],
-            thread_subject=emails[0].subject if emails else "",
-            sender=run.sender,
-        )
-        changed.append(plan_adopted(grown, None, sequence, None, passed))
-    runs.save_runs(connection, changed, parts.clock.now())
+    grown = [with_touches(run, good.get(run.sequence_id), full.get(run.id, ())) for run in locked.values()]
+    runs.save_runs(connection, [run for run in grown if run.status.live], now)

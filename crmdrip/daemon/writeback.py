@@ -95,11 +95,34 @@ def _set_back(owed: Owed, outcome: WriteOutcome, error: ErrorClass, now: datetim
     return Setback(owed=owed, not_before=retry.not_before if again else None, code=outcome.code, detail=outcome.detail)
 
 
+def announce(parts: Parts) -> None:
+    """Put a heartbeat into the CRM before anything goes out, in one call.
+
+    From then on an empty ledger is known to be a lost one, and an old copy to be old (B4). Where it cannot be written
+    now the next figures bring it. Raises LedgerBrokenError.
+    """
+    now = parts.clock.now()
+    with parts.ledger.write() as connection:
+        marks.set_mark(connection, marks.HEARTBEAT, now.isoformat())
+    try:
+        outcomes = list(parts.sink.write([_heartbeat(parts, now, "Starting.")]))
+    except CrmdripError as error:
+        log.warning("heartbeat_not_written", error_class=error.error_class.value)
+        return
+    for outcome in outcomes:
+        if outcome.error is not None:
+            log.warning("heartbeat_not_written", error_class=outcome.error.value, code=outcome.code)
+
+
+def _heartbeat(parts: Parts, now: datetime, state: str) -> ControlWrite:
+    budget = parts.source.budget()
+    return ControlWrite(key="control", heartbeat=now, calls_used=budget.used, calls_limit=budget.limit, state=state)
+
+
 def owe_figures(parts: Parts, state: str) -> None:
     """Owe the CRM the heartbeat, the budget, and the figures of every sequence whose figures changed."""
     now = parts.clock.now()
-    budget = parts.source.budget()
-    beat = ControlWrite(key="control", heartbeat=now, calls_used=budget.used, calls_limit=budget.limit, state=state)
+    beat = _heartbeat(parts, now, state)
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.HEARTBEAT, now.isoformat())
         sequences = definitions.load_sequences(connection)

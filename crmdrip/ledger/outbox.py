@@ -15,7 +15,7 @@ from crmdrip.core.effects import Priority
 from crmdrip.core.model import RecordKind, RecordRef
 from crmdrip.core.writes import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
 from crmdrip.ledger.schema import outbox
-from crmdrip.ledger.statements import Bulk, upsert_of
+from crmdrip.ledger.statements import Bulk, chunks, upsert_of
 
 _KINDS: dict[str, type[Write]] = {
     "status": StatusWrite,
@@ -133,6 +133,12 @@ _SETTLE = Bulk(
     ),
     ("b_key", "b_revision"),
 )
+
+
+def forget(connection: Connection, keys: Iterable[str]) -> None:
+    """These are not owed any more, in whatever form."""
+    for chunk in chunks(keys):
+        connection.execute(delete(outbox).where(outbox.c.key.in_(chunk)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -536,11 +536,9 @@ def postpone(connection: Connection, touch_id: str, not_before: datetime) -> Non
     connection.execute(update(touch).where(touch.c.id == touch_id).values(not_before=not_before))
 
 
-def mark_unproven(connection: Connection, ids: Iterable[int]) -> None:
-    """The next touch of these runs is first looked up in the provider's log."""
-    rows = [{"b_id": run_id} for run_id in ids]
-    if rows:
-        connection.execute(update(enrollment).where(enrollment.c.id == bindparam("b_id")).values(unproven=True), rows)
+def doubt_all(connection: Connection) -> None:
+    """The next email of every live run is first looked up in the provider's log (B4)."""
+    connection.execute(update(enrollment).where(enrollment.c.status.in_(LIVE)).values(unproven=True))
 
 
 def runs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str, int], Enrollment]:

@@ -11,7 +11,7 @@ capabilities, never by its name. Promises are named by their rows in the behavio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
 
@@ -390,6 +390,19 @@ class CrmContract:
         crm.book_meeting(person, "Long ago")
         crm.pass_time(86_400)
         assert read_all(source).signals == []
+
+    def test_what_happened_since_a_time_can_be_asked_for(
+        self, crm: CrmDriver, source: CrmSource, person: RecordRef
+    ) -> None:
+        """B4: a ledger that was lost has lost what it had heard; what lies before the time does not come."""
+        self._need(source, Capability.SIGNALS)
+        cursor = read_all(source).cursor
+        crm.book_meeting(person, "Before")
+        (before,) = read_all(source, cursor).signals
+        crm.pass_time(86_400)
+        crm.book_meeting(person, "After")
+        found = source.signals(before.at + timedelta(hours=1))
+        assert [(one.kind, one.detail) for one in found] == [(SignalKind.MEETING, "After")]
 
     def test_a_meeting_is_a_signal(self, crm: CrmDriver, source: CrmSource, person: RecordRef) -> None:
         """P2: a meeting booked after the cursor comes with the record it is with, and only once."""
