@@ -1,0 +1,248 @@
+"""The daemon's own passes against the stand-ins. A program of its own, so that its CPU and memory are nobody else's.
+
+Everything runs as in production: the example configuration with only the addresses, the caps and the number of
+connections changed, every promise on, intents on disk before their requests.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from benchmarks.workers import ROOT, serve
+from connectors.salesforce.cursor import Cursor, Progress
+from connectors.salesforce.soql import Position
+from crmdrip.assembly import assemble
+from crmdrip.config import load
+from crmdrip.core.keys import normalize_address, person_key
+from crmdrip.core.model import Enrollment, Record, RecordKind, RecordRef, RunStatus
+from crmdrip.daemon import passes
+from crmdrip.daemon.intake import CURSOR
+from crmdrip.daemon.parts import Parts
+from crmdrip.ledger import marks, outbox, people, runs
+
+CONNECTIONS = 256
+_PAUSE = 0.01
+"""Seconds the write-back thread rests when nothing is owed."""
+
+_CHANGES = {
+    "# connections = 16\n# Seconds, for name look-up": f"connections = {CONNECTIONS}\n# Seconds, for name look-up",
+    "# sender_per_day = 200": "sender_per_day = 100000000",
+    "# domain_per_hour = 100": "domain_per_hour = 100000000",
+    "# confirm_above = 500": "confirm_above = 100000000",
+}
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return self._now
+
+    def set(self, now: datetime) -> None:
+        """Move it."""
+        self._now = now
+
+
+@dataclass(slots=True)
+class Meter:
+    """Wall and CPU seconds of this process."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count what passes inside."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.wall += time.perf_counter() - wall
+        self.cpu += time.process_time() - cpu
+
+    def add(self, counts: Mapping[str, Any]) -> None:
+        """Count what a pass did."""
+        for word, number in counts.items():
+            self.counts[word] = self.counts.get(word, 0) + int(number)
+
+
+class Daemon:
+    """The parts, and the passes one may ask for."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._clock: Clock
+        self._parts: Parts
+
+    def open(self, folder: str, salesforce: str, sendgrid: str, now: str) -> None:
+        """Assemble and prepare; the ledger is a file in the folder."""
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+        text = (ROOT / "config.example.toml").read_text(encoding="utf-8")
+        changes = {"http://127.0.0.1:8181": salesforce, "http://127.0.0.1:8182": sendgrid, **_CHANGES}
+        for old, new in changes.items():
+            assert old in text, old
+            text = text.replace(old, new)
+        config = Path(folder) / "config.toml"
+        config.write_text(text, encoding="utf-8")
+        self._clock = Clock(datetime.fromisoformat(now))
+        self._parts = self._stack.enter_context(assemble(load(config), self._clock, exclusive=True))
+        passes.prepare(self._parts)
+
+    def set_time(self, now: str) -> None:
+        """Move the clock."""
+        self._clock.set(datetime.fromisoformat(now))
+
+    def pull(self) -> dict[str, Any]:
+        """One pull."""
+        meter = Meter()
+        with meter.running():
+            meter.add(passes.pull(self._parts))
+        return _told(meter)
+
+    def work(self) -> dict[str, Any]:
+        """One pull, then everything due goes out and everything owed is written, side by side as in the daemon."""
+        meter = Meter()
+        sent = threading.Event()
+        failed: list[BaseException] = []
+
+        def write_back() -> None:
+            try:
+                while True:
+                    last = sent.is_set()
+                    written = passes.write_back(self._parts)
+                    meter.add(written)
+                    if not written["written"]:
+                        if last:
+                            return
+                        time.sleep(_PAUSE)
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failed.append(error)
+
+        writer = threading.Thread(target=write_back)
+        with meter.running():
+            writer.start()
+            try:
+                meter.add(passes.pull(self._parts))
+                meter.add(passes.dispatch(self._parts))
+            finally:
+                sent.set()
+                writer.join()
+        if failed:
+            raise failed[0]
+        return _told(meter)
+
+    def turn(self) -> dict[str, Any]:
+        """One full pass, as `crmdrip once` makes it."""
+        meter = Meter()
+        with meter.running():
+            for name in passes.PASSES:
+                meter.add({f"{name}.{word}": number for word, number in passes.PASSES[name](self._parts).items()})
+        return _told(meter)
+
+    def stages(self) -> dict[str, float]:
+        """The seconds each part of one full pass takes."""
+        found = {}
+        for name, run in passes.PASSES.items():
+            meter = Meter()
+            with meter.running():
+                run(self._parts)
+            found[name] = meter.wall
+        return found
+
+    def owed(self) -> int:
+        """Write-backs still to be made, parked ones included."""
+        with self._parts.ledger.read() as connection:
+            return sum(outbox.pending(connection))
+
+    def memory(self) -> float:
+        """Peak resident memory of this process, in MB."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    def fill(self, rows: list[tuple[str, str]], sequence: str, step: str, due: str) -> int:
+        """Put runs into the ledger through its own functions, as if their boxes had been pulled yesterday."""
+        yesterday, due_at = self._clock.now() - timedelta(days=1), datetime.fromisoformat(due)
+        with self._parts.ledger.write() as connection:
+            runs.add_runs(
+                connection,
+                [_run(*row, sequence=sequence, step=step, entered_at=yesterday, due_at=due_at) for row in rows],
+            )
+            people.remember_records(connection, [_record(*row, sequence, yesterday) for row in rows])
+        return len(rows)
+
+    def read_up_to_now(self) -> None:
+        """Go on pulling from this moment."""
+        now = self._clock.now()
+        progress = {kind.value: Progress(position=Position(at=now)) for kind in RecordKind}
+        cursor = Cursor(org_id=self._parts.org_id, people=progress, since=now)
+        with self._parts.ledger.write() as connection:
+            marks.save_cursor(connection, CURSOR, cursor.dump(), now)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._stack.close()
+
+
+def _run(record_id: str, email: str, *, sequence: str, step: str, entered_at: datetime, due_at: datetime) -> Enrollment:
+    address = normalize_address(email)
+    return Enrollment(
+        id=0,
+        person=person_key(address),
+        address=address,
+        ref=RecordRef(kind=RecordKind.CONTACT, id=record_id),
+        sequence_id=sequence,
+        run=1,
+        status=RunStatus.QUEUED,
+        entered_at=entered_at,
+        due_at=due_at,
+        check_at=due_at,
+        next_step_id=step,
+    )
+
+
+def _record(record_id: str, email: str, sequence: str, modified_at: datetime) -> Record:
+    return Record(
+        ref=RecordRef(kind=RecordKind.CONTACT, id=record_id),
+        email=email,
+        enrolled=True,
+        sequence_id=sequence,
+        modified_at=modified_at,
+    )
+
+
+def _told(meter: Meter) -> dict[str, Any]:
+    return {"wall": meter.wall, "cpu": meter.cpu, **meter.counts}
+
+
+def commands(daemon: Daemon) -> dict[str, Callable[..., Any]]:
+    """What one may ask for."""
+    return {
+        "open": daemon.open,
+        "set_time": daemon.set_time,
+        "pull": daemon.pull,
+        "work": daemon.work,
+        "turn": daemon.turn,
+        "stages": daemon.stages,
+        "owed": daemon.owed,
+        "memory": daemon.memory,
+        "fill": daemon.fill,
+        "read_up_to_now": daemon.read_up_to_now,
+        "close": daemon.close,
+    }
+
+
+if __name__ == "__main__":
+    serve(commands(Daemon()))

@@ -1,0 +1,24 @@
+"""The benchmark runs; what it measures is looked at by people."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_prints_every_figure_beside_a_baseline() -> None:
+    """`python -m benchmarks --quick` ends well, and its own checks (everybody mailed once, nothing left owed) hold."""
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    rows = [line for line in result.stdout.splitlines() if re.match(r"\([a-d]\) ", line)]
+    assert {line[:3] for line in rows} == {"(a)", "(b)", "(c)", "(d)"}
+    assert all(re.search(r"(script|floor|enrolled) .*\d", line) for line in rows)
