@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from crmdrip.core.effects import Effect, Priority
-from crmdrip.core.model import BoxPending, Enrollment, Touch
+from crmdrip.core.model import BoxPending, Enrollment, RecordRef, Touch
 from crmdrip.core.writes import StatusWrite, Write
 from crmdrip.ledger import outbox, people, runs, tallies
 
@@ -22,7 +22,7 @@ def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> N
     writes: list[tuple[Write, Priority]] = []
     touches: list[Touch] = []
     figures: Counter[tuple[str, str]] = Counter()
-    boxes: dict[BoxPending, list[str]] = {BoxPending.OFF: [], BoxPending.ON: []}
+    boxes: dict[BoxPending, list[RecordRef]] = {BoxPending.OFF: [], BoxPending.ON: []}
     for effect in effects:
         run = effect.run
         if run is not None:
@@ -35,13 +35,13 @@ def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> N
         writes.extend(effect.writes)
         touches.extend(effect.touches)
         if effect.box is not BoxPending.NO:
-            boxes[effect.box].extend(w.ref.id for w, _ in effect.writes if isinstance(w, StatusWrite))
+            boxes[effect.box].extend(w.ref for w, _ in effect.writes if isinstance(w, StatusWrite))
+    runs.save_runs(connection, changed.values(), now)  # first: a run that ends makes room for one of its address
     runs.add_runs(connection, new)
-    runs.save_runs(connection, changed.values(), now)
     runs.add_touches(connection, touches)
     tallies.add_totals(connection, figures)
-    for pending, record_ids in boxes.items():
-        people.expect_box(connection, record_ids, pending)
+    for pending, refs in boxes.items():
+        people.expect_box(connection, refs, pending)
     outbox.owe(connection, writes, now)
 
 

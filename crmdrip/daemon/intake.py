@@ -18,7 +18,7 @@ from crmdrip.core.caps import CapScope, Counter, counter_at, first_free
 from crmdrip.core.definition import validate
 from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.keys import domain_of, normalize_address, person_key
-from crmdrip.core.model import Enrollment, Owner, Record, Sequence, SequenceDraft, Signal, SignalKind
+from crmdrip.core.model import BoxPending, Enrollment, Owner, Record, Sequence, SequenceDraft, Signal, SignalKind
 from crmdrip.core.plan import Enroll, Hold, Move, Readdress, Refuse, Snapshot, Stop, View, plan
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.render import check_template
@@ -30,13 +30,13 @@ from crmdrip.daemon.parts import Limits, Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import Background, Histories, load_background, load_histories, take_snapshot
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
+from crmdrip.ledger.people import KnownRecord
 from crmdrip.ledger.runs import LiveRun
 from crmdrip.ports import PullPage
 
 log = structlog.get_logger()
 
 CURSOR = "crm"
-CRM = "crm"
 
 BRAKED = frozenset(
     {StopReason.UNTICKED, StopReason.SEQUENCE_CHANGED, StopReason.SEQUENCE_CLEARED, StopReason.FIELD_CONDITION}
@@ -95,14 +95,14 @@ class Entrance:
 
 
 def look_up_entering(parts: Parts, records: Iterable[Record]) -> Entrance:
-    """Read what decides about the ticked records among these that have no live run; no call when there are none.
+    """Read what decides about the ticked records among these that may begin a run; no call when there are none.
 
     Raises what CrmSource.owners and CrmSource.records_of raise.
     """
     ticked = [record for record in records if record.enrolled]
     with parts.ledger.read() as connection:
         live = runs.live_runs_of_records(connection, [record.ref.id for record in ticked])
-    entering = [record for record in ticked if record.ref.id not in live]
+    entering = [r for r in ticked if r.ref.id not in live or live[r.ref.id].sequence_id != r.sequence_id]
     if not entering:
         return Entrance(owners={}, objections={})
     return Entrance(
@@ -119,8 +119,9 @@ def apply_page(
     _store_brake(connection, page, now)
     background = load_background(connection)
     suppressing = apply_signals(connection, (*page.signals, *_refusals(page.records)), background, parts.org_id, now)
+    before = people.known_records(connection, [record.ref.id for record in page.records])
     people.remember_records(connection, page.records)
-    planner = _Planner(connection, parts, background, entrance, now)
+    planner = _Planner(connection, parts, background, entrance, now, before=before)
     effects_of_page = planner.plan_page(page.records)
     enact(connection, [effect for _, effect in effects_of_page], now)
     _wake_changed(connection, page.records, now)
@@ -142,14 +143,12 @@ def _refusals(records: Iterable[Record]) -> Iterable[Signal]:
 
 
 def _said_by(record: Record, kind: SignalKind, address: str) -> Signal:
-    # An opt-out is for good and is told once: our own writes change the record too, and telling each change to it
-    # anew would never end. A bounce is said again, since it may have been cleared in between.
-    again = "" if kind is SignalKind.OPT_OUT else f":{record.modified_at:%Y%m%dT%H%M%S}"
+    # Our own writes change the record too, so its stamp is not in the key: it is said once, and renewed while it stands.
     return Signal(
-        key=f"crm:{kind.value}:{record.ref.id}:{person_key(address)}{again}",
+        key=f"{people.NOTED}:{kind.value}:{record.ref.id}:{person_key(address)}",
         kind=kind,
         at=record.modified_at,
-        source=CRM,
+        source=people.NOTED,
         record_id=record.ref.id,
         address=address,
     )
@@ -222,66 +221,100 @@ class _Planner:
         background: Background,
         entrance: Entrance,
         now: datetime,
+        *,
+        before: Mapping[str, KnownRecord],
     ) -> None:
         self._connection = connection
         self._parts = parts
         self._background = background
         self._entrance = entrance
+        self._before = before
         self._now = now
 
     def plan_page(self, records: Iterable[Record]) -> list[Planned]:
         """Every decision about these records with its effect, in order."""
         connection, records = self._connection, list(records)
         found = runs.live_runs_of_records(connection, [record.ref.id for record in records])
-        live = {run.ref.id: run for run in runs.lock_runs(connection, [run.id for run in found.values()]).values()}
+        locked = runs.lock_runs(connection, [run.id for run in found.values()])
+        live = {run.ref.id: run for run in locked.values()}
         objections = self._entrance.objections
         histories = load_histories(connection, live.values(), records, entering=True, objections=objections)
         entry = _Entry(connection, self._parts.limits, self._now)
         planned: list[Planned] = []
-        for record in records:
-            planned.extend(self._plan_record(record, live.get(record.ref.id), histories, entry))
+        for record in sorted(records, key=_has_place):
+            planned.extend(self._plan_record(record, live, histories, entry))
         entry.store()
-        return _brake_mass_stops(connection, self._parts.limits, planned, live)
+        return _brake_mass_stops(connection, self._parts.limits, planned, locked)
 
     def _plan_record(
-        self, record: Record, run: Enrollment | None, histories: Histories, entry: _Entry
+        self, record: Record, live: dict[str, Enrollment], histories: Histories, entry: _Entry
     ) -> Iterable[Planned]:
-        snapshot = take_snapshot(
+        run = live.get(record.ref.id)
+        snapshot = twins.look_ahead(self._connection, self._snapshot(record, run, histories))
+        yield from self._decide(snapshot, live, histories, entry)
+        twins.join_histories(self._connection, snapshot, self._parts.org_id, self._now)
+        if run is not None and record.ref.id not in live and record.enrolled and record.sequence_id != run.sequence_id:
+            # Moved to another sequence with the box on: the old run has ended, the new one begins at once (B9).
+            moved = replace(record, run=max(record.run, run.run))
+            yield from self._decide(self._snapshot(moved, None, histories), live, histories, entry)
+
+    def _snapshot(self, record: Record, run: Enrollment | None, histories: Histories) -> Snapshot:
+        return take_snapshot(
             view=View.PULLED,
             record=record,
             run=run,
             owner=self._entrance.owners.get(record.owner_id or ""),
             background=self._background,
             histories=histories,
+            before=self._before.get(record.ref.id),
         )
-        snapshot = twins.look_ahead(self._connection, snapshot)
+
+    def _decide(
+        self, snapshot: Snapshot, live: dict[str, Enrollment], histories: Histories, entry: _Entry
+    ) -> Iterable[Planned]:
         setting = Setting(
             org_id=self._parts.org_id,
             now=self._now,
             sequence=snapshot.sequence,
-            record=record,
+            record=snapshot.record,
             touches=dict(snapshot.touches),
         )
         for decision in plan(snapshot, self._now):
-            effect = _effect_of(decision, snapshot, setting, entry, histories)
+            effect = _effect_of(decision, snapshot, setting, entry)
             if effect is not None:
+                _follow(effect, snapshot, live, histories)
                 yield decision, effect
-        twins.join_histories(self._connection, snapshot, self._parts.org_id, self._now)
 
 
-def _effect_of(
-    decision: object, snapshot: Snapshot, setting: Setting, entry: _Entry, histories: Histories
-) -> Effect | None:
+def _has_place(record: Record) -> bool:
+    """Records whose place another took come first: their runs move before that other one is planned (B11, B12)."""
+    return record.merged_into is None and record.converted_to is None
+
+
+def _follow(effect: Effect, snapshot: Snapshot, live: dict[str, Enrollment], histories: Histories) -> None:
+    """Keep what the rest of the page is planned from in step with what was just decided."""
+    before, after = snapshot.enrollment, effect.run
+    if after is None:
+        return
+    if effect.box is not BoxPending.NO:
+        histories.boxes[after.ref.id] = effect.box
+    if before is not None:
+        live.pop(before.ref.id, None)
+        histories.live_by_address.pop(before.address, None)
+    if after.status.live:
+        histories.live_by_address[after.address] = LiveRun(id=after.id, ref=after.ref)
+        if before is not None:
+            live[after.ref.id] = after
+
+
+def _effect_of(decision: object, snapshot: Snapshot, setting: Setting, entry: _Entry) -> Effect | None:
     record, run = snapshot.record, snapshot.enrollment
     if record is None:
         return None
     match decision:
         case Enroll():
             address = normalize_address(record.email)
-            effect = effects.enroll(entry.place(decision, address), record, address, setting.now)
-            if effect.run is not None:
-                histories.live_by_address[address] = LiveRun(id=0, ref=record.ref)
-            return effect
+            return effects.enroll(entry.place(decision, address), record, address, setting.now)
         case Refuse():
             return effects.refuse(decision, record)
         case Stop() if run is not None:
@@ -360,13 +393,12 @@ class _Entry:
 
 
 def _brake_mass_stops(
-    connection: Connection, limits: Limits, planned: list[Planned], live: Mapping[str, Enrollment]
+    connection: Connection, limits: Limits, planned: list[Planned], by_id: Mapping[int, Enrollment]
 ) -> list[Planned]:
     """Where an abnormal share of a sequence would be stopped at once, hold it instead and ask (B10)."""
-    by_id = {run.id: run for run in live.values()}
     stops: Multiset[str] = Multiset()
     for decision, effect in planned:
-        if isinstance(decision, Stop) and decision.reason.code in BRAKED and effect.run is not None:
+        if _is_braked(decision) and effect.run is not None:
             stops[effect.run.sequence_id] += 1
     suspects = {}
     sequences = definitions.load_sequences(connection) if stops else {}
@@ -381,10 +413,16 @@ def _brake_mass_stops(
     if not suspects:
         return planned
     kept: list[Planned] = []
+    staying = {
+        by_id[effect.run.id].address
+        for decision, effect in planned
+        if _is_braked(decision) and effect.run is not None and effect.run.sequence_id in suspects
+    }
     for decision, effect in planned:
+        if isinstance(decision, Enroll) and effect.run is not None and effect.run.address in staying:
+            continue  # what it would take the place of has not ended
         run = by_id.get(effect.run.id) if effect.run is not None else None
-        braked = isinstance(decision, Stop) and decision.reason.code in BRAKED
-        if braked and run is not None and run.sequence_id in suspects:
+        if _is_braked(decision) and run is not None and run.sequence_id in suspects:
             reason = Reason(code=HoldReason.MASS_STOP, detail=suspects[run.sequence_id])
             held = Hold(reason=reason, check_at=None)
             setting = Setting(org_id="", now=run.entered_at, sequence=None)
@@ -392,3 +430,7 @@ def _brake_mass_stops(
         else:
             kept.append((decision, effect))
     return kept
+
+
+def _is_braked(decision: object) -> bool:
+    return isinstance(decision, Stop) and decision.reason.code in BRAKED

@@ -15,7 +15,7 @@ from crmdrip.core.steps import Passed
 from crmdrip.core.words import day
 from crmdrip.ledger import definitions, marks, people, runs
 from crmdrip.ledger.definitions import KnownSequence
-from crmdrip.ledger.people import SUPPRESSING
+from crmdrip.ledger.people import SUPPRESSING, KnownRecord
 from crmdrip.ledger.runs import LiveRun
 
 NO_OBJECTIONS: Mapping[str, str] = {}
@@ -56,7 +56,7 @@ class Histories:
     live_by_address: dict[str, LiveRun]
     """Grows while a page is planned, so that of two twins in one page the second is refused."""
     past: Mapping[str, Sequence[PastRun]]
-    boxes: Mapping[str, BoxPending]
+    boxes: dict[str, BoxPending]
     objections: Mapping[str, str]
     """Why an address must not be entered, as another record of it says: "opted out of email on lead 00Q..."."""
 
@@ -113,8 +113,9 @@ def take_snapshot(
     background: Background,
     histories: Histories,
     blind_because: str = "",
+    before: KnownRecord | None = None,
 ) -> Snapshot:
-    """One person's snapshot."""
+    """One person's snapshot. before: the record as it was dealt with last, where it comes with a pull."""
     sequence_id = run.sequence_id if run is not None else (record.sequence_id if record is not None else None)
     known = background.sequences.get(sequence_id) if sequence_id is not None else None
     address = normalize_address(record.email) if record is not None else (run.address if run is not None else "")
@@ -142,4 +143,9 @@ def take_snapshot(
         safe_mode=background.rebuilding,
         blind_because=blind_because,
         box_pending=histories.boxes.get(record_id, BoxPending.NO),
+        reread=before is not None
+        and record is not None
+        and not before.deleted
+        and record.modified_at <= before.modified_at,
+        restored=before is not None and before.deleted,
     )

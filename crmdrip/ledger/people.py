@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from sqlalchemy import Connection, Dialect, Row, bindparam, case, select, update
 from sqlalchemy.sql.dml import UpdateBase
@@ -115,28 +115,33 @@ def _remember(dialect: Dialect) -> UpdateBase:
     )
 
 
-_REMEMBER = Bulk(
-    _remember,
-    (
-        "id",
-        "kind",
-        "address",
-        "account_id",
-        "enrolled",
-        "sequence_id",
-        "box_pending",
-        "modified_at",
-        "deleted",
-    ),
-)
+_RECORD_NAMES = tuple(column.name for column in record.c)
+
+_REMEMBER = Bulk(_remember, _RECORD_NAMES)
 
 
-def expect_box(connection: Connection, record_ids: Iterable[str], pending: BoxPending) -> None:
-    """We are about to set these boxes: until that stands in the CRM, how they stand means nothing (B9)."""
-    rows = [{"b_id": record_id, "b_pending": pending.value} for record_id in record_ids]
-    if rows:
-        statement = update(record).where(record.c.id == bindparam("b_id")).values(box_pending=bindparam("b_pending"))
-        connection.execute(statement, rows)
+def expect_box(connection: Connection, refs: Iterable[RecordRef], pending: BoxPending) -> None:
+    """We are about to set these boxes: until that stands in the CRM, how they stand means nothing (B9).
+
+    A record that was never pulled (the contact a lead became) is remembered for it.
+    """
+    _EXPECT.run(
+        connection, [(ref.id, ref.kind.value, "", None, False, None, pending.value, _NEVER, False) for ref in refs]
+    )
+
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""Older than whatever a pull may bring."""
+
+
+def _expect(dialect: Dialect) -> UpdateBase:
+    statement = upsert_of(dialect, record)
+    return statement.on_conflict_do_update(
+        index_elements=[record.c.id], set_={"box_pending": statement.excluded.box_pending}
+    )
+
+
+_EXPECT = Bulk(_expect, _RECORD_NAMES)
 
 
 def confirm_box(connection: Connection, boxes: Iterable[tuple[str, bool]]) -> None:
@@ -179,13 +184,25 @@ def add_signals(connection: Connection, signals: Iterable[Signal], now: datetime
     return new
 
 
+def renew_signals(connection: Connection, signals: Iterable[Signal]) -> None:
+    """What is said by the state of a record still holds, or holds again: it happened at the later time."""
+    rows = [{"b_key": one.key, "b_at": one.at} for one in signals]
+    if rows:
+        statement = update(signal).where(signal.c.key == bindparam("b_key"), signal.c.at < bindparam("b_at"))
+        connection.execute(statement.values(at=bindparam("b_at")), rows)
+
+
+NOTED: Final = "crm"
+"""The source of what a CRM record itself says: its opt-out box, a bounce noted on it."""
+
+
 def lasting(one: Signal) -> bool:
     """Whether the signal suppresses its address for good.
 
-    A bounce noted on a CRM record does not: it is read with the record, and holds until somebody clears it there.
+    What is noted on a CRM record does not: it is read with the records of the address, and holds until somebody clears
+    it there. What the person said or did elsewhere stays, however the CRM's box stands.
     """
-    noted = one.kind is SignalKind.BOUNCE and one.source == "crm"
-    return one.kind in SUPPRESSING and bool(one.address) and not noted
+    return one.kind in SUPPRESSING and bool(one.address) and one.source != NOTED
 
 
 def _to_signal(row: Row[Any]) -> Signal:
