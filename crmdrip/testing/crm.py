@@ -6,8 +6,6 @@ class then tests every promise of the ports that can be seen from outside. What 
 capabilities, never by its name. Promises are named by their rows in the behavior book (B11, B12, B14, B15, B20, B21).
 """
 
-# ruff: noqa: S101 - asserting is what a test suite does
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -5,8 +5,6 @@ mailer under test connected to it with time-outs under a second. Run by pytest, 
 of the port that can be seen from outside. Promises are named by their rows in the behavior book (B1, B2, P1).
 """
 
-# ruff: noqa: S101 - asserting is what a test suite does
-
 from __future__ import annotations
 
 import threading

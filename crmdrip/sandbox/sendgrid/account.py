@@ -143,6 +143,10 @@ class SendGridAccount:
         for email in self.to(address)[-1:]:
             email.fate, email.reason = Fate.BLOCKED, reason
 
+    def revoke_keys(self) -> None:
+        """Somebody deleted every API key."""
+        self._keys.clear()
+
     def report_spam(self, address: str) -> None:
         """The person reported an email as spam."""
         self.suppressions.add("spam_reports", address, ip="127.0.0.1")
