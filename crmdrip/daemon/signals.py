@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core import effects
-from crmdrip.core.effects import Setting, tell_suppression
+from crmdrip.core.effects import Effect, Setting, tell_suppression
 from crmdrip.core.model import Enrollment, Signal, SignalKind
 from crmdrip.core.plan import Stop, View, plan_stop
 from crmdrip.daemon.enact import enact
@@ -22,27 +22,45 @@ log = structlog.get_logger()
 def apply_signals(
     connection: Connection, signals: Iterable[Signal], background: Background, org_id: str, now: datetime
 ) -> list[Signal]:
-    """Store new signals and stop the runs they end. Returns the new ones that suppress an address."""
+    """Store signals and stop the runs they end.
+
+    Returns those whose address must be told to all its records: the new ones that speak for every record of it, and
+    what a record says as before where a run ended by it.
+    """
+    signals = list(signals)
     new = people.add_signals(connection, signals, now)
-    if not new:
+    known = {one.key for one in new}
+    again = [one for one in signals if one.source == people.NOTED and one.key not in known]
+    people.renew_signals(connection, again)
+    heard = [*new, *again]
+    if not heard:
         return []
-    by_record = runs.live_runs_of_records(connection, [s.record_id for s in new if s.record_id])
-    by_address = runs.live_runs_of_addresses(connection, [s.address for s in new if s.address])
+    by_record = runs.live_runs_of_records(connection, [s.record_id for s in heard if s.record_id])
+    by_address = runs.live_runs_of_addresses(connection, [s.address for s in heard if s.address])
     concerned = {run.id: run for run in (*by_record.values(), *by_address.values())}
-    stop_runs(connection, concerned.values(), background, org_id, now)
-    suppressing = [signal for signal in new if people.lasting(signal)]
-    tell_twins(connection, suppressing, now)
-    return suppressing
+    stopped = stop_runs(connection, concerned.values(), background, org_id, now)
+    told = [one for one in new if speaks_for_all(one)]
+    tell_twins(connection, told, now)
+    return [*told, *(one for one in again if speaks_for_all(one) and one.address in stopped)]
+
+
+def speaks_for_all(signal: Signal) -> bool:
+    """Whether every record of the address must show it. A bounce noted on one record is that record's own affair."""
+    return people.lasting(signal) or (signal.kind is SignalKind.OPT_OUT and bool(signal.address))
 
 
 def stop_runs(
     connection: Connection, concerned: Iterable[Enrollment], background: Background, org_id: str, now: datetime
-) -> None:
-    """End those of the runs that their signals end. A record is not needed: a signal alone can stop."""
+) -> set[str]:
+    """End those of the runs that their signals end; returns their addresses.
+
+    A record is not needed: a signal alone can stop.
+    """
     locked = runs.lock_runs(connection, [run.id for run in concerned])
     live = [run for run in locked.values() if run.status.live]
     histories = load_histories(connection, live, (), entering=False)
-    stopped = []
+    stopped: list[Effect] = []
+    addresses: set[str] = set()
     for run in live:
         snapshot = take_snapshot(
             view=View.BLIND, record=None, run=run, owner=None, background=background, histories=histories
@@ -52,14 +70,22 @@ def stop_runs(
             setting = Setting(org_id=org_id, now=now, sequence=snapshot.sequence)
             replied = next((s.at for s in snapshot.signals if s.kind is SignalKind.REPLY), None)
             stopped.append(effects.stop(decision, run, setting, replied_at=replied))
+            addresses.add(run.address)
             log.info("run_stopped", run=run.id, record=run.ref.id, reason=decision.reason.key)
     enact(connection, stopped, now)
+    return addresses
 
 
 def tell_twins(connection: Connection, suppressing: Iterable[Signal], now: datetime) -> None:
-    """Owe the CRM the suppression on every record of the address that is known here."""
+    """Owe the CRM the suppression on every record of the address that is known here, but for the one that says so."""
     suppressing = list(suppressing)
     known = people.records_of_addresses(connection, [s.address for s in suppressing if s.address])
     for signal in suppressing:
-        refs = tuple(record.ref for record in known.get(signal.address or "", ()))
+        found = known.get(signal.address or "", ())
+        refs = tuple(record.ref for record in found if record.ref.id != _said_on(signal))
         outbox.owe(connection, tell_suppression(signal.kind, refs, signal.detail, signal.at), now)
+
+
+def _said_on(signal: Signal) -> str | None:
+    """The record on which the CRM itself says it."""
+    return signal.record_id if signal.source == people.NOTED else None

@@ -225,11 +225,22 @@ def past_runs(connection: Connection, people: Iterable[str]) -> dict[str, list[P
     """The ended runs of each person."""
     found: dict[str, list[PastRun]] = defaultdict(list)
     statement = select(
-        enrollment.c.person, enrollment.c.sequence_id, enrollment.c.run, enrollment.c.status, enrollment.c.ended_at
+        enrollment.c.person,
+        enrollment.c.sequence_id,
+        enrollment.c.run,
+        enrollment.c.status,
+        enrollment.c.ended_at,
+        enrollment.c.steps_done,
     ).where(enrollment.c.ended_at.is_not(None))
     for row in select_in(connection, statement, enrollment.c.person, people):
         found[row.person].append(
-            PastRun(sequence_id=row.sequence_id, run=row.run, status=RunStatus(row.status), ended_at=row.ended_at)
+            PastRun(
+                sequence_id=row.sequence_id,
+                run=row.run,
+                status=RunStatus(row.status),
+                ended_at=row.ended_at,
+                touched=row.steps_done > 0,
+            )
         )
     return found
 
