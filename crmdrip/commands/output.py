@@ -19,7 +19,7 @@ def console() -> Console:
 
 def aside() -> Console:
     """For progress and remarks, on standard error."""
-    return Console(file=sys.stderr, highlight=False)
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crmdrip import logs
-from crmdrip.assembly import WallClock, assemble
+from crmdrip.assembly import WallClock, assemble, connect_crm
 from crmdrip.config import Settings, load
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger.store import Ledger, open_ledger
+from crmdrip.ports import CrmSource
 
 
 def read_settings(path: Path) -> Settings:
@@ -58,6 +59,19 @@ def open_existing_ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+@contextmanager
+def look_around(settings: Settings) -> Iterator[Parts]:
+    """The parts beside a daemon that may be running, for commands that change little or nothing."""
+    with assemble(settings, WallClock(), exclusive=False) as parts:
+        yield parts
+
+
+def open_crm(settings: Settings) -> CrmSource:
+    """The CRM to read from, without a ledger. Makes no call. Raises ConfigurationError."""
+    crm = connect_crm(settings, WallClock())
+    return crm.connector.build_source(crm.context)
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from crmdrip.assembly import assemble
 from crmdrip.config import Settings
+from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.parts import Parts
 from crmdrip.demo.audit import Findings, audit
-from crmdrip.demo.clock import HandClock
 from crmdrip.demo.config import write_settings
 from crmdrip.demo.play import Play, Watch
 from crmdrip.demo.stage import open_stage

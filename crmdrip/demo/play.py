@@ -15,9 +15,9 @@ import structlog
 
 from crmdrip.core.errors import CrmdripError
 from crmdrip.daemon import passes
+from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.parts import Parts
 from crmdrip.demo import trouble
-from crmdrip.demo.clock import HandClock
 from crmdrip.demo.stage import Moment, Stage
 from crmdrip.ledger import outbox, runs
 

@@ -1,4 +1,4 @@
-"""The fast clock: stands still until it is moved. The same code runs on it as on the machine's own."""
+"""A clock that is moved by hand: the demo and the forecast run the same code on it as the daemon on the machine's."""
 
 from __future__ import annotations
 

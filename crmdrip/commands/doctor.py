@@ -1,0 +1,48 @@
+"""crmdrip doctor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from crmdrip import logs
+from crmdrip.commands.output import console, print_json
+from crmdrip.doctor import examine
+from crmdrip.ports import CheckLevel, CheckResult
+
+_SIGNS = {CheckLevel.OK: ("ok  ", "green"), CheckLevel.WARN: ("warn", "yellow"), CheckLevel.FAIL: ("FAIL", "bold red")}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.pass_obj
+def doctor(config: Path, *, as_json: bool) -> int:
+    """Check everything that sending needs, and say how to mend what is wrong.
+
+    Reads only. Exit code 1 if a check failed.
+    """
+    logs.configure(format="console", level="error")
+    results: list[CheckResult] = []
+    for result in examine(config):
+        results.append(result)
+        if not as_json:
+            _print(result)
+            sys.stdout.flush()
+    failed = [result for result in results if result.level is CheckLevel.FAIL]
+    if as_json:
+        print_json({"ok": not failed, "checks": results})
+    else:
+        count = len(failed)
+        console().print(f"\n{count} of {len(results)} checks failed." if count else "\nReady to send.")
+    return 1 if failed else 0
+
+
+def _print(result: CheckResult) -> None:
+    sign, style = _SIGNS[result.level]
+    out = console()
+    out.print(Text(sign, style=style), Text(f"{result.code:<18} {result.what}"))
+    if result.do_next and result.level is not CheckLevel.OK:
+        out.print(Text(f"     {'':<18} {result.do_next}", style="dim"))

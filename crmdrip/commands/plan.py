@@ -1,0 +1,63 @@
+"""crmdrip plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from crmdrip.commands.output import aside, console, print_json, print_table
+from crmdrip.commands.setup import look_around, read_settings_to_look
+from crmdrip.inspection.forecast import Forecast, forecast
+
+_COVERS = "Covers everybody in a run, and everybody whose box is ticked by now. Assumes that nobody answers."
+
+
+@click.command()
+@click.option("--days", type=click.IntRange(min=1, max=366), default=14, show_default=True, help="How far ahead.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.pass_obj
+def plan(config: Path, *, days: int, as_json: bool) -> int:
+    """Show everything that would be sent, to whom, when and why. Sends nothing.
+
+    The daemon's own code runs ahead on a copy of the ledger, with caps, windows and holds as they will count. Nothing
+    is written, neither to the CRM nor to the ledger.
+    """
+    with look_around(read_settings_to_look(config)) as parts:
+        found = forecast(parts, days=days)
+    if as_json:
+        print_json({"covers": _COVERS, "forecast": found})
+    else:
+        _print(found)
+    return 0
+
+
+def _print(found: Forecast) -> None:
+    out = console()
+    out.print(f"{len(found.sendings)} touches from {found.begins:%Y-%m-%d %H:%M} UTC on. {_COVERS}", markup=False)
+    if found.sendings:
+        print_table(
+            ("UTC", "Person", "Sequence", "Step", "Subject", "Why"),
+            (
+                (
+                    f"{one.at:%a %d %b %H:%M}",
+                    f"{one.name} <{one.address}>" if one.name else one.address,
+                    one.sequence,
+                    one.step if one.kind == "email" else f"{one.step} (task)",
+                    one.subject,
+                    one.why,
+                )
+                for one in found.sendings
+            ),
+        )
+    if found.waiting:
+        out.print(f"\n{len(found.waiting)} people wait:")
+        print_table(
+            ("Person", "Sequence", "Why"),
+            ((one.name or one.address, one.sequence, one.sentence) for one in found.waiting),
+        )
+    if found.not_started:
+        out.print(f"\n{len(found.not_started)} boxes would not start a run:")
+        print_table(("Record", "Why"), ((one.record_id, one.sentence) for one in found.not_started))
+    if not (found.sendings or found.waiting or found.not_started):
+        aside().print("Nothing is due: tick a box in the CRM.")

@@ -1,0 +1,125 @@
+"""crmdrip status."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crmdrip.assembly import WallClock
+from crmdrip.commands.output import console, print_json, print_table
+from crmdrip.commands.setup import open_existing_ledger, read_settings_to_look
+from crmdrip.config import Settings
+from crmdrip.inspection.overview import Overview, read_overview
+
+DOOR_SECONDS = 3.0
+"""How long the door of a daemon on this machine may take to answer."""
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not bound
+
+
+@click.command()
+@click.option("--healthy", is_flag=True, help="Print nothing; exit 0 if a daemon works here, else 1.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.pass_obj
+def status(config: Path, *, healthy: bool, as_json: bool) -> int:
+    """Show how the daemon, the ledger and every sequence are doing.
+
+    Makes no call to the CRM.
+    """
+    settings = read_settings_to_look(config)
+    door = ask_door(settings)
+    if healthy:
+        return 0 if is_healthy(settings, door) else 1
+    with open_existing_ledger(settings) as ledger:
+        overview = read_overview(ledger, WallClock().now())
+    if as_json:
+        print_json({"daemon": door, "overview": overview})
+    else:
+        _print(overview, door)
+    return 0
+
+
+def ask_door(settings: Settings) -> dict[str, Any] | None:
+    """What the running daemon says of itself; None when none answers."""
+    if settings.web.address is None:
+        return None
+    host, port = settings.web.address
+    connection = http.client.HTTPConnection(_ANY_HOST.get(host, host), port, timeout=DOOR_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        answer = json.loads(connection.getresponse().read(1_000_000))
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) and "alive" in answer else None
+
+
+def is_healthy(settings: Settings, door: dict[str, Any] | None) -> bool:
+    """Whether a daemon is at work: by its door, and where it has none by its heartbeat in the ledger."""
+    if settings.web.address is not None:
+        return door is not None and bool(door["alive"])
+    with open_existing_ledger(settings) as ledger:
+        return read_overview(ledger, WallClock().now()).daemon_seen
+
+
+def _print(overview: Overview, door: dict[str, Any] | None) -> None:
+    out = console()
+    for line in describe(overview, door):
+        out.print(line, markup=False)
+    if door is not None and door.get("loops"):
+        out.print()
+        print_table(
+            ("Loop", "Last success", "Failures", "Error"),
+            (
+                (name, (loop["last_success"] or "never")[:19], str(loop["failures"]), loop["error"])
+                for name, loop in door["loops"].items()
+            ),
+        )
+    if overview.sequences:
+        out.print()
+        print_table(
+            ("Sequence", "State", "Runs", "Remarks"),
+            (
+                (
+                    one.name,
+                    one.state,
+                    ", ".join(f"{count} {word}" for word, count in one.runs.items()) or "none",
+                    " ".join(filter(None, (one.error, f"Waits: {one.waiting_for}." if one.waiting_for else ""))),
+                )
+                for one in overview.sequences
+            ),
+        )
+
+
+def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
+    """What concerns everything, one thing a line."""
+    beat = f"{overview.heartbeat:%Y-%m-%d %H:%M} UTC" if overview.heartbeat is not None else "never"
+    if door is not None:
+        daemon = "works" if door["ready"] else "runs, and one of its loops fails or history is being read back"
+    else:
+        daemon = "does not answer" + (", its heartbeat is young" if overview.daemon_seen else "")
+    touches = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in overview.touches.items()) or "none"
+    lines = [
+        f"Org {overview.org_id or 'not known yet'}. The daemon {daemon}. Last heartbeat {beat}.",
+        f"Touches: {touches}. {overview.overdue} runs to be looked at now.",
+        f"Owed to the CRM: {overview.owed}, and {overview.parked} parked.",
+        f"Ledger {overview.ledger}" + ("." if overview.room else ": THE DISK IS NEARLY FULL, nothing is sent."),
+    ]
+    calls = door.get("crm_calls") if door is not None else None
+    if calls and calls["limit"] is not None:
+        lines.append(f"CRM calls in the last 24 hours, everybody's: {calls['used']} of {calls['limit']}.")
+    if overview.rebuilding:
+        lines.append("SAFE MODE: history is being read back from the CRM; nothing is sent until that is done.")
+    if overview.brake is not None:
+        by = f" by {overview.brake}" if overview.brake else ""
+        lines.append(f"THE BRAKE IS PULLED{by} in the CRM. Release it there and sending goes on.")
+    if "" in overview.paused:
+        lines.append("EVERYTHING IS PAUSED by command. Type crmdrip resume to go on.")
+    waits = overview.touches.get("needs_person", 0)
+    if overview.parked or waits:
+        lines.append(f"{waits} touches need a person, {overview.parked} write-backs are parked: type crmdrip retry.")
+    return lines

@@ -1,0 +1,107 @@
+"""crmdrip why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from crmdrip.commands.output import aside, console, print_json
+from crmdrip.commands.setup import open_crm, open_existing_ledger, read_settings_to_look
+from crmdrip.config import Settings
+from crmdrip.core.errors import CrmdripError
+from crmdrip.inspection.history import History, OwedLine, RunLine, read_history, to_json
+from crmdrip.inspection.subject import Subject, find_in_crm, find_in_ledger, only
+from crmdrip.ledger.store import Ledger
+
+
+@click.command()
+@click.argument("person")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.pass_obj
+def why(config: Path, person: str, *, as_json: bool) -> int:
+    """Tell PERSON's story: what happened, what comes next, and why.
+
+    PERSON is a record id, an email address, or a part of a name.
+    """
+    settings = read_settings_to_look(config)
+    with open_existing_ledger(settings) as ledger:
+        subject = identify(settings, ledger, person)
+        with ledger.read() as connection:
+            history = read_history(connection, subject)
+    if as_json:
+        print_json(to_json(history, subject))
+    else:
+        show(history, subject)
+    return 0
+
+
+def identify(settings: Settings, ledger: Ledger, text: str) -> Subject:
+    """Who is meant: asked of the CRM, and of the ledger where that cannot answer or has nobody of that name.
+
+    Raises RejectedError.
+    """
+    try:
+        found = find_in_crm(open_crm(settings), text)
+    except CrmdripError as error:
+        aside().print(f"The CRM cannot be asked: {error.what} This is what the ledger knows.", markup=False)
+        found = ()
+    if not found:
+        with ledger.read() as connection:
+            found = find_in_ledger(connection, text)
+    return only(found, text)
+
+
+def show(history: History, subject: Subject) -> None:
+    """The story in words."""
+    out = console()
+    who = " ".join(filter(None, (history.name, f"<{history.address}>" if history.address else "")))
+    out.print(f"{who or 'Nobody by name'}  {history.kind} {history.record_id}", markup=False, style="bold")
+    out.print(history.now, markup=False)
+    record = subject.record
+    if record is not None:
+        box = "ticked" if record.enrolled else "not ticked"
+        out.print(f"In the CRM: the box is {box}, the status is {record.status or 'empty'}.", markup=False)
+    for run in history.runs:
+        out.print()
+        for line in describe_run(run):
+            out.print(line, markup=False)
+    if history.signals:
+        out.print("\nWhat happened:")
+        for signal in history.signals:
+            detail = f": {signal.detail}" if signal.detail else ""
+            out.print(f"  {_moment(signal.at)}  {signal.kind} (from {signal.source}){detail}", markup=False)
+    if history.owed:
+        out.print("\nNot in the CRM yet:")
+        for owed in history.owed:
+            out.print(f"  {describe_owed(owed)}", markup=False)
+        if any(owed.parked for owed in history.owed):
+            out.print(f"  Type crmdrip retry {history.record_id} to try again.", markup=False)
+
+
+def describe_run(run: RunLine) -> list[str]:
+    """One run in lines."""
+    moved = f", now {run.record_id}"
+    lines = [f"Run {run.run} of {run.sequence!r}, begun {_moment(run.entered_at)}{moved}: {run.status}"]
+    lines += [
+        f"  {_moment(touch.at)}  step {touch.step} {touch.kind}: {touch.state.replace('_', ' ')}"
+        + (f", {touch.subject!r}" if touch.subject else "")
+        + (f", in {touch.zone}" if touch.zone else "")
+        + (f"; {touch.detail}" if touch.detail else "")
+        for touch in run.touches
+    ]
+    if run.sentence:
+        lines.append(f"  {run.sentence}")
+    return lines
+
+
+def describe_owed(owed: OwedLine) -> str:
+    """One write-back that is still owed."""
+    state = "parked" if owed.parked else "waiting"
+    said = f": {owed.code} {owed.detail}".rstrip() if owed.code or owed.detail else ""
+    return f"{owed.key}, {state} after {owed.attempt} tries{said}"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

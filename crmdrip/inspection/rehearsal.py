@@ -1,0 +1,149 @@
+"""Stand-ins for what is around the daemon in a forecast: the CRM is read once, nothing is written, all email taken."""
+
+# ruff: noqa: D102 - what each method does is said by the ports
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.message import EmailMessage
+from crmdrip.core.model import Owner, Record, RecordRef, Signal, TouchRecord
+from crmdrip.core.writes import Write
+from crmdrip.ledger.store import Ledger
+from crmdrip.ports import (
+    Budget,
+    Capability,
+    Clock,
+    CrmIdentity,
+    CrmSource,
+    Finding,
+    LogFinding,
+    Look,
+    PullPage,
+    SendOutcome,
+    SendStatus,
+    WriteOutcome,
+)
+
+
+def copy_ledger(path: Path) -> Ledger:
+    """A copy of the ledger in memory; an empty one when there is no file. The file is only read."""
+    ledger = Ledger("sqlite://")
+    if path.exists():
+        origin = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            held = ledger.engine.raw_connection()
+            copy = held.driver_connection
+            if not isinstance(copy, sqlite3.Connection):
+                raise TypeError("a ledger in memory is SQLite's")
+            origin.backup(copy)
+            held.close()
+        finally:
+            origin.close()
+    ledger.migrate()
+    return ledger
+
+
+class OnceRead:
+    """A CrmSource that pulls once and then knows of no further change."""
+
+    def __init__(self, source: CrmSource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._pulled = False
+        self._records: dict[str, Record] = {}
+        self._asked: set[str] = set()
+        self._first: Look | None = None
+        self.paths: frozenset[str] = frozenset()
+        """Merge paths to read with every record; set before the first look."""
+        self.refs: tuple[RecordRef, ...] = ()
+        """Records to read together with the first that is asked for: all that will be needed."""
+
+    def capabilities(self) -> frozenset[Capability]:
+        return self._source.capabilities()
+
+    def identity(self) -> CrmIdentity:
+        return self._source.identity()
+
+    def pull(self, cursor: str | None) -> Iterator[PullPage]:
+        if not self._pulled:
+            yield from self._source.pull(cursor)
+            self._pulled = True
+
+    def look(self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None) -> Look:
+        wanted = list(refs)
+        if self._first is None or any(ref.id not in self._asked for ref in wanted):
+            self._read(wanted, paths, cursor)
+        assert self._first is not None  # noqa: S101 - for the type checker; _read sets it
+        found = {ref.id: self._records[ref.id] for ref in wanted if ref.id in self._records}
+        signals, self._first = (
+            self._first.signals,
+            Look(records={}, signals=(), brake=self._first.brake, at=self._first.at),
+        )
+        return Look(records=found, signals=signals, brake=self._first.brake, at=self._clock.now())
+
+    def _read(self, wanted: list[RecordRef], paths: frozenset[str], cursor: str | None) -> None:
+        refs = {ref.id: ref for ref in (*wanted, *self.refs) if ref.id not in self._asked}
+        try:
+            look = self._source.look(refs.values(), paths | self.paths, cursor)
+        except ConfigurationError:
+            # Some other sequence asks for a field that is not there: that must not hide what these people get.
+            look = self._source.look(refs.values(), paths, cursor)
+        self._records.update(look.records)
+        self._asked.update(refs)
+        if self._first is None:
+            self._first = look
+
+    def owners(self, ids: Iterable[str]) -> Mapping[str, Owner]:
+        return self._source.owners(ids)
+
+    def find(self, text: str) -> tuple[Record, ...]:
+        return self._source.find(text)
+
+    def records_of(self, addresses: Iterable[str]) -> tuple[Record, ...]:
+        return self._source.records_of(addresses)
+
+    def signals(self, since: datetime) -> tuple[Signal, ...]:
+        return self._source.signals(since)
+
+    def touches(self, cursor: str | None) -> Iterator[tuple[tuple[TouchRecord, ...], str]]:
+        return self._source.touches(cursor)
+
+    def budget(self) -> Budget:
+        return self._source.budget()
+
+    def name_of(self, record_id: str) -> str:
+        """The person's name, "" when the record was never needed."""
+        record = self._records.get(record_id)
+        fields = record.fields if record is not None else {}
+        return " ".join(str(part) for part in (fields.get("first_name"), fields.get("last_name")) if part)
+
+
+class NothingWritten:
+    """A CrmSink that says yes to everything."""
+
+    def write(self, writes: Iterable[Write]) -> Iterator[WriteOutcome]:
+        for write in writes:
+            yield WriteOutcome(key=write.key)
+
+
+class EverythingTaken:
+    """A Mailer that takes every email, and whose log has none of before."""
+
+    def capabilities(self) -> frozenset[Capability]:
+        return frozenset({Capability.OUTCOME_LOOKUP})
+
+    def send(self, messages: Iterable[EmailMessage]) -> Iterator[SendOutcome]:
+        for message in messages:
+            yield SendOutcome(touch_id=message.touch_id, status=SendStatus.ACCEPTED)
+
+    def find(self, touch_id: str, address: str, since: object) -> LogFinding:
+        del address, since
+        return LogFinding(touch_id=touch_id, finding=Finding.NOT_FOUND)
+
+    def close(self) -> None:
+        return
