@@ -76,6 +76,8 @@ class Setting:
 _GONE = frozenset(Reason(code=code).key for code in (StopReason.DELETED, StopReason.MERGED))
 """Ends after which there is no record to write to (B12, B14)."""
 
+_REPLIED = Reason(code=StopReason.REPLIED).key
+
 _TIMED = frozenset(Reason(code=code).key for code in (HoldReason.PAUSED_UNTIL, HoldReason.DAILY_CAP))
 """Holds that end at a known time."""
 
@@ -397,7 +399,7 @@ def take(taken: Taken, run: Enrollment, setting: Setting) -> Effect:
     told = (_timeline(taken, run, setting, label), Priority.REPORT)
     sent = ("sent", 1)
     if not run.status.live:
-        if run.reason in _GONE:
+        if run.reason in _GONE or run.reason == _REPLIED:  # there the status with the time of the reply may be owed yet
             return Effect(run=after, writes=(told,), totals=(sent,))
         ended = parse_reason(run.reason, run.reason_detail).sentence if run.reason else _finished(after)
         write = status_write(after, ended, shown_step(after, sequence))

@@ -49,7 +49,7 @@ def plan_adopted(
     run: Enrollment, record: Record | None, sequence: Sequence, owner: Owner | None, touches: Mapping[str, Passed]
 ) -> Enrollment:
     """The run with its next step planned from what is known of its touches."""
-    step = next_step(sequence, run, touches)
+    step = next_step(sequence, replace(run, next_step_id=None), touches)  # what was planned before tells nothing
     if step is None:
         return replace(run, next_step_id=None, due_at=None, check_at=run.entered_at)
     zone = (

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from crmdrip.core.keys import normalize_address, person_key
+from crmdrip.core.keys import domain_of, normalize_address, person_key
 from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, Signal, SignalKind
 from crmdrip.core.plan import RELEASED, PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
@@ -56,6 +56,9 @@ class Histories:
     live_by_address: dict[str, LiveRun]
     """Grows while a page is planned, so that of two twins in one page the second is refused."""
     past: Mapping[str, Sequence[PastRun]]
+    """Ended runs by keys.person_key."""
+    past_of_record: Mapping[str, Sequence[tuple[str, PastRun]]]
+    """Ended runs by record id, each with its address."""
     boxes: dict[str, BoxPending]
     objections: Mapping[str, str]
     """Why an address must not be entered, as another record of it says: "opted out of email on lead 00Q..."."""
@@ -85,6 +88,7 @@ def load_histories(
         # A live run's own address has no other: the ledger's unique key holds that (B13).
         live_by_address=runs.holders_of_addresses(connection, addresses if entering else addresses - own),
         past=runs.past_runs(connection, keys.values()) if entering else {},
+        past_of_record=runs.past_runs_of_records(connection, record_ids) if entering else {},
         objections=objections,
         boxes=people.pending_boxes(connection, record_ids),
     )
@@ -102,6 +106,16 @@ def suppression_of(address: str, histories: Histories) -> str:
         return ""
     found = histories.suppressed.get(person_key(address))
     return f"{SUPPRESSING[found[0]]} on {day(found[1])}" if found is not None else ""
+
+
+def _past_of(record: Record, address: str, histories: Histories) -> tuple[PastRun, ...]:
+    """The person's ended runs: those of the address, and those of the record while its address was of this domain.
+
+    At another domain a person begins anew: that is what a rep is told to do when an address moves there (B15).
+    """
+    own = histories.past_of_record.get(record.ref.id, ())
+    same = [past for before, past in own if domain_of(before) == domain_of(address)]
+    return tuple({(p.sequence_id, p.run): p for p in (*histories.past.get(person_key(address), ()), *same)}.values())
 
 
 def take_snapshot(
@@ -137,7 +151,7 @@ def take_snapshot(
         signals=signals_of(run, histories) if run is not None else (),
         suppression=suppression_of(address, histories) or (objection if run is None else ""),
         twin=twin,
-        past=tuple(histories.past.get(person_key(address), ())) if address and run is None else (),
+        past=_past_of(record, address, histories) if record is not None and run is None and address else (),
         brake=Brake(pulled=True, by="command") if paused and not background.brake.pulled else background.brake,
         suspicion=known.suspicion if known is not None else "",
         safe_mode=background.rebuilding,

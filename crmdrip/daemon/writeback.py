@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy import Connection
 
 from crmdrip.core.effects import Priority
 from crmdrip.core.errors import CrmdripError, ErrorClass
 from crmdrip.core.keys import share
+from crmdrip.core.model import BoxPending
 from crmdrip.core.retry import Verdict, decide_retry
 from crmdrip.core.writes import ControlWrite, SequenceWrite, StatusWrite
 from crmdrip.daemon.parts import Parts
-from crmdrip.ledger import definitions, marks, outbox, people, tallies
+from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
 from crmdrip.ledger.outbox import Owed, Setback
 from crmdrip.ports import WriteOutcome
 
@@ -44,7 +46,7 @@ def write_back_once(parts: Parts) -> WriteBackCount:
     while True:
         now = parts.clock.now()
         with parts.ledger.read() as connection:
-            due = outbox.due(connection, now, PER_PASS)
+            due = _with_boxes(connection, outbox.due(connection, now, PER_PASS))
         if not due:
             break
         by_key = {one.write.key: one for one in due}
@@ -59,6 +61,31 @@ def write_back_once(parts: Parts) -> WriteBackCount:
         if len(due) < PER_PASS or count.written == 0:
             break
     return WriteBackCount(written=written, put_off=put_off, parked=parked)
+
+
+_MEANT = {BoxPending.OFF: False, BoxPending.ON: True, BoxPending.NO: None}
+
+
+def _with_boxes(connection: Connection, due: list[Owed]) -> list[Owed]:
+    """The box is written as the ledger means it now: a newer status may have taken the place of the one that set it.
+
+    And where somebody set it so meanwhile and changed it again since, it is left alone (B9).
+    """
+    status = {one.write.ref.id for one in due if isinstance(one.write, StatusWrite)}
+    boxes = people.pending_boxes(connection, status)
+    moved = runs.live_runs_of_records(connection, [one for one, box in boxes.items() if box is BoxPending.ON])
+    written: list[Owed] = []
+    for one in due:
+        write = one.write
+        if isinstance(write, StatusWrite):
+            enrolled = _MEANT[boxes.get(write.ref.id, BoxPending.NO)]
+            run = moved.get(write.ref.id)
+            sequence_id = run.sequence_id if run is not None else None
+            if (write.enrolled, write.sequence_id) != (enrolled, sequence_id):
+                written.append(replace(one, write=replace(write, enrolled=enrolled, sequence_id=sequence_id)))
+                continue
+        written.append(one)
+    return written
 
 
 def _store(parts: Parts, by_key: dict[str, Owed], outcomes: Iterable[WriteOutcome]) -> WriteBackCount:

@@ -221,27 +221,41 @@ def holders_of_addresses(connection: Connection, addresses: Iterable[str]) -> di
     return {address: LiveRun(id=number, ref=_REF[kind](record_id)) for address, number, kind, record_id in rows}
 
 
+_PAST = select(
+    enrollment.c.person,
+    enrollment.c.record_id,
+    enrollment.c.address,
+    enrollment.c.sequence_id,
+    enrollment.c.run,
+    enrollment.c.status,
+    enrollment.c.ended_at,
+    enrollment.c.steps_done,
+).where(enrollment.c.ended_at.is_not(None))
+
+
+def _to_past(row: Row[Any]) -> PastRun:
+    return PastRun(
+        sequence_id=row.sequence_id,
+        run=row.run,
+        status=RunStatus(row.status),
+        ended_at=row.ended_at,
+        touched=row.steps_done > 0,
+    )
+
+
 def past_runs(connection: Connection, people: Iterable[str]) -> dict[str, list[PastRun]]:
     """The ended runs of each person."""
     found: dict[str, list[PastRun]] = defaultdict(list)
-    statement = select(
-        enrollment.c.person,
-        enrollment.c.sequence_id,
-        enrollment.c.run,
-        enrollment.c.status,
-        enrollment.c.ended_at,
-        enrollment.c.steps_done,
-    ).where(enrollment.c.ended_at.is_not(None))
-    for row in select_in(connection, statement, enrollment.c.person, people):
-        found[row.person].append(
-            PastRun(
-                sequence_id=row.sequence_id,
-                run=row.run,
-                status=RunStatus(row.status),
-                ended_at=row.ended_at,
-                touched=row.steps_done > 0,
-            )
-        )
+    for row in select_in(connection, _PAST, enrollment.c.person, people):
+        found[row.person].append(_to_past(row))
+    return found
+
+
+def past_runs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[str, list[tuple[str, PastRun]]]:
+    """The ended runs of each record, each with the address it mailed last."""
+    found: dict[str, list[tuple[str, PastRun]]] = defaultdict(list)
+    for row in select_in(connection, _PAST, enrollment.c.record_id, record_ids):
+        found[row.record_id].append((row.address, _to_past(row)))
     return found
 
 
@@ -460,14 +474,26 @@ _MOVE = Bulk(
 def add_touches(connection: Connection, touches: Iterable[Touch]) -> int:
     """Store touches that are over already (skipped, a rep's task, read back from a timeline).
 
-    One that is known is left as it is. Returns how many were new.
+    One that is known is left as it is, except that a refused one can be passed over. Returns how many were new.
     """
+    touches = list(touches)
+    _PASS_OVER.run(connection, [(one.detail, one.id) for one in touches if one.state is TouchState.SKIPPED])
     rows = [dict(zip(_TOUCH_NAMES, _from_touch(row), strict=True)) for row in touches]
     new = 0
     statement = upsert(connection, touch).on_conflict_do_nothing().returning(touch.c.id)
     for row in rows:
         new += len(connection.execute(statement, row).all())
     return new
+
+
+_PASS_OVER = Bulk(
+    lambda _: (
+        update(touch)
+        .where(touch.c.id == bindparam("b_id"), touch.c.state == TouchState.REFUSED.value)
+        .values(state=TouchState.SKIPPED.value, detail=bindparam("b_detail"))
+    ),
+    ("b_detail", "b_id"),
+)
 
 
 def recover(connection: Connection, now: datetime) -> int:
