@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+WIDE = 160
+"""Columns of a table that goes into a file or a pipe."""
+
 
 def console() -> Console:
     """For results in words."""
@@ -29,9 +32,12 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A plain table on standard output. Cells are text, never markup: they may come from a CRM."""
+    out = Console(file=sys.stdout, highlight=False)
+    if not out.is_terminal:
+        out.width = max(out.width, WIDE)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout, highlight=False).print(table)
+    out.print(table)

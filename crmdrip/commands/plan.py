@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from crmdrip.commands.output import aside, console, print_json, print_table
-from crmdrip.commands.setup import look_around, read_settings_to_look
+from crmdrip.commands.setup import ledger_file, read_settings_to_look, rehearse
 from crmdrip.inspection.forecast import Forecast, forecast
 
 _COVERS = "Covers everybody in a run, and everybody whose box is ticked by now. Assumes that nobody answers."
@@ -23,8 +23,9 @@ def plan(config: Path, *, days: int, as_json: bool) -> int:
     The daemon's own code runs ahead on a copy of the ledger, with caps, windows and holds as they will count. Nothing
     is written, neither to the CRM nor to the ledger.
     """
-    with look_around(read_settings_to_look(config)) as parts:
-        found = forecast(parts, days=days)
+    settings = read_settings_to_look(config)
+    with rehearse(settings) as parts:
+        found = forecast(parts, ledger_file(settings), days=days)
     if as_json:
         print_json({"covers": _COVERS, "forecast": found})
     else:
@@ -35,21 +36,11 @@ def plan(config: Path, *, days: int, as_json: bool) -> int:
 def _print(found: Forecast) -> None:
     out = console()
     out.print(f"{len(found.sendings)} touches from {found.begins:%Y-%m-%d %H:%M} UTC on. {_COVERS}", markup=False)
-    if found.sendings:
-        print_table(
-            ("UTC", "Person", "Sequence", "Step", "Subject", "Why"),
-            (
-                (
-                    f"{one.at:%a %d %b %H:%M}",
-                    f"{one.name} <{one.address}>" if one.name else one.address,
-                    one.sequence,
-                    one.step if one.kind == "email" else f"{one.step} (task)",
-                    one.subject,
-                    one.why,
-                )
-                for one in found.sendings
-            ),
-        )
+    for one in found.sendings:
+        who = f"{one.name} <{one.address}>" if one.name else one.address
+        what = f"step {one.step}" + (" (a task for the rep)" if one.kind != "email" else "")
+        out.print(f"\n{one.at:%a %d %b %H:%M}  {who}", markup=False, style="bold")
+        out.print(f"  {one.sequence}, {what}: {one.subject}\n  {one.why}", markup=False)
     if found.waiting:
         out.print(f"\n{len(found.waiting)} people wait:")
         print_table(

@@ -68,6 +68,14 @@ def look_around(settings: Settings) -> Iterator[Parts]:
         yield parts
 
 
+@contextmanager
+def rehearse(settings: Settings) -> Iterator[Parts]:
+    """The parts with an empty ledger in memory: the file is neither opened nor made."""
+    in_memory = settings.ledger.model_copy(update={"url": "sqlite://"})
+    with assemble(settings.model_copy(update={"ledger": in_memory}), WallClock(), exclusive=False) as parts:
+        yield parts
+
+
 def open_crm(settings: Settings) -> CrmSource:
     """The CRM to read from, without a ledger. Makes no call. Raises ConfigurationError."""
     crm = connect_crm(settings, WallClock())

@@ -82,8 +82,7 @@ def show(history: History, subject: Subject) -> None:
 
 def describe_run(run: RunLine) -> list[str]:
     """One run in lines."""
-    moved = f", now {run.record_id}"
-    lines = [f"Run {run.run} of {run.sequence!r}, begun {_moment(run.entered_at)}{moved}: {run.status}"]
+    lines = [f"Run {run.run} of {run.sequence!r} on {run.record_id}, begun {_moment(run.entered_at)}: {run.status}"]
     lines += [
         f"  {_moment(touch.at)}  step {touch.step} {touch.kind}: {touch.state.replace('_', ' ')}"
         + (f", {touch.subject!r}" if touch.subject else "")

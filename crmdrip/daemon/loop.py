@@ -82,11 +82,8 @@ class Daemon:
             # The defaults drop a run that is a second late; here a late tick is simply one tick.
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         )
-        threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
-        for name, run in passes.PASSES.items():
-            job = self._job(name, run)
-            scheduler.add_job(job, "interval", seconds=self._rhythm.every[name], id=name, next_run_time=_now())
         scheduler.start()
+        threading.Thread(target=self._prepare, args=(scheduler,), name="prepare", daemon=True).start()
         log.info("daemon_started", org=self._parts.org_id)
         self._stop.wait()
         self._drain(scheduler)
@@ -103,19 +100,22 @@ class Daemon:
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, on_signal)
 
-    def _prepare(self) -> None:
-        """Settle the past; sending waits for it (B4)."""
+    def _prepare(self, scheduler: BackgroundScheduler) -> None:
+        """Settle the past, then begin with every loop at once; sending waits for it (B4)."""
         state = self.states["prepare"]
         while not self._stop.is_set():
             if self._guard("prepare", lambda: passes.prepare(self._parts)):
                 self._prepared.set()
+                for name, run in passes.PASSES.items():
+                    job = self._job(name, run)
+                    scheduler.add_job(job, "interval", seconds=self._rhythm.every[name], id=name, next_run_time=_now())
                 return
             self._stop.wait(min(60.0, 2.0**state.failures))
 
     def _job(self, name: str, run: passes.Pass) -> Callable[[], None]:
         def job() -> None:
             state = self.states[name]
-            if not self._prepared.is_set() or self._stop.is_set():
+            if self._stop.is_set():
                 return
             if state.not_before is not None and self._parts.clock.now() < state.not_before:
                 return

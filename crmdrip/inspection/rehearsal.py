@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import Owner, Record, RecordRef, Signal, TouchRecord
 from crmdrip.core.writes import Write
+from crmdrip.ledger.errors import explain
 from crmdrip.ledger.store import Ledger
 from crmdrip.ports import (
     Budget,
@@ -30,22 +32,22 @@ from crmdrip.ports import (
 )
 
 
-def copy_ledger(path: Path) -> Ledger:
-    """A copy of the ledger in memory; an empty one when there is no file. The file is only read."""
-    ledger = Ledger("sqlite://")
-    if path.exists():
-        origin = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+def copy_ledger(path: Path, into: Ledger) -> None:
+    """Copy a ledger's file into a ledger in memory; nothing where there is no file. The file is only read."""
+    if not path.exists():
+        return
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as origin:
+        held = into.engine.raw_connection()
+        copy = held.driver_connection
+        if not isinstance(copy, sqlite3.Connection):
+            raise TypeError("a ledger in memory is SQLite's")
         try:
-            held = ledger.engine.raw_connection()
-            copy = held.driver_connection
-            if not isinstance(copy, sqlite3.Connection):
-                raise TypeError("a ledger in memory is SQLite's")
             origin.backup(copy)
-            held.close()
+        except sqlite3.DatabaseError as error:
+            raise explain(error, str(path)) from error
         finally:
-            origin.close()
-    ledger.migrate()
-    return ledger
+            held.close()
+    into.migrate()
 
 
 class OnceRead:
