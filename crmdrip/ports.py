@@ -164,7 +164,7 @@ class CrmSource(Protocol):
         """Read the records by id, in as few calls as the limits allow, with the merge paths asked for.
 
         cursor: the newest pull cursor; signals since then come along. Never uses a search index.
-        Raises as pull. Unknown merge paths are reported by ConfigurationError naming them.
+        Raises as pull, and UnknownPathsError for merge paths that nobody here can see.
         """
         ...
 

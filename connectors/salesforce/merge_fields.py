@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from connectors.salesforce.schema import Schema
-from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.errors import UnknownPathsError
 from crmdrip.core.model import RecordKind
 
 _ELSEWHERE = "sender"
@@ -32,14 +32,15 @@ class MergeColumns:
 def resolve(schema: Schema, paths: Iterable[str]) -> dict[RecordKind, MergeColumns]:
     """The columns by kind. A path that only one kind knows is empty for the other (a lead has no department).
 
-    Raises ConfigurationError naming every path that no kind knows.
+    Raises UnknownPathsError with every path that no kind knows.
     """
     wanted = sorted(path for path in paths if path.partition(".")[0].lower() != _ELSEWHERE)
     found = {kind: {path: _find(schema, kind.value, path) for path in wanted} for kind in schema.kinds()}
     unknown = [path for path in wanted if not any(columns[path] for columns in found.values())]
     if unknown:
-        raise ConfigurationError(
+        raise UnknownPathsError(
             f"no field for {', '.join('{{ ' + path + ' }}' for path in unknown)} can be seen.",
+            paths=frozenset(unknown),
             where=f"{schema.mapping.name} [merge]",
             do_next="Correct the step, grant read access to the field, or map the name.",
         )

@@ -92,3 +92,11 @@ class ConfigurationError(CrmdripError):
     """A setting, permission or installed package is wrong."""
 
     error_class = ErrorClass.CONFIGURATION
+
+
+class UnknownPathsError(ConfigurationError):
+    """Templates name fields that nobody here can see. paths: as they were asked for; everything else can be read."""
+
+    def __init__(self, what: str, *, paths: frozenset[str], where: str = "", do_next: str = "") -> None:
+        super().__init__(what, where=where, do_next=do_next)
+        self.paths = paths

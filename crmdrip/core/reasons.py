@@ -42,6 +42,8 @@ class HoldReason(Enum):
     MISSING_FIELD = "Waiting: missing {detail}. Fill it in and the email goes out at the next opening."
     TEMPLATE_BROKEN = "Waiting: the step cannot be rendered ({detail}). Correct the step and the email goes out."
     NO_LAST_LOOK = "Waiting: the record could not be read right before sending ({detail}). It goes out once it can."
+    NOT_PERMITTED = "Waiting: {detail}."
+    """The look is refused until somebody grants a permission or corrects a setting; detail says which (B26)."""
     BRAKE = "Waiting: the emergency brake is pulled{detail}. Release it and sending goes on."
     SEQUENCE_PAUSED = "Waiting: the sequence is paused. Set it to Live and sending goes on."
     SEQUENCE_NOT_LIVE = "Waiting: the sequence is not Live yet. Set it to Live and the run starts."

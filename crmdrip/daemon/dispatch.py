@@ -18,15 +18,17 @@ from crmdrip.core import effects
 from crmdrip.core.caps import CapScope, Claim, Counter, allot, counter_at
 from crmdrip.core.compose import TaskText, compose_task, merge_paths
 from crmdrip.core.effects import Effect, Setting, Taken
-from crmdrip.core.errors import CrmdripError, ErrorClass
+from crmdrip.core.errors import CrmdripError, ErrorClass, UnknownPathsError
 from crmdrip.core.keys import domain_of, normalize_address, share, touch_id
 from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import (
     Enrollment,
     Owner,
     Record,
+    RecordRef,
     SenderPolicy,
     Sequence,
+    Signal,
     SignalKind,
     StepKind,
     Touch,
@@ -55,6 +57,12 @@ ADDRESS = "address:"
 OUTCOMES_PER_COMMIT = 250
 """Outcomes committed together while the batch is still going out."""
 
+CLOCK_SLACK = timedelta(minutes=2)
+"""How far this machine's clock may be ahead of the CRM's; beyond it the CRM's counts (B29)."""
+
+_HOPELESS = frozenset({ErrorClass.AUTH, ErrorClass.CONFIGURATION, ErrorClass.RATE_LIMITED})
+"""Refusals that the next email would meet as well."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DispatchCount:
@@ -82,8 +90,11 @@ class _Ready:
 def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
     """Work through everything that is due, batch by batch.
 
-    Raises LedgerBrokenError when nothing could be remembered. Failures of the CRM hold the batch and raise nothing.
+    Only one process at a time may call this, which the ledger's lock sees to: what an earlier pass intended and never
+    concluded is in doubt. Raises LedgerBrokenError when nothing could be remembered. Failures of the CRM hold the batch
+    and raise nothing.
     """
+    _doubt_leftovers(parts)
     total = DispatchCount()
     for _ in range(batches):
         parts.ledger.require_room()
@@ -92,11 +103,31 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
             due = runs.claim_due(connection, now, parts.limits.batch)
         if not due:
             break
-        count = _Batch(parts, due).work()
+        batch = _Batch(parts, due)
+        count = batch.work()
         total = DispatchCount(**{name: getattr(total, name) + getattr(count, name) for name in DispatchCount.__slots__})
-        if len(due) < parts.limits.batch:
+        if len(due) < parts.limits.batch or batch.in_vain:
             break
     return total
+
+
+def _doubt_leftovers(parts: Parts) -> None:
+    """A pass that broke off between intents and outcomes, on a full disk for one, left touches in doubt (B1, B30)."""
+    with parts.ledger.read() as connection:
+        left = runs.any_intended(connection)
+    if left:
+        with parts.ledger.write() as connection:
+            doubtful = runs.recover(connection, parts.clock.now())
+        log.warning("touches_in_doubt_after_break", touches=doubtful)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Blind:
+    """Why nothing can be looked at."""
+
+    because: str
+    permission: bool = False
+    """Somebody has to grant something, or to correct a setting: `because` says what."""
 
 
 class _Batch:
@@ -107,6 +138,9 @@ class _Batch:
         self._due = due
         self._count = dict.fromkeys(DispatchCount.__slots__, 0)
         self._count["looked"] = len(due)
+        self._ahead = timedelta()
+        self.in_vain = False
+        """Whether a further batch now would fare no better."""
 
     def work(self) -> DispatchCount:
         parts = self._parts
@@ -114,45 +148,72 @@ class _Batch:
             background = load_background(connection)
             cursor = marks.read_cursor(connection, CURSOR)
         look, blind = self._look(background, cursor)
-        owners, blind = self._owners(look, background, blind)
-        ready = self._decide(look, owners, blind)
+        owners: Mapping[str, Owner] = {}
+        if look is not None:
+            owners, blind = self._owners(look, background)
+        self.in_vain |= blind is not None
+        ready, suppressing = self._decide(look if blind is None else None, owners, blind)
+        by_id = {one.touch.id: one for one in ready}
         for chunk in _chunks(parts.mailer.send([one.message for one in ready]), OUTCOMES_PER_COMMIT):
-            self._conclude({one.touch.id: one for one in ready}, chunk)
+            self._conclude(by_id, chunk)
+        twins.tell(parts, suppressing)
         return DispatchCount(**self._count)
+
+    def _now(self) -> datetime:
+        """Our time, unless our clock is ahead of the CRM's: nothing is ever sent early (B29)."""
+        return self._parts.clock.now() - self._ahead
 
     # the last look
 
-    def _look(self, background: Background, cursor: str | None) -> tuple[Look | None, str]:
+    def _look(self, background: Background, cursor: str | None) -> tuple[Look | None, _Blind | None]:
         """The records as they are now; None and why when they cannot be read (P4)."""
         used = {run.sequence_id for run in self._due}
         known = [background.sequences[one].good for one in used if one in background.sequences]
         steps = [step for sequence in known if sequence is not None for step in sequence.steps if step.active]
+        refs, asked_at = [run.ref for run in self._due], self._parts.clock.now()
         try:
-            return self._parts.source.look([run.ref for run in self._due], merge_paths(steps), cursor), ""
+            look = self._look_without_unknown(refs, merge_paths(steps), cursor)
         except CrmdripError as error:
             log.warning("last_look_failed", error_class=error.error_class.value, runs=len(self._due))
-            return None, error.what
+            return None, _why_blind(error)
+        if asked_at - look.at > CLOCK_SLACK:
+            self._ahead = asked_at - look.at
+            self.in_vain = True  # what is not due yet would be claimed for ever
+            log.warning("clock_ahead", seconds=round(self._ahead.total_seconds()))
+        return look, None
 
-    def _owners(self, look: Look | None, background: Background, blind: str) -> tuple[Mapping[str, Owner], str]:
-        if look is None:
-            return {}, blind
+    def _look_without_unknown(self, refs: list[RecordRef], paths: frozenset[str], cursor: str | None) -> Look:
+        """A field that one template misspells is missing in that template, and no reason to be blind (B24)."""
+        try:
+            return self._parts.source.look(refs, paths, cursor)
+        except UnknownPathsError as error:
+            log.warning("merge_paths_unknown", paths=sorted(error.paths))
+            return self._parts.source.look(refs, paths - error.paths, cursor)
+
+    def _owners(self, look: Look, background: Background) -> tuple[Mapping[str, Owner], _Blind | None]:
         wanted = {
             owner_id
             for run in self._due
             if (owner_id := _sender_id(run, look.records.get(run.ref.id), background)) is not None
         }
         try:
-            return self._parts.source.owners(wanted), ""
+            return self._parts.source.owners(wanted), None
         except CrmdripError as error:
             log.warning("owners_not_read", error_class=error.error_class.value)
-            return {}, error.what
+            return {}, _why_blind(error)
 
     # decide and commit
 
-    def _decide(self, look: Look | None, owners: Mapping[str, Owner], blind: str) -> list[_Ready]:
-        """Plan every run, store what is decided, and commit the intents of those that go out."""
-        parts, now = self._parts, self._parts.clock.now()
-        suppressing = []
+    def _decide(
+        self, look: Look | None, owners: Mapping[str, Owner], blind: _Blind | None
+    ) -> tuple[list[_Ready], list[Signal]]:
+        """Plan every run, store what is decided, and commit the intents of those that go out.
+
+        Returns these, and the signals that all records of an address are to be told of.
+        """
+        parts, now = self._parts, self._now()
+        looked_at = {run.ref.id for run in self._due}
+        suppressing: list[Signal] = []
         with parts.ledger.write() as connection:
             if look is not None:
                 signals_background = load_background(connection)
@@ -160,8 +221,9 @@ class _Batch:
                 _see_brake(connection, look)
             background = load_background(connection)
             locked = runs.lock_runs(connection, [run.id for run in self._due])
-            live = [run for run in locked.values() if run.status.live]
-            records = {} if look is None or blind else look.records
+            # One that moved to another record meanwhile was not looked at there: it comes again.
+            live = [run for run in locked.values() if run.status.live and run.ref.id in looked_at]
+            records = look.records if look is not None else {}
             histories = load_histories(connection, live, records.values(), entering=False)
             changed: list[Effect] = []
             sends: list[tuple[Send, Enrollment, Snapshot]] = []
@@ -169,15 +231,15 @@ class _Batch:
                 record = records.get(run.ref.id)
                 sender_id = _sender_id(run, record, background)
                 snapshot = take_snapshot(
-                    view=View.BLIND if look is None or blind else View.LOOKED,
+                    view=View.BLIND if look is None else View.LOOKED,
                     record=record,
                     run=run,
                     owner=owners.get(sender_id) if sender_id is not None else None,
                     background=background,
                     histories=histories,
-                    blind_because=blind,
+                    blind_because=blind.because if blind is not None else "",
                 )
-                decision = plan(twins.look_ahead(connection, snapshot), now)[0]
+                decision = _name_permission(plan(twins.look_ahead(connection, snapshot), now)[0], blind)
                 if isinstance(decision, Send):
                     sends.append((decision, run, snapshot))
                 else:
@@ -185,8 +247,7 @@ class _Batch:
             ready = self._ready(connection, sends, changed, now)
             enact(connection, changed, now)
             runs.intend(connection, [one.touch for one in ready])
-        twins.tell(parts, suppressing)
-        return ready
+        return ready, suppressing
 
     def _effect(self, decision: object, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:
         setting = self._setting(snapshot, now)
@@ -294,7 +355,8 @@ class _Batch:
 
     def _conclude(self, ready: Mapping[str, _Ready], outcomes: list[SendOutcome]) -> None:
         """Commit what became of these touches, with what they cause."""
-        parts, now = self._parts, self._parts.clock.now()
+        parts, now = self._parts, self._now()
+        self.in_vain |= any(outcome.error in _HOPELESS for outcome in outcomes)
         with parts.ledger.write() as connection:
             locked = runs.lock_runs(connection, [ready[one.touch_id].run.id for one in outcomes])
             moves = []
@@ -332,6 +394,20 @@ class _Batch:
             used[counter] = used.get(counter, 0) - 1
         move = TouchMove(id=outcome.touch_id, state=TouchState.REFUSED, detail=outcome.detail)
         return move, _refused(outcome, one, run, setting)
+
+
+def _why_blind(error: CrmdripError) -> _Blind:
+    permission = error.error_class is ErrorClass.CONFIGURATION
+    return _Blind(because=f"{error.what} {error.do_next}".strip() if permission else error.what, permission=permission)
+
+
+def _name_permission(decision: object, blind: _Blind | None) -> object:
+    """A look that is refused for want of a permission is told at once, with what to grant (B26)."""
+    if blind is None or not blind.permission or not isinstance(decision, Hold):
+        return decision
+    if decision.reason.code is not HoldReason.NO_LAST_LOOK:
+        return decision
+    return replace(decision, reason=Reason(code=HoldReason.NOT_PERMITTED, detail=blind.because))
 
 
 def _hold_if_live(reason: Reason, check_at: datetime | None, run: Enrollment, setting: Setting) -> Effect:

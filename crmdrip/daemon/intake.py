@@ -143,7 +143,7 @@ def _refusals(records: Iterable[Record]) -> Iterable[Signal]:
 
 
 def _said_by(record: Record, kind: SignalKind, address: str) -> Signal:
-    # Our own writes change the record too, so its stamp is not in the key: it is said once, and renewed while it stands.
+    # Our own writes change the record too, so its stamp is not in the key: said once, and renewed while it stands.
     return Signal(
         key=f"{people.NOTED}:{kind.value}:{record.ref.id}:{person_key(address)}",
         kind=kind,
@@ -244,7 +244,7 @@ class _Planner:
         for record in sorted(records, key=_has_place):
             planned.extend(self._plan_record(record, live, histories, entry))
         entry.store()
-        return _brake_mass_stops(connection, self._parts.limits, planned, locked)
+        return _brake_mass_stops(connection, self._parts, planned, locked, self._now)
 
     def _plan_record(
         self, record: Record, live: dict[str, Enrollment], histories: Histories, entry: _Entry
@@ -314,7 +314,11 @@ def _effect_of(decision: object, snapshot: Snapshot, setting: Setting, entry: _E
     match decision:
         case Enroll():
             address = normalize_address(record.email)
-            return effects.enroll(entry.place(decision, address), record, address, setting.now)
+            effect = effects.enroll(entry.place(decision, address), record, address, setting.now)
+            if effect.run is None:
+                return effect
+            # A reply between the tick and its pull counts as one in the run, whatever our clock shows (P2, B29).
+            return replace(effect, run=replace(effect.run, entered_at=min(setting.now, record.modified_at)))
         case Refuse():
             return effects.refuse(decision, record)
         case Stop() if run is not None:
@@ -393,9 +397,10 @@ class _Entry:
 
 
 def _brake_mass_stops(
-    connection: Connection, limits: Limits, planned: list[Planned], by_id: Mapping[int, Enrollment]
+    connection: Connection, parts: Parts, planned: list[Planned], by_id: Mapping[int, Enrollment], now: datetime
 ) -> list[Planned]:
     """Where an abnormal share of a sequence would be stopped at once, hold it instead and ask (B10)."""
+    limits = parts.limits
     stops: Multiset[str] = Multiset()
     for decision, effect in planned:
         if _is_braked(decision) and effect.run is not None:
@@ -425,7 +430,8 @@ def _brake_mass_stops(
         if _is_braked(decision) and run is not None and run.sequence_id in suspects:
             reason = Reason(code=HoldReason.MASS_STOP, detail=suspects[run.sequence_id])
             held = Hold(reason=reason, check_at=None)
-            setting = Setting(org_id="", now=run.entered_at, sequence=None)
+            good = sequences[run.sequence_id].good if run.sequence_id in sequences else None
+            setting = Setting(org_id=parts.org_id, now=now, sequence=good)
             kept.append((held, effects.hold(held, run, setting)))
         else:
             kept.append((decision, effect))

@@ -52,7 +52,8 @@ def prepare(parts: Parts) -> None:
     """Before the first pass: settle what a crash left, and make sure that the ledger knows what the CRM knows.
 
     The provider's lists are read as well, as far as they can be now: what was heard while nobody ran comes before the
-    first email. On an ordinary start this takes two calls to the CRM. Raises ConfigurationError (B25), LedgerBrokenError, and what the CRM's ports raise. Until it returned nothing
+    first email. On an ordinary start this takes two calls to the CRM. Raises ConfigurationError (B25),
+    LedgerBrokenError, and what the CRM's ports raise. Until it returned nothing
     may be dispatched. Can be called again.
     """
     with parts.ledger.write() as connection:

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import Enrollment, RunStatus, Sequence, Touch, TouchRecord
 from crmdrip.daemon.adopt import adopt_run, adopt_touch, with_touches
 from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up_entering
@@ -58,8 +57,7 @@ def rebuild(parts: Parts) -> int:
     """Fill the ledger from the CRM; returns how many touches were new to it.
 
     Can be interrupted anywhere and started again. Where the CRM shows that a daemon worked here before, no run goes
-    on before its next email was looked up in the provider's log. Raises what CrmSource.pull, owners, touches and signals
-    raise.
+    on before its next email was looked up in the provider's log. Raises what the methods of CrmSource raise.
     """
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.MODE, marks.REBUILDING)

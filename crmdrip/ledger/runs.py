@@ -496,8 +496,14 @@ _PASS_OVER = Bulk(
 )
 
 
+def any_intended(connection: Connection) -> bool:
+    """Whether a touch is intended and not concluded."""
+    found = select(touch.c.id).where(touch.c.state == TouchState.INTENDED.value).limit(1)
+    return connection.execute(found).first() is not None
+
+
 def recover(connection: Connection, now: datetime) -> int:
-    """After a start: what was intended and never concluded is in doubt (B1). Returns how many there were.
+    """While nothing is being sent: what was intended and never concluded is in doubt (B1). Returns how many there were.
 
     Their runs are looked at at once, so that the records say so.
     """

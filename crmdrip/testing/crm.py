@@ -15,7 +15,14 @@ from typing import Any, Protocol
 
 import pytest
 
-from crmdrip.core.errors import AuthError, ConfigurationError, ErrorClass, RateLimitedError, RetriableError
+from crmdrip.core.errors import (
+    AuthError,
+    ConfigurationError,
+    ErrorClass,
+    RateLimitedError,
+    RetriableError,
+    UnknownPathsError,
+)
 from crmdrip.core.model import Record, RecordKind, RecordRef, SequenceDraft, Signal, SignalKind, StepKind, TouchRecord
 from crmdrip.ports import (
     BounceWrite,
@@ -500,8 +507,9 @@ class CrmContract:
 
     def test_an_unknown_merge_path_is_named(self, source: CrmSource, person: RecordRef) -> None:
         """B24: a misspelled merge field is a configuration error with its name, all of them at once."""
-        with pytest.raises(ConfigurationError, match=r"frist_name.*shoe_size"):
+        with pytest.raises(UnknownPathsError, match=r"frist_name.*shoe_size") as raised:
             source.look([person], frozenset({"first_name", "frist_name", "shoe_size"}), None)
+        assert raised.value.paths == {"frist_name", "shoe_size"}
 
     # --- owners, find, touches --------------------------------------------------------------------------------------
 
