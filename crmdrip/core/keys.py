@@ -19,10 +19,10 @@ def normalize_address(address: str) -> str:
     text = address.strip()
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)  # an accent typed as a character of its own is the same accent
-    local, at, domain = text.rpartition("@")
-    if not at or not local or not domain:
-        return ""
+    local, _, domain = text.rpartition("@")
     domain = domain.rstrip(".").lower()
+    if not local or not domain:
+        return ""
     if not domain.isascii():
         try:
             domain = domain.encode("idna").decode("ascii")
