@@ -6,6 +6,7 @@ request, then commit the outcomes. Whatever breaks in between leaves touches in 
 
 from __future__ import annotations
 
+from collections import Counter as Multiset
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -37,7 +38,7 @@ from crmdrip.core.model import (
 from crmdrip.core.plan import RECHECK, Finish, Hold, Move, Readdress, Send, Skip, Snapshot, Stop, View, Wait, plan
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.retry import Verdict, decide_retry
-from crmdrip.core.schedule import next_opening
+from crmdrip.core.schedule import next_opening, slip
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 from crmdrip.daemon import twins
 from crmdrip.daemon.enact import enact
@@ -46,7 +47,7 @@ from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import Background, load_background, load_histories, take_snapshot
 from crmdrip.ledger import marks, runs, tallies
-from crmdrip.ledger.runs import DueRun, TouchMove
+from crmdrip.ledger.runs import DueRun, LiveRun, TouchMove
 from crmdrip.ports import Look, SendOutcome, SendStatus
 
 log = structlog.get_logger()
@@ -95,6 +96,7 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
     and raise nothing.
     """
     _doubt_leftovers(parts)
+    queues: Multiset[Counter] = Multiset()
     total = DispatchCount()
     for _ in range(batches):
         parts.ledger.require_room()
@@ -103,7 +105,7 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
             due = runs.claim_due(connection, now, parts.limits.batch)
         if not due:
             break
-        batch = _Batch(parts, due)
+        batch = _Batch(parts, due, queues)
         count = batch.work()
         total = DispatchCount(**{name: getattr(total, name) + getattr(count, name) for name in DispatchCount.__slots__})
         if len(due) < parts.limits.batch or batch.in_vain:
@@ -133,8 +135,9 @@ class _Blind:
 class _Batch:
     """One batch on its way: claimed, looked at, decided, committed, sent, concluded."""
 
-    def __init__(self, parts: Parts, due: list[DueRun]) -> None:
+    def __init__(self, parts: Parts, due: list[DueRun], queues: Multiset[Counter]) -> None:
         self._parts = parts
+        self._queues = queues
         self._due = due
         self._count = dict.fromkeys(DispatchCount.__slots__, 0)
         self._count["looked"] = len(due)
@@ -240,6 +243,8 @@ class _Batch:
                     blind_because=blind.because if blind is not None else "",
                 )
                 decision = _name_permission(plan(twins.look_ahead(connection, snapshot), now)[0], blind)
+                if isinstance(decision, Readdress):
+                    histories.live_by_address[decision.address] = LiveRun(id=run.id, ref=run.ref)
                 if isinstance(decision, Send):
                     sends.append((decision, run, snapshot))
                 else:
@@ -302,12 +307,18 @@ class _Batch:
             _claim(one, self._parts.limits.sender_per_day, self._parts.limits.domain_per_hour, now)
             for one in composed.values()
         ]
+        limits = {claim.touch_id: dict(claim.caps) for claim in claims}
         counters = {counter for claim in claims for counter, _ in claim.caps}
         allotment = allot(claims, tallies.counts(connection, counters))
         tallies.add(connection, allotment.used)
         for waiting, counter in allotment.wait.items():
             self._count["held"] += 1
-            changed.append(_wait_for_cap(composed[waiting], counter, self._setting(composed[waiting].snapshot, now)))
+            one, ahead = composed[waiting], self._queues[counter]
+            self._queues[counter] += 1
+            opens = _place_in_queue(one, counter, limits[waiting][counter], ahead)
+            reason = Reason(code=HoldReason.DAILY_CAP, detail=_CAP_WORDS[counter.scope])
+            held = Hold(reason=reason, check_at=opens)
+            changed.append(effects.hold(held, one.run, self._setting(one.snapshot, now)))
         return [composed[one] for one in allotment.go]
 
     def _compose(self, send: Send, run: Enrollment, snapshot: Snapshot, now: datetime) -> _Ready | Effect:
@@ -506,12 +517,17 @@ _CAP_WORDS = {
 }
 
 
-def _wait_for_cap(one: _Ready, counter: Counter, setting: Setting) -> Effect:
-    """Held until the cap's period is over and the window is open again (B19)."""
-    sequence = one.snapshot.sequence
-    opens = next_opening(counter.ends, one.send.zone.zone, sequence) if sequence is not None else counter.ends
-    reason = Reason(code=HoldReason.DAILY_CAP, detail=_CAP_WORDS[counter.scope])
-    return effects.hold(Hold(reason=reason, check_at=opens), one.run, setting)
+def _place_in_queue(one: _Ready, counter: Counter, limit: int, ahead: int) -> datetime:
+    """When a touch whose cap is full has its turn: never a burst, and no look at it before (B19, P5).
+
+    ahead: those that wait for the same counter and come first; every full cap of them takes a day or hour of its own.
+    """
+    sequence, zone = one.snapshot.sequence, one.send.zone.zone
+    if sequence is None:
+        raise ValueError("a send was planned without a sequence")
+    if counter.ends - counter.start < timedelta(days=1):
+        return next_opening(counter.ends + (ahead // max(limit, 1)) * timedelta(hours=1), zone, sequence)
+    return slip(counter.ends, counter.ends, zone, sequence, ahead=ahead, per_day=limit)
 
 
 def _sender_id(run: Enrollment | DueRun, record: Record | None, background: Background) -> str | None:
