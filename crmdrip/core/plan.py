@@ -530,7 +530,9 @@ def hold_while_sender_broken(snapshot: Snapshot, run: Enrollment, now: datetime)
     if owner is None:
         return _hold(HoldReason.SENDER_BROKEN, "a record without a readable owner", check_at=now + RECHECK)
     if not owner.is_person:
-        return _hold(HoldReason.SENDER_BROKEN, f"the queue {owner.name or 'that owns this record'}", check_at=now + RECHECK)
+        return _hold(
+            HoldReason.SENDER_BROKEN, f"the queue {owner.name or 'that owns this record'}", check_at=now + RECHECK
+        )
     if not owner.active:
         return _hold(HoldReason.SENDER_BROKEN, f"{owner.name}, who is deactivated,", check_at=now + RECHECK)
     if not normalize_address(owner.email):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Row, bindparam, case, select, update
+from sqlalchemy import Connection, Dialect, Row, bindparam, case, select, text, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import BoxPending, Record, RecordKind, RecordRef, Signal, SignalKind
 from crmdrip.ledger.schema import record, signal, suppression
-from crmdrip.ledger.statements import Bulk, select_in, upsert, upsert_of
+from crmdrip.ledger.statements import Bulk, Lookup, select_in, upsert, upsert_of
 
 SUPPRESSING = {
     SignalKind.UNSUBSCRIBE: "unsubscribed",
@@ -68,8 +68,10 @@ def records_of_addresses(connection: Connection, addresses: Iterable[str]) -> di
 
 def pending_boxes(connection: Connection, ids: Iterable[str]) -> dict[str, BoxPending]:
     """Which way the boxes of these records are about to be set, for those that are."""
-    statement = select(record.c.id, record.c.box_pending).where(record.c.box_pending != BoxPending.NO.value)
-    return {row.id: BoxPending(row.box_pending) for row in select_in(connection, statement, record.c.id, ids)}
+    return {one: BoxPending(pending) for one, pending in _PENDING.rows(connection, ids)}
+
+
+_PENDING = Lookup(select(record.c.id, record.c.box_pending).where(record.c.box_pending != text("''")), record.c.id)
 
 
 def remember_records(connection: Connection, records: Iterable[Record]) -> None:
@@ -205,16 +207,17 @@ def lasting(one: Signal) -> bool:
     return one.kind in SUPPRESSING and bool(one.address) and one.source != NOTED
 
 
-def _to_signal(row: Row[Any]) -> Signal:
+def _to_signal(row: Sequence[Any]) -> Signal:
+    key, kind, at, source, record_id, address, touch_id, detail, _ = row
     return Signal(
-        key=row.key,
-        kind=SignalKind(row.kind),
-        at=row.at,
-        source=row.source,
-        record_id=row.record_id,
-        address=row.address,
-        touch_id=row.touch_id,
-        detail=row.detail,
+        key=key,
+        kind=SignalKind(kind),
+        at=at,
+        source=source,
+        record_id=record_id,
+        address=address,
+        touch_id=touch_id,
+        detail=detail,
     )
 
 
@@ -224,11 +227,15 @@ def signals_about(
     """What happened, by record id and by normalized address."""
     by_record: dict[str, list[Signal]] = defaultdict(list)
     by_address: dict[str, list[Signal]] = defaultdict(list)
-    for row in select_in(connection, select(signal), signal.c.record_id, record_ids):
-        by_record[row.record_id].append(_to_signal(row))
-    for row in select_in(connection, select(signal), signal.c.address, addresses):
-        by_address[row.address].append(_to_signal(row))
+    for one in map(_to_signal, _BY_RECORD.rows(connection, record_ids)):
+        by_record[one.record_id or ""].append(one)
+    for one in map(_to_signal, _BY_ADDRESS.rows(connection, addresses)):
+        by_address[one.address or ""].append(one)
     return by_record, by_address
+
+
+_BY_RECORD = Lookup(select(signal), signal.c.record_id)
+_BY_ADDRESS = Lookup(select(signal), signal.c.address)
 
 
 def signals_in_full(connection: Connection, record_id: str, address: str) -> list[Signal]:
@@ -260,5 +267,7 @@ def suppress_person(connection: Connection, key: str, kind: SignalKind, at: date
 
 def suppressed(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[SignalKind, datetime]]:
     """Why and since when, by keys.person_key, for those that are suppressed."""
-    rows = select_in(connection, select(suppression), suppression.c.address_key, keys)
-    return {row.address_key: (SignalKind(row.kind), row.at) for row in rows}
+    return {key: (SignalKind(kind), at) for key, kind, at in _SUPPRESSED.rows(connection, keys)}
+
+
+_SUPPRESSED = Lookup(select(suppression.c.address_key, suppression.c.kind, suppression.c.at), suppression.c.address_key)

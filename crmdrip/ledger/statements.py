@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Select,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -87,6 +100,78 @@ class _Compiled:
         for at, convert in self._converters:
             changed[at] = convert(changed[at])
         return tuple(changed)
+
+
+class Lookup:
+    """One SELECT of the rows whose column is among many values, compiled once and read as plain tuples.
+
+    SQLAlchemy writes a list of values anew into each statement and wraps each row, which costs three times what
+    SQLite needs to find it (measured). Here the values travel as one parameter. Types are converted as SQLAlchemy
+    would, and errors are SQLAlchemy's.
+    """
+
+    def __init__(self, statement: Select[Any], column: ColumnElement[Any]) -> None:
+        self._statement = statement
+        self._column = column
+        self._compiled: dict[str, _CompiledLookup] = {}
+
+    def rows(self, connection: Connection, values: Iterable[Any], **parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows, in no order; no values, no rows. parameters: of the statement's own. Raises as execute."""
+        wanted = list(values)
+        if not wanted:
+            return []
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = _CompiledLookup(self._statement, self._column, dialect)
+        return compiled.rows(connection, wanted, parameters)
+
+
+class _CompiledLookup:
+    """A look-up as the driver takes it."""
+
+    def __init__(self, statement: Select[Any], column: ColumnElement[Any], dialect: Dialect) -> None:
+        among: ColumnElement[bool]
+        self._as_json = dialect.name != "postgresql"
+        if self._as_json:
+            each = func.json_each(bindparam(_VALUES, None, type_=Text)).table_valued("value")
+            among = column.in_(select(each.c.value))
+        else:
+            among = column == any_(bindparam(_VALUES, None, type_=ARRAY(column.type)))
+        compiled = statement.where(among).compile(dialect=dialect)
+        self._sql = str(compiled)
+        self._order = compiled.positiontup
+        self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        self._binders = {
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect) or _same
+            for name, bind in compiled.binds.items()
+            if bind.required
+        }
+        self._converters = [
+            (at, convert)
+            for at, selected in enumerate(statement.selected_columns)
+            if (convert := selected.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
+        ]
+
+    def rows(self, connection: Connection, wanted: list[Any], parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        named = {**self._constants, **{name: bind(parameters[name]) for name, bind in self._binders.items()}}
+        named[_VALUES] = orjson.dumps(wanted).decode() if self._as_json else wanted
+        ready = named if self._order is None else tuple(named[name] for name in self._order)
+        found = connection.exec_driver_sql(self._sql, ready).all()
+        return [self._convert(row) for row in found] if self._converters else [tuple(row) for row in found]
+
+    def _convert(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        changed = list(row)
+        for at, convert in self._converters:
+            changed[at] = convert(changed[at])
+        return tuple(changed)
+
+
+_VALUES = "crmdrip_values"
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[Sequence[T]]:

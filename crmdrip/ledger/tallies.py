@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Dialect, bindparam, delete, select
+from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.caps import CapScope, Counter
 from crmdrip.ledger.schema import tally
-from crmdrip.ledger.statements import select_in, upsert
+from crmdrip.ledger.statements import Bulk, Lookup, upsert_of
 
 TOTAL: Final = "total"
 """The scope of running totals; their key is "<sequence id>:<word>"."""
@@ -25,10 +26,17 @@ def counts(connection: Connection, counters: Iterable[Counter]) -> dict[Counter,
         keys[counter.scope, counter.start].append(counter.key)
     found: dict[Counter, int] = {}
     for (scope, start), wanted in keys.items():
-        statement = select(tally.c.key, tally.c.n).where(tally.c.scope == scope.value, tally.c.start == start)
-        for key, n in select_in(connection, statement, tally.c.key, wanted):
+        for key, n in _COUNTS.rows(connection, wanted, in_scope=scope.value, at_start=start):
             found[Counter(scope=scope, key=key, start=start)] = n
     return found
+
+
+_COUNTS = Lookup(
+    select(tally.c.key, tally.c.n).where(
+        tally.c.scope == bindparam("in_scope"), tally.c.start == bindparam("at_start")
+    ),
+    tally.c.key,
+)
 
 
 def counts_from(connection: Connection, scope: CapScope, key: str, start: datetime) -> dict[Counter, int]:
@@ -41,30 +49,24 @@ def counts_from(connection: Connection, scope: CapScope, key: str, start: dateti
 
 def add(connection: Connection, used: Mapping[Counter, int]) -> None:
     """Count up; negative numbers count down."""
-    _add(connection, [{"scope": c.scope.value, "key": c.key, "start": c.start, "n": n} for c, n in used.items() if n])
+    _ADD.run(connection, [(c.scope.value, c.key, c.start, n) for c, n in used.items() if n])
 
 
 def add_totals(connection: Connection, changes: Mapping[tuple[str, str], int]) -> None:
     """Count a sequence's figures up or down: (sequence id, word) to the difference."""
-    rows = [
-        {"scope": TOTAL, "key": f"{sequence_id}:{word}", "start": EVER, "n": n}
-        for (sequence_id, word), n in changes.items()
-        if n
-    ]
-    _add(connection, rows)
+    rows = [(TOTAL, f"{sequence_id}:{word}", EVER, n) for (sequence_id, word), n in changes.items() if n]
+    _ADD.run(connection, rows)
 
 
-def _add(connection: Connection, rows: list[dict[str, object]]) -> None:
-    if not rows:
-        return
-    statement = upsert(connection, tally)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[tally.c.scope, tally.c.key, tally.c.start],
-            set_={"n": tally.c.n + statement.excluded.n},
-        ),
-        rows,
+def _add(dialect: Dialect) -> UpdateBase:
+    statement = upsert_of(dialect, tally)
+    return statement.on_conflict_do_update(
+        index_elements=[tally.c.scope, tally.c.key, tally.c.start],
+        set_={"n": tally.c.n + statement.excluded.n},
     )
+
+
+_ADD = Bulk(_add, ("scope", "key", "start", "n"))
 
 
 def totals(connection: Connection, sequence_ids: Iterable[str]) -> dict[str, dict[str, int]]:

@@ -122,6 +122,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("reason LIKE 'hold.%'"),
         postgresql_where=sa.text("reason LIKE 'hold.%'"),
     )
+    op.create_index(
+        "enrollment_unproven",
+        "enrollment",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("unproven"),
+        postgresql_where=sa.text("unproven"),
+    )
     op.create_index("enrollment_by_record", "enrollment", ["record_id"], unique=False)
     op.create_index(
         "enrollment_due",
@@ -136,8 +144,8 @@ def upgrade() -> None:
         "enrollment",
         ["address"],
         unique=True,
-        sqlite_where=sa.text("status = 'Queued' OR status = 'Active' OR status = 'Held' OR status = 'Paused'"),
-        postgresql_where=sa.text("status = 'Queued' OR status = 'Active' OR status = 'Held' OR status = 'Paused'"),
+        sqlite_where=sa.text("(status = 'Queued' OR status = 'Active' OR status = 'Held' OR status = 'Paused')"),
+        postgresql_where=sa.text("(status = 'Queued' OR status = 'Active' OR status = 'Held' OR status = 'Paused')"),
     )
     op.create_table(
         "meta",
