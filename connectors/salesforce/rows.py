@@ -138,6 +138,7 @@ def _status(write: StatusWrite) -> dict[str, Any]:
     }
     left_alone_when_none = {
         "enrolled": write.enrolled,
+        "sequence": write.sequence_id,
         "replied_at": moment(write.replied_at),
         "out_of_office_until": moment(write.out_of_office_until),
     }

@@ -99,6 +99,8 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
     queues: Multiset[Counter] = Multiset()
     total = DispatchCount()
     for _ in range(batches):
+        if parts.stopping.is_set():
+            break
         parts.ledger.require_room()
         now = parts.clock.now()
         with parts.ledger.read() as connection:

@@ -79,6 +79,8 @@ def pull_once(parts: Parts) -> PullCount:
             stopped=total.stopped + count.stopped,
             signals=total.signals + len(page.signals),
         )
+        if parts.stopping.is_set():
+            break
     if total.enrolled or total.refused or total.stopped:
         log.info("pulled", enrolled=total.enrolled, refused=total.refused, stopped=total.stopped)
     return total

@@ -9,8 +9,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -31,7 +31,9 @@ class Rhythm:
 
     every: Mapping[str, float]
     error_budget: int = 10
-    """Failures of one loop in a row, after which the process ends for its supervisor to start it anew."""
+    """Failures of one loop in a row that nobody foresaw, after which the process ends for its supervisor to start it
+    anew. What the taxonomy knows is waited out instead: it ends when the other side or a person ends it, and until then
+    records are told and unsubscribes are taken."""
     drain_seconds: float = 30
 
 
@@ -40,20 +42,31 @@ class LoopState:
     """How one loop fares."""
 
     failures: int = 0
+    """In a row, of any kind."""
+    bugs: int = 0
+    """In a row, of a kind that nobody foresaw."""
     last_success: datetime | None = None
     last_error: str = ""
-    not_before: datetime | None = None
-    """Set when the other side asked to wait."""
+    pause_until: float = 0.0
+    """On the monotonic clock: a jump of the wall clock neither prolongs a pause nor ends it (B29)."""
     counts: dict[str, int] = field(default_factory=dict)
+
+
+FIRST_PAUSE = 5.0
+LONGEST_PAUSE = 300.0
+"""Seconds a loop rests after failures in a row, doubling from the first to the longest."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds after which the other side is asked again, however long it told us to wait."""
 
 
 class Daemon:
     """Runs the loops until told to stop, or until one of them has failed too often."""
 
     def __init__(self, parts: Parts, rhythm: Rhythm) -> None:
-        self._parts = parts
-        self._rhythm = rhythm
         self._stop = threading.Event()
+        self._parts = replace(parts, stopping=self._stop)
+        self._rhythm = rhythm
         self._prepared = threading.Event()
         self._exit_code = 0
         self.drained = True
@@ -68,7 +81,7 @@ class Daemon:
     @property
     def alive(self) -> bool:
         """Whether every loop is within its error budget."""
-        return all(state.failures < self._rhythm.error_budget for state in self.states.values())
+        return all(state.bugs < self._rhythm.error_budget for state in self.states.values())
 
     def stop(self) -> None:
         """Ask for the end; `run` returns when what is under way is done, or the deadline is over."""
@@ -110,14 +123,12 @@ class Daemon:
                     job = self._job(name, run)
                     scheduler.add_job(job, "interval", seconds=self._rhythm.every[name], id=name, next_run_time=_now())
                 return
-            self._stop.wait(min(60.0, 2.0**state.failures))
+            self._stop.wait(max(0.0, state.pause_until - time.monotonic()))
 
     def _job(self, name: str, run: passes.Pass) -> Callable[[], None]:
         def job() -> None:
             state = self.states[name]
-            if self._stop.is_set():
-                return
-            if state.not_before is not None and self._parts.clock.now() < state.not_before:
+            if self._stop.is_set() or time.monotonic() < state.pause_until:
                 return
 
             def work() -> None:
@@ -135,8 +146,8 @@ class Daemon:
         try:
             work()
         except RateLimitedError as error:
-            wait = error.retry_after if error.retry_after is not None else 60.0
-            state.not_before = self._parts.clock.now() + timedelta(seconds=wait)
+            wait = min(error.retry_after if error.retry_after is not None else 60.0, LONGEST_WAIT)
+            state.pause_until = time.monotonic() + wait
             state.last_error = str(error)
             log.warning("loop_told_to_wait", loop=name, seconds=round(wait))
             return False
@@ -145,10 +156,11 @@ class Daemon:
             return False
         except Exception as error:
             log.exception("loop_broke", loop=name)
+            state.bugs += 1
             self._failed(name, f"{type(error).__name__}: {error}", "bug")
             return False
-        state.failures = 0
-        state.not_before = None
+        state.failures = state.bugs = 0
+        state.pause_until = 0.0
         state.last_error = ""
         state.last_success = self._parts.clock.now()
         log.debug("loop_ran", loop=name, seconds=round(time.monotonic() - began, 3))
@@ -158,9 +170,10 @@ class Daemon:
         state = self.states[name]
         state.failures += 1
         state.last_error = text
+        state.pause_until = time.monotonic() + min(FIRST_PAUSE * 2.0 ** min(state.failures - 1, 10), LONGEST_PAUSE)
         log.error("loop_failed", loop=name, error=text, error_class=error_class, failures=state.failures)
-        if state.failures >= self._rhythm.error_budget:
-            log.error("loop_gave_up", loop=name, failures=state.failures)
+        if state.bugs >= self._rhythm.error_budget:
+            log.error("loop_gave_up", loop=name, failures=state.bugs)
             self._exit_code = 1
             self._stop.set()
 

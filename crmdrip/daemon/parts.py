@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 
 from crmdrip.core.compose import Composer
 from crmdrip.ledger.store import Ledger
@@ -39,3 +40,5 @@ class Parts:
     composer: Composer
     clock: Clock
     limits: Limits
+    stopping: Event = field(default_factory=Event)
+    """Set when the process is to end: passes leave off at the next point where nothing is under way."""

@@ -63,6 +63,8 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
         unproven = runs.unproven_runs(connection, 10 * PER_PASS)
     sent = person = proven = 0
     for touch in doubtful:
+        if parts.stopping.is_set():
+            break
         since = max(touch.at - timedelta(minutes=5), now - LOG_KEPT)
         finding = parts.mailer.find(touch.id, touch.address, since)
         if finding.finding is Finding.SENT:
@@ -74,7 +76,7 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
         else:
             _look_again(parts, touch, now)
     for run in unproven:
-        if proven == PER_PASS:
+        if proven == PER_PASS or parts.stopping.is_set():
             break
         proven += _prove(parts, run, now)
     return ReconcileCount(sent=sent, needs_person=person, proven=proven)

@@ -10,10 +10,10 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core.effects import Priority
-from crmdrip.core.errors import CrmdripError, ErrorClass
+from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError
 from crmdrip.core.keys import share
 from crmdrip.core.model import BoxPending
-from crmdrip.core.retry import Verdict, decide_retry
+from crmdrip.core.retry import RATE_LIMIT_DELAY, Verdict, decide_retry
 from crmdrip.core.writes import ControlWrite, SequenceWrite, StatusWrite
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
@@ -28,6 +28,12 @@ PER_PASS = 5_000
 PARK_AFTER = 12
 """Attempts after which what still fails is parked and shown, about half a day."""
 
+_MENDED_OUTSIDE = frozenset({ErrorClass.AUTH, ErrorClass.CONFIGURATION, ErrorClass.RATE_LIMITED})
+"""These go on by themselves once somebody granted a permission or the quota is back, so they are never parked."""
+
+LONGEST_WAIT = timedelta(hours=1)
+"""After which the CRM is asked again, however long it told us to wait."""
+
 FIGURES_EVERY = timedelta(minutes=5)
 
 
@@ -41,9 +47,13 @@ class WriteBackCount:
 
 
 def write_back_once(parts: Parts) -> WriteBackCount:
-    """Write everything that is due. Raises what CrmSink.write raises; what was settled before stays settled."""
+    """Write everything that is due. Raises what CrmSink.write raises; what was settled before stays settled.
+
+    Being told to slow down is no failure: what is left waits, and a stop that comes meanwhile is tried at once, since
+    calls are kept for those (B20).
+    """
     written = put_off = parked = 0
-    while True:
+    while not parts.stopping.is_set():
         now = parts.clock.now()
         with parts.ledger.read() as connection:
             due = _with_boxes(connection, outbox.due(connection, now, PER_PASS))
@@ -53,6 +63,14 @@ def write_back_once(parts: Parts) -> WriteBackCount:
         outcomes: list[WriteOutcome] = []
         try:
             outcomes.extend(parts.sink.write([one.write for one in due]))
+        except RateLimitedError as error:
+            count = _store(parts, by_key, outcomes)
+            waiting = _wait_all(parts, by_key, outcomes, error)
+            return WriteBackCount(
+                written=written + count.written,
+                put_off=put_off + count.put_off + waiting,
+                parked=parked + count.parked,
+            )
         except CrmdripError:
             _store(parts, by_key, outcomes)
             raise
@@ -115,10 +133,23 @@ def _store(parts: Parts, by_key: dict[str, Owed], outcomes: Iterable[WriteOutcom
     return WriteBackCount(written=len(done), put_off=len(setbacks) - parked, parked=parked)
 
 
+def _wait_all(parts: Parts, by_key: dict[str, Owed], outcomes: Iterable[WriteOutcome], error: RateLimitedError) -> int:
+    """Put off what was not tried; returns how many."""
+    tried = {outcome.key for outcome in outcomes}
+    waiting = [owed for key, owed in by_key.items() if key not in tried]
+    asked = RATE_LIMIT_DELAY if error.retry_after is None else timedelta(seconds=error.retry_after)
+    with parts.ledger.write() as connection:
+        outbox.postpone(connection, waiting, parts.clock.now() + min(asked, LONGEST_WAIT))
+    log.warning(
+        "write_back_told_to_wait", waiting=len(waiting), seconds=round(min(asked, LONGEST_WAIT).total_seconds())
+    )
+    return len(waiting)
+
+
 def _set_back(owed: Owed, outcome: WriteOutcome, error: ErrorClass, now: datetime) -> Setback:
     attempt = owed.attempt + 1
     retry = decide_retry(error, attempt, now, jitter=share(owed.write.key, str(attempt)))
-    again = retry.verdict is Verdict.AGAIN and attempt < PARK_AFTER
+    again = retry.verdict is Verdict.AGAIN and (attempt < PARK_AFTER or error in _MENDED_OUTSIDE)
     return Setback(owed=owed, not_before=retry.not_before if again else None, code=outcome.code, detail=outcome.detail)
 
 

@@ -182,6 +182,21 @@ _PUT_OFF = (
 )
 
 
+def postpone(connection: Connection, waiting: Iterable[Owed], not_before: datetime) -> None:
+    """These were not tried, and are not before the time; a newer form of one is due all the same."""
+    _POSTPONE.run(connection, [(not_before, one.write.key, one.revision) for one in waiting])
+
+
+_POSTPONE = Bulk(
+    lambda _: (
+        update(outbox)
+        .where(and_(outbox.c.key == bindparam("b_key"), outbox.c.revision == bindparam("b_revision")))
+        .values(not_before=bindparam("b_not_before"))
+    ),
+    ("b_not_before", "b_key", "b_revision"),
+)
+
+
 def next_due(connection: Connection) -> datetime | None:
     """When the next write-back is to be made, None when nothing is owed."""
     return connection.execute(select(func.min(outbox.c.not_before)).where(outbox.c.parked.is_(False))).scalar()

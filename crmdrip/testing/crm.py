@@ -585,6 +585,16 @@ class CrmContract:
         assert crm.read(person, "run") == 1
         assert crm.read(person, "enrolled") is True
 
+    def test_a_run_that_moved_brings_its_sequence_along(
+        self, crm: CrmDriver, source: CrmSource, sink: CrmSink, sequence: str
+    ) -> None:
+        """B11, B12: the box and the sequence of the new record are set together; a write without one leaves it."""
+        winner = crm.add_person(RecordKind.CONTACT, email="ann@acme.example")
+        write_all(sink, status_write(winner, enrolled=True, sequence_id=sequence))
+        write_all(sink, status_write(winner))
+        found = source.look([winner], frozenset(), None).records[winner.id]
+        assert (found.enrolled, found.sequence_id) == (True, sequence)
+
     def test_a_status_write_unticks_the_box(self, crm: CrmDriver, sink: CrmSink, person: RecordRef) -> None:
         """B9: on stop the box is unticked, and a next touch of None is cleared."""
         write_all(sink, status_write(person))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from crmdrip.ledger import outbox, runs
 from crmdrip.sandbox.control import Sandbox
 from crmdrip.sandbox.faults import Fault
 from crmdrip.sandbox.sendgrid import AcceptedEmail
+from crmdrip.sandbox.world import Habits
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -64,7 +65,8 @@ class Stage:
     """One org with people, and one daemon whose passes the test calls. Changes run in the servers' thread."""
 
     def __init__(self, folder: Path, blank: Path, *, now: datetime = MONDAY, **sandbox: Any) -> None:
-        self.sandbox = Sandbox(people=0, seed=1, now=now, **sandbox)
+        quiet = Habits(**{spec.name: 0.0 for spec in fields(Habits)})
+        self.sandbox = Sandbox(people=0, seed=1, now=now, habits=quiet, **sandbox)
         self.clock = DaemonClock(self.sandbox)
         self.folder = folder
         self.ledger_file = folder / "crmdrip.sqlite3"

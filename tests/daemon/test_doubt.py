@@ -30,6 +30,7 @@ class DyingMailer:
         return getattr(self._mailer, name)
 
     def send(self, messages):
+        """Yields nothing any more."""
         list(self._mailer.send(messages))
         raise Killed
         yield
