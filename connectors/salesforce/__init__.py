@@ -37,7 +37,7 @@ class SalesforceConnector:
         """Salesforce sends no email here. Raises ConfigurationError."""
         del context
         raise ConfigurationError(
-            "Salesforce does not send email here.", where="[mailer]", do_next='Choose "sendgrid" or "smtp".'
+            "Salesforce does not send email here.", where="[mail]", do_next='Choose "sendgrid" or "smtp".'
         )
 
     def build_feed(self, context: ConnectorContext) -> SignalFeed | None:

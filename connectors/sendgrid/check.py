@@ -20,7 +20,7 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
             code="SG-SANDBOX-MODE",
             level=CheckLevel.WARN,
             what="sandbox_mode is on: SendGrid checks each email and delivers none.",
-            do_next="Set mailer.sandbox_mode = false to send.",
+            do_next="Set mail.sendgrid.sandbox_mode = false to send.",
         )
     try:
         answer = client.get("/v3/scopes")
@@ -29,7 +29,7 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
             code="SG-KEY",
             level=CheckLevel.FAIL,
             what=f"SendGrid refused the API key ({error.what}).",
-            do_next='Give mailer.api_key a valid key; a key of an EU account works with region = "eu" only.',
+            do_next='Give mail.sendgrid.api_key a valid key; a key of an EU account works with region = "eu" only.',
         )
         return
     except CrmdripError as error:
@@ -37,7 +37,7 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
             code="SG-REACH",
             level=CheckLevel.FAIL,
             what=f"{settings.url} did not answer as SendGrid does ({error.what}).",
-            do_next="Check mailer.region, mailer.base_url and the way out to the network.",
+            do_next="Check mail.sendgrid.region, mail.sendgrid.base_url and the way out to the network.",
         )
         return
     yield CheckResult(code="SG-KEY", level=CheckLevel.OK, what="SendGrid accepts the API key.")
@@ -62,7 +62,7 @@ def _check_server(settings: SendGridSettings) -> CheckResult:
         code="SG-REGION",
         level=CheckLevel.WARN,
         what=f"base_url overrides the region: emails go to {settings.url}.",
-        do_next="Remove mailer.base_url to send through SendGrid itself.",
+        do_next="Remove mail.sendgrid.base_url to send through SendGrid itself.",
     )
 
 

@@ -79,7 +79,7 @@ class SendGridClient:
                 raise RetriableError("SendGrid's answer is not JSON", where=where) from error
         what = describe_errors(status, response.data)
         if status == 401:
-            raise AuthError(what, where=where, do_next="Give mailer.api_key a valid key.")
+            raise AuthError(what, where=where, do_next="Give mail.sendgrid.api_key a valid key.")
         if status in {403, 405} or 300 <= status < 400:
             raise ConfigurationError(what, where=where, do_next="Grant the API key this permission.")
         if status == 429:

@@ -1,4 +1,4 @@
-"""The settings of the SendGrid connector: section `[mailer]` with `connector = "sendgrid"`."""
+"""The settings of the SendGrid connector: section `[mail]` with `connector = "sendgrid"`."""
 
 from __future__ import annotations
 
@@ -106,6 +106,6 @@ def build_tls(settings: SendGridSettings) -> ssl.SSLContext:
     except (ssl.SSLError, OSError) as error:
         raise ConfigurationError(
             "the certificates cannot be read",
-            where="mailer.ca_file",
+            where="mail.sendgrid.ca_file",
             do_next="Name a file with PEM certificates.",
         ) from error

@@ -18,7 +18,7 @@ def check_server(settings: SmtpSettings, tls: ssl.SSLContext) -> Iterator[CheckR
             code="SMTP-CLEAR",
             level=CheckLevel.WARN,
             what="Emails travel unprotected: everyone on the way can read them.",
-            do_next='Set mailer.tls = "starttls" or "implicit".',
+            do_next='Set mail.smtp.tls = "starttls" or "implicit".',
         )
     where = f"{settings.host}:{settings.real_port}"
     try:
@@ -29,14 +29,14 @@ def check_server(settings: SmtpSettings, tls: ssl.SSLContext) -> Iterator[CheckR
                 code="SMTP-LOGIN",
                 level=CheckLevel.FAIL,
                 what=f"{where} refused the login ({error.detail}).",
-                do_next="Check mailer.username and mailer.password.",
+                do_next="Check mail.smtp.username and mail.smtp.password.",
             )
         else:
             yield CheckResult(
                 code="SMTP-REACH",
                 level=CheckLevel.FAIL,
                 what=f"{where} gives no session ({error.detail}).",
-                do_next="Check mailer.host, mailer.port, mailer.tls and the way out to the network.",
+                do_next="Check mail.smtp.host, mail.smtp.port, mail.smtp.tls and the way out to the network.",
             )
     else:
         yield CheckResult(code="SMTP-REACH", level=CheckLevel.OK, what=f"{where} takes emails from us.")

@@ -1,4 +1,4 @@
-"""The settings of the SMTP connector: section `[mailer]` with `connector = "smtp"`."""
+"""The settings of the SMTP connector: section `[mail]` with `connector = "smtp"`."""
 
 from __future__ import annotations
 
@@ -95,5 +95,5 @@ def build_tls(settings: SmtpSettings) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=settings.ca_file)
     except (ssl.SSLError, OSError) as error:
         raise ConfigurationError(
-            "the certificates cannot be read", where="mailer.ca_file", do_next="Name a file with PEM certificates."
+            "the certificates cannot be read", where="mail.smtp.ca_file", do_next="Name a file with PEM certificates."
         ) from error
