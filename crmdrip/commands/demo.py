@@ -85,10 +85,7 @@ def tell(state: PlayProgress) -> str:
     """The play so far in a few words."""
     deeds = state.deeds
     left = deeds["opt_out"] + deeds["unsubscribe"] + deeds["spam_report"]
-    stops = state.counts["pull.stopped"] + state.counts["dispatch.stopped"]
-    return (
-        f"{state.emails} emails, {deeds['reply']} replies, {deeds['meeting']} meetings, {left} opt-outs, {stops} stops"
-    )
+    return f"{state.emails} emails, {deeds['reply']} replies, {deeds['meeting']} meetings, {left} opt-outs, {state.stopped} stopped"
 
 
 def report(findings: Findings) -> str:

@@ -47,7 +47,7 @@ def resume(config: Path, sequence: str | None) -> int:
         wanted = [mark_of(found.id)] if found else list(marks.read_marks(connection, marks.PAUSED))
         for name in wanted:
             marks.clear_mark(connection, name)
-        runs.wake_reason(connection, Reason(code=HoldReason.BRAKE).key, now)
+        runs.wake_reason(connection, Reason(code=HoldReason.PAUSED_BY_COMMAND).key, now)
         everything = found is not None and marks.read_mark(connection, marks.PAUSED) is not None
     if everything:
         aside().print("Everything is paused still. Type crmdrip resume without a sequence.")

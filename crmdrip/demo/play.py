@@ -41,6 +41,8 @@ class Progress:
     deeds: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     """Sums over all passes, by "<pass>.<word>"."""
+    stopped: int = 0
+    """Runs that have ended before their last step."""
     setbacks: int = 0
     """Passes that broke off and were made up for later."""
 
@@ -99,6 +101,8 @@ class Play:
                 continue
             if self._guarded(name, run):
                 self._ran[name] = now
+        with self._parts.ledger.read() as connection:
+            self.progress.stopped = sum(runs.count_stops(connection).values())
 
     def _guarded(self, name: str, run: passes.Pass) -> bool:
         """As the daemon's loops do: one that fails stops no other, and is run again."""

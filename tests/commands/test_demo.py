@@ -1,0 +1,157 @@
+"""The demo from end to end: two weeks of a small world, with and without trouble, and the promises audited."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from office import environment, now
+
+from crmdrip.demo.audit import Findings, explained
+
+pytestmark = pytest.mark.slow
+
+FIELDS = [
+    *("people", "ticked", "enrolled", "refused", "touches_accepted", "duplicate_touches", "touches_after_stop"),
+    *("unexplained_due", "stops", "write_backs_pending", "crm_calls", "crm_calls_per_1000_touches"),
+    *("provider_requests", "seconds"),
+]
+
+
+def play(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+    """Run the command in an empty folder: exit code, its JSON, standard error."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "crmdrip.cli", "demo", "--no-serve", "--json", *options],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.stdout, answer.stderr
+    return answer.returncode, orjson.loads(answer.stdout), answer.stderr
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, Any], str]:
+    """Two weeks in which only people surprise."""
+    return play(tmp_path_factory.mktemp("quiet"), "--people", "150")
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, Any], str]:
+    """The same two weeks with every failure of both vendors."""
+    return play(tmp_path_factory.mktemp("troubled"), "--people", "150", "--faults")
+
+
+class TestQuiet:
+    """Without trouble."""
+
+    def test_the_promises_hold(self, quiet: tuple[int, dict[str, Any], str]) -> None:
+        """P1, P2, P3: exit code 0 says so."""
+        code, found, _ = quiet
+        assert code == 0
+        broken = ("duplicate_touches", "touches_after_stop", "unexplained_due", "write_backs_pending")
+        assert [found[name] for name in broken] == [0, 0, 0, 0]
+
+    def test_it_prints_one_object_with_every_figure(self, quiet: tuple[int, dict[str, Any], str]) -> None:
+        """And nothing else on standard output."""
+        assert list(quiet[1]) == FIELDS
+
+    def test_every_ticked_box_is_answered(self, quiet: tuple[int, dict[str, Any], str]) -> None:
+        """P3: enrolled, or refused with a reason."""
+        found = quiet[1]
+        assert (found["people"], found["ticked"]) == (150, 75)
+        assert found["enrolled"] + found["refused"] == found["ticked"]
+
+    def test_the_world_was_lively(self, quiet: tuple[int, dict[str, Any], str]) -> None:
+        """The promises were put to the test: people were mailed, replied, and unsubscribed in one click."""
+        found = quiet[1]
+        assert found["touches_accepted"] > found["enrolled"]
+        assert {"replied", "meeting", "unsubscribed", "bounced"} <= found["stops"].keys()
+
+    def test_progress_is_told_on_standard_error(self, quiet: tuple[int, dict[str, Any], str]) -> None:
+        """Day by day where there is no terminal."""
+        assert "Mon 16 Mar" in quiet[2]
+        assert "All promises held." in quiet[2]
+
+
+class TestTroubled:
+    """With --faults."""
+
+    def test_the_promises_hold(self, troubled: tuple[int, dict[str, Any], str]) -> None:
+        """B1, B2, B20, B21: through expired sessions, limits, cut connections and answers that lie."""
+        code, found, _ = troubled
+        assert code == 0
+        assert (found["duplicate_touches"], found["touches_after_stop"], found["unexplained_due"]) == (0, 0, 0)
+
+    def test_the_trouble_was_real(
+        self, quiet: tuple[int, dict[str, Any], str], troubled: tuple[int, dict[str, Any], str]
+    ) -> None:
+        """It cost calls, and the same people entered all the same."""
+        assert troubled[1]["crm_calls"] > quiet[1]["crm_calls"]
+        assert troubled[1]["enrolled"] == quiet[1]["enrolled"]
+
+
+def test_a_seed_gives_the_same_fortnight(tmp_path: Path) -> None:
+    """Figure for figure, but for the time it took."""
+    one, other = (play(tmp_path, "--people", "60", "--days", "4", "--seed", "7")[1] for _ in range(2))
+    assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+NOTHING_WRONG = Findings(
+    people=1,
+    ticked=1,
+    enrolled=1,
+    refused=0,
+    touches_accepted=1,
+    duplicate_touches=0,
+    touches_after_stop=0,
+    unexplained_due=0,
+    stops={},
+    write_backs_pending=0,
+    crm_calls=1,
+    crm_calls_per_1000_touches=1.0,
+    provider_requests=1,
+    seconds=1.0,
+)
+
+
+@pytest.mark.parametrize("name", ["duplicate_touches", "touches_after_stop", "unexplained_due", "write_backs_pending"])
+def test_one_broken_promise_fails_the_demo(name: str) -> None:
+    """The audit can fail."""
+    assert NOTHING_WRONG.kept
+    assert not replace(NOTHING_WRONG, **{name: 1}).kept  # type: ignore[arg-type]  # every one of them is a count
+
+
+@pytest.mark.parametrize(
+    ("ticked", "status", "reason", "next_touch", "good"),
+    [
+        (True, "Active", "Step 2 of 4 is due.", "2999-01-01T00:00:00.000+0000", True),
+        (True, "Active", "Step 2 of 4 is due.", None, False),
+        (True, "Active", "Step 2 of 4 is due.", "2020-01-01T00:00:00.000+0000", False),
+        (True, "Active", None, "2999-01-01T00:00:00.000+0000", False),
+        (True, "Held", "Waiting: missing Title.", None, True),
+        (True, "Held", None, None, False),
+        (False, "Stopped", "The person replied.", None, True),
+        (True, "Stopped", "The person replied.", None, False),
+        (True, None, None, None, False),
+        (False, None, None, None, True),
+    ],
+)
+def test_a_record_must_say_what_comes_next(
+    *, ticked: bool, status: str | None, reason: str | None, next_touch: str | None, good: bool
+) -> None:
+    """P3, B9: the audit's own rule, read by eye."""
+    row = {
+        "Drip_Enrolled__c": ticked,
+        "Drip_Status__c": status,
+        "Drip_Reason__c": reason,
+        "Drip_Next_Touch__c": next_touch,
+    }
+    assert explained(row, now()) is good

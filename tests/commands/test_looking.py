@@ -1,0 +1,331 @@
+"""Commands that look: plan, why, status, preview, doctor, retry, once. They tell the truth and change nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from office import Office, Shell
+
+from crmdrip.sandbox.faults import Fault, FaultKind
+
+
+def files(folder: Path) -> set[str]:
+    """What lies in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+class TestPlan:
+    """What would be sent."""
+
+    def test_it_covers_boxes_that_no_daemon_has_seen(self, office: Office, crmdrip: Shell) -> None:
+        """Somebody ticks a box and asks at once."""
+        (person,) = office.ticked()
+        first, second = crmdrip("plan", "--days", "3", "--json").json["forecast"]["sendings"]
+        assert (first["record_id"], first["step"], first["subject"]) == (person, "1 of 2", "Hello 1")
+        assert (second["step"], second["subject"]) == ("2 of 2", "Hello 2")
+        gap = datetime.fromisoformat(second["at"]) - datetime.fromisoformat(first["at"])
+        assert timedelta(days=2) <= gap < timedelta(days=2, minutes=10)
+
+    def test_it_says_why_each_goes_out_when_it_does(self, office: Office, crmdrip: Shell) -> None:
+        """In words: the delay, the window and whose zone."""
+        office.ticked()
+        sendings = crmdrip("plan", "--json").json["forecast"]["sendings"]
+        assert [one["why"] for one in sendings] == [
+            "right after enrollment; Mon-Sun 00:00-23:59 in UTC (sequence's zone)",
+            "2 days after the touch before it; Mon-Sun 00:00-23:59 in UTC (sequence's zone)",
+        ]
+
+    def test_it_goes_no_further_than_asked(self, office: Office, crmdrip: Shell) -> None:
+        """The second step is due in two days."""
+        office.ticked()
+        assert len(crmdrip("plan", "--days", "1", "--json").json["forecast"]["sendings"]) == 1
+
+    def test_it_leaves_no_trace(self, office: Office, crmdrip: Shell) -> None:
+        """No ledger, no write to the CRM, no email."""
+        (person,) = office.ticked()
+        before = office.read(person, "SystemModstamp", "Drip_Status__c"), files(office.folder)
+        crmdrip("plan")
+        assert (office.read(person, "SystemModstamp", "Drip_Status__c"), files(office.folder)) == before
+        assert office.sent() == []
+
+    def test_it_leaves_the_ledger_of_a_daemon_as_it_is(self, office: Office, crmdrip: Shell) -> None:
+        """It rehearses on a copy."""
+        office.ticked()
+        crmdrip("once")
+        before = office.touches()
+        assert len(crmdrip("plan", "--json").json["forecast"]["sendings"]) == 1
+        assert office.touches() == before
+
+    def test_it_tells_who_waits_and_for_what(self, office: Office, crmdrip: Shell) -> None:
+        """B24: a missing field is known beforehand."""
+        office.ticked(Title=None)
+        found = crmdrip("plan", "--json").json["forecast"]
+        assert found["sendings"] == []
+        assert "missing Title" in found["waiting"][0]["sentence"]
+
+    def test_it_tells_who_would_not_start(self, office: Office, crmdrip: Shell) -> None:
+        """B22: an opted-out person's box."""
+        (person,) = office.ticked(HasOptedOutOfEmail=True)
+        found = crmdrip("plan", "--json").json["forecast"]
+        assert [one["record_id"] for one in found["not_started"]] == [person]
+
+    def test_caps_count(self, office: Office, crmdrip: Shell) -> None:
+        """Two emails a day, three people: the third goes out on the next day."""
+        office.change(office.sequence_id, Drip_Daily_Cap__c=2)
+        office.ticked(3)
+        sendings = crmdrip("plan", "--days", "3", "--json").json["forecast"]["sendings"]
+        begins = [datetime.fromisoformat(one["at"]).date() for one in sendings if one["step"] == "1 of 2"]
+        assert begins == [begins[0], begins[0], begins[0] + timedelta(days=1)]
+
+
+class TestOnce:
+    """One pass."""
+
+    def test_it_sends_what_is_due_and_says_so(self, office: Office, crmdrip: Shell) -> None:
+        """Counts on standard output, a line for people on standard error."""
+        (person,) = office.ticked()
+        result = crmdrip("once", "--json")
+        assert (result.code, result.json["dispatch"]["accepted"]) == (0, 1)
+        assert "1 enrolled, 0 refused" in result.err
+        assert office.read(person, "Drip_Status__c") == ("Active",)
+
+
+class TestWhy:
+    """One person's story."""
+
+    @pytest.mark.parametrize("form", ["id", "address", "name"])
+    def test_it_tells_what_was_and_what_comes(self, office: Office, crmdrip: Shell, form: str) -> None:
+        """P3: by id, address or name."""
+        (person,) = office.ticked()
+        crmdrip("once")
+        said = crmdrip("why", {"id": person, "address": "P0@firm0.example", "name": "Lee"}[form]).out
+        assert "Active in 'Hello'. Step 2 of 2 is due" in said
+        assert "step 1 email: accepted, 'Hello 1'" in said
+        assert "In the CRM: the box is ticked, the status is Active." in said
+
+    def test_it_gives_the_reason_of_a_hold_in_the_records_own_words(self, office: Office, crmdrip: Shell) -> None:
+        """B24: the same sentence as on the record."""
+        (person,) = office.ticked(Title=None)
+        crmdrip("once")
+        (reason,) = office.read(person, "Drip_Reason__c")
+        assert crmdrip("why", person, "--json").json["history"]["now"] == f"Held in 'Hello'. {reason}"
+
+    def test_a_box_not_pulled_yet_is_told(self, office: Office, crmdrip: Shell) -> None:
+        """Between the tick and the next pull."""
+        crmdrip("once")
+        (person,) = office.ticked()
+        assert "has not pulled it yet" in crmdrip("why", person).out
+
+    def test_it_answers_from_the_ledger_when_the_crm_does_not(self, office: Office, crmdrip: Shell) -> None:
+        """P3: an outage is when people ask."""
+        (person,) = office.ticked()
+        crmdrip("once")
+        refused = Fault(kind=FaultKind.ANSWER, status=401, times=None, body="[]")
+        office.sandbox.call(lambda: office.sandbox.org.faults.add(refused))
+        result = crmdrip("why", person)
+        assert (result.code, "step 1 email: accepted" in result.out) == (0, True)
+        assert "The CRM cannot be asked" in result.err
+
+    def test_several_people_of_a_name_are_listed(self, office: Office, crmdrip: Shell) -> None:
+        """One of them has to be chosen."""
+        people = office.ticked(2)
+        crmdrip("once")
+        result = crmdrip("why", "Lee")
+        assert (result.code, "2 records are found for 'Lee'." in result.err) == (1, True)
+        assert all(person in result.err for person in people)
+
+    def test_nobody_is_an_answer_too(self, office: Office, crmdrip: Shell) -> None:
+        """With what can be given."""
+        crmdrip("once")
+        result = crmdrip("why", "nobody@nowhere.example")
+        assert (result.code, "nobody is found" in result.err) == (1, True)
+
+
+class TestStatus:
+    """Everything at once."""
+
+    def test_it_counts_by_sequence_and_status(self, office: Office, crmdrip: Shell) -> None:
+        """From the ledger, without a call to the CRM."""
+        office.ticked(2)
+        office.ticked(1, Title=None)
+        crmdrip("once")
+        calls = office.sandbox.org.api_calls
+        found = crmdrip("status", "--json").json
+        (line,) = (one for one in found["overview"]["sequences"] if one["name"] == "Hello")
+        assert (line["state"], line["runs"]) == ("Live", {"Active": 2})
+        assert found["overview"]["touches"] == {"accepted": 2}
+        assert found["daemon"] is None
+        assert office.sandbox.org.api_calls == calls
+
+    def test_it_says_that_the_brake_is_pulled(self, office: Office, crmdrip: Shell) -> None:
+        """And that it is released in the CRM."""
+        brake = office.sandbox.call(lambda: office.sandbox.org.select("SELECT Id FROM Drip_Control__c"))[0]["Id"]
+        office.change(brake, Drip_Brake__c=True)
+        crmdrip("once")
+        assert "THE BRAKE IS PULLED" in crmdrip("status").out
+
+
+class TestPause:
+    """Holding sending back by command."""
+
+    def test_one_sequence_can_be_paused_by_name(self, office: Office, crmdrip: Shell) -> None:
+        """The beginning of its name is enough."""
+        crmdrip("once")
+        assert crmdrip("pause", "hel").code == 0
+        (person,) = office.ticked()
+        crmdrip("once")
+        assert (office.sent(), office.read(person, "Drip_Status__c")) == ([], ("Held",))
+        crmdrip("resume", "Hello")
+        crmdrip("once")
+        assert len(office.sent()) == 1
+
+    def test_an_unknown_sequence_is_answered_with_those_there_are(self, office: Office, crmdrip: Shell) -> None:
+        """Nothing is paused by a slip of the finger, and nobody believes it is."""
+        crmdrip("once")
+        result = crmdrip("pause", "Helo")
+        assert (result.code, "no sequence is called 'Helo'" in result.err, "Hello" in result.err) == (1, True, True)
+
+
+class TestPreview:
+    """How the emails look."""
+
+    def test_it_renders_every_step(self, office: Office, crmdrip: Shell) -> None:
+        """Nothing is sent, and no ledger is needed."""
+        person = office.contact("ann@firm.example")
+        result = crmdrip("preview", "Hello", person)
+        assert result.code == 0
+        assert result.out.count("Hi Ms Lee") == 2
+        assert "Subject: Hello 2" in result.out
+        assert (office.sent(), office.ledger_file.exists()) == ([], False)
+
+    def test_it_says_what_is_missing(self, office: Office, crmdrip: Shell) -> None:
+        """B24: exit code 1."""
+        person = office.contact("ann@firm.example", Title=None)
+        result = crmdrip("preview", "Hello", person)
+        assert (result.code, result.out.count("missing Title")) == (1, 2)
+
+    def test_its_unsubscribe_links_are_nobodys(self, office: Office, crmdrip: Shell) -> None:
+        """Whoever looks at a preview and clicks unsubscribes no one."""
+        one, other = office.contact("ann@firm.example"), office.contact("bob@firm.example")
+        links = {
+            next(line for line in crmdrip("preview", "Hello", person).out.splitlines() if "Unsubscribe: " in line)
+            for person in (one, other)
+        }
+        assert len(links) == 1
+
+    def test_the_web_page_runs_nothing(self, office: Office, crmdrip: Shell) -> None:
+        """B27: each email stands in a sandboxed frame, its markup escaped."""
+        person = office.contact("ann@firm.example", LastName="<script>alert(1)</script>")
+        page = office.folder / "preview.html"
+        assert crmdrip("preview", "Hello", person, "--html", str(page)).code == 0
+        text = page.read_text(encoding="utf-8")
+        assert text.count("<iframe sandbox") == 2
+        assert "<script" not in text
+
+
+class TestDoctor:
+    """Before sending."""
+
+    def test_a_good_office_passes(self, office: Office, crmdrip: Shell) -> None:
+        """Its stable codes are there, and nothing was made."""
+        result = crmdrip("doctor", "--json")
+        codes = {one["code"]: one["level"] for one in result.json["checks"]}
+        assert (result.code, result.json["ok"]) == (0, True)
+        assert {"PKG-CONNECTORS", "CFG-LOADED", "LEDGER-WRITABLE", "SF-LOGIN", "TEMPLATES", "SG-KEY"} <= codes.keys()
+        assert codes["UNSUB-URL"] == "warn"
+        assert office.ledger_file.exists() is False
+
+    def test_a_wrong_configuration_fails_with_every_problem(self, office: Office, crmdrip: Shell) -> None:
+        """Each as a finding of its own."""
+        office.config.write_text('[sender]\ncompany = ""\nnonsense = 1\n', encoding="utf-8")
+        result = crmdrip("doctor", "--json")
+        found = [one for one in result.json["checks"] if one["code"] == "CFG-INVALID"]
+        assert result.code == 1
+        assert len(found) > 3
+        assert all(one["do_next"] for one in found)
+
+    def test_refused_credentials_fail(self, office: Office, crmdrip: Shell) -> None:
+        """With what to do."""
+        text = office.config.read_text(encoding="utf-8").replace("sandbox-consumer-secret", "sandbox-wrong")
+        office.config.write_text(text, encoding="utf-8")
+        result = crmdrip("doctor", "--json")
+        (login,) = (one for one in result.json["checks"] if one["code"] == "SF-LOGIN")
+        assert (result.code, login["level"], bool(login["do_next"])) == (1, "fail", True)
+
+    def test_a_broken_sequence_is_found(self, office: Office, crmdrip: Shell) -> None:
+        """B17: before anybody is enrolled in it."""
+        office.change(office.sequence_id, Drip_Send_From__c="noon")
+        checks = crmdrip("doctor", "--json").json["checks"]
+        assert any(one["code"] == "TEMPLATES" and "Send From" in one["what"] for one in checks)
+
+    def test_a_damaged_ledger_fails(self, office: Office, crmdrip: Shell) -> None:
+        """B30: it says to move it away, since it can be rebuilt."""
+        office.ledger_file.write_bytes(b"no database at all" * 100)
+        result = crmdrip("doctor", "--json")
+        (file,) = (one for one in result.json["checks"] if one["code"] == "LEDGER-FILE")
+        assert (result.code, file["level"], "Move it away" in file["do_next"]) == (1, "fail", True)
+
+    def test_a_ledger_of_another_org_fails(self, office: Office, crmdrip: Shell) -> None:
+        """B25: a sandbox copy of production."""
+        crmdrip("once")
+        with sqlite3.connect(office.ledger_file) as connection:
+            connection.execute("UPDATE meta SET value = '00DOTHER' WHERE name = 'org_id'")
+        connection.close()
+        result = crmdrip("doctor", "--json")
+        (org,) = (one for one in result.json["checks"] if one["code"] == "LEDGER-ORG")
+        assert (result.code, org["level"]) == (1, "fail")
+
+
+class TestRetry:
+    """What waits for a person."""
+
+    @pytest.fixture
+    def person(self, office: Office, crmdrip: Shell) -> str:
+        """A contact whose status a rule of the org refuses."""
+        office.sandbox.call(
+            lambda: office.sandbox.org.add_validation_rule(
+                "Contact", lambda row: row.get("Drip_Status__c") == "Active", "Not on a Tuesday."
+            )
+        )
+        (person,) = office.ticked()
+        crmdrip("once")
+        return person
+
+    def test_a_refused_write_back_is_listed_with_the_orgs_own_words(self, person: str, crmdrip: Shell) -> None:
+        """B21: the email went out, and what the CRM has not got is shown."""
+        (parked,) = crmdrip("retry", "--json").json["parked"]
+        assert (parked["key"], "Not on a Tuesday." in parked["detail"]) == (f"status:{person}", True)
+        assert "parked" in crmdrip("why", person).out
+
+    @pytest.mark.parametrize("arguments", [["--write-backs"], ["p0@firm0.example"]])
+    def test_it_is_written_once_the_rule_is_mended(
+        self, office: Office, person: str, crmdrip: Shell, arguments: list[str]
+    ) -> None:
+        """B21: for everybody, or for one person."""
+        office.sandbox.call(office.sandbox.org.records.validation_rules.clear)
+        result = crmdrip("retry", *arguments)
+        assert "1 write-backs are tried again." in result.err
+        crmdrip("once")
+        assert office.read(person, "Drip_Status__c") == ("Active",)
+        assert crmdrip("retry").out == "Nothing waits for a person.\n"
+
+    def test_a_verdict_needs_a_person(self, crmdrip: Shell) -> None:
+        """Nothing is settled for everybody at once."""
+        assert crmdrip("retry", "--went-out").code == 2
+
+    def test_a_verdict_on_nothing_is_refused(self, office: Office, crmdrip: Shell) -> None:
+        """P1: whoever is not in doubt is not sent anything again."""
+        (person,) = office.ticked()
+        crmdrip("once")
+        result = crmdrip("retry", person, "--did-not-go-out")
+        assert (result.code, "needs a person" in result.err) == (1, True)
+        crmdrip("once")
+        assert len(office.sent()) == 1
+
+    def test_nothing_waits_when_all_is_well(self, office: Office, crmdrip: Shell) -> None:
+        """Said in words."""
+        crmdrip("once")
+        assert crmdrip("retry").out == "Nothing waits for a person.\n"
