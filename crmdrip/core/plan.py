@@ -90,6 +90,8 @@ class Snapshot:
     """Another record whose live run has the same address, for people ("lead Ann Lee"), "" when none."""
     past: tuple[PastRun, ...] = ()
     brake: Brake = RELEASED
+    paused: bool = False
+    """Somebody typed crmdrip pause, for this sequence or for all."""
     suspicion: str = ""
     """Why the sequence waits for a confirmation, "" when it does not."""
     safe_mode: bool = False
@@ -493,10 +495,12 @@ def hold_while_blind(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold
 
 
 def hold_while_braked(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
-    """The emergency brake, a sequence that is not Live or not there, or one that waits for a confirmation (B10)."""
+    """The emergency brake, a pause, or a sequence that is not Live, not there, or waits for a confirmation (B10)."""
     if snapshot.brake.pulled:
         by = f" by {snapshot.brake.by}" if snapshot.brake.by else ""
         return _hold(HoldReason.BRAKE, by, check_at=now + RECHECK)
+    if snapshot.paused:
+        return _hold(HoldReason.PAUSED_BY_COMMAND, check_at=now + RECHECK)
     sequence = snapshot.sequence
     if sequence is None:
         return _hold(HoldReason.SEQUENCE_GONE, check_at=now + RECHECK)

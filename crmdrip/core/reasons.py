@@ -45,6 +45,7 @@ class HoldReason(Enum):
     NOT_PERMITTED = "Waiting: {detail}."
     """The look is refused until somebody grants a permission or corrects a setting; detail says which (B26)."""
     BRAKE = "Waiting: the emergency brake is pulled{detail}. Release it and sending goes on."
+    PAUSED_BY_COMMAND = "Waiting: sending was paused by command. Type crmdrip resume and sending goes on."
     SEQUENCE_PAUSED = "Waiting: the sequence is paused. Set it to Live and sending goes on."
     SEQUENCE_NOT_LIVE = "Waiting: the sequence is not Live yet. Set it to Live and the run starts."
     PAUSED_UNTIL = "Paused until {detail}. Clear Paused Until to go on sooner."

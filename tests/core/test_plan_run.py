@@ -351,6 +351,11 @@ HOLDS = [
         brake=Brake(pulled=True, by="Ann Admin"),
     ),
     row(
+        "paused by command",
+        "held: Waiting: sending was paused by command. Type crmdrip resume and sending goes on.",
+        paused=True,
+    ),
+    row(
         "the sequence is paused",
         "held: Waiting: the sequence is paused. Set it to Live and sending goes on.",
         sequence={"status": SequenceStatus.PAUSED},
