@@ -65,13 +65,16 @@ class Org:
             return question(fresh)
 
     def ready(self) -> Schema:
-        """The schema, complete. Raises ConfigurationError naming what is missing; looks again the next time."""
+        """The schema, complete. Raises ConfigurationError naming what is missing, as it is now; looks again each time."""
+        remembered = self.known is not None
         schema = self.schema()
         try:
             schema.demand()
         except ConfigurationError:
             self.forget_schema()
-            raise
+            if not remembered:
+                raise
+            return self.ready()
         return schema
 
     def stops(self, schema: Schema, kind: RecordKind) -> dict[str, str]:
