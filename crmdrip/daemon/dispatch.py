@@ -1,16 +1,21 @@
 """The dispatch worker: due runs are looked at once more, decided, and their emails handed to the provider.
 
 The order that keeps P1 and P2: last look, decide, render, commit the intents of the whole batch, only then the first
-request, then commit the outcomes. Whatever breaks in between leaves touches in doubt, never sent twice.
+request, then commit the outcomes. Whatever breaks in between leaves touches in doubt, never sent twice. While the end
+of one batch is still going out, the next one is looked at.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter as Multiset
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
 
 import structlog
 from sqlalchemy import Connection
@@ -55,8 +60,13 @@ log = structlog.get_logger()
 ADDRESS = "address:"
 """How a mailer's detail begins when the recipient's address itself was refused."""
 
-OUTCOMES_PER_COMMIT = 250
-"""Outcomes committed together while the batch is still going out."""
+OUTCOMES_PER_COMMIT = 500
+COMMIT_EVERY = 0.25
+"""At most so many outcomes, and seconds of them, are committed together: what a crash takes with it is in doubt."""
+
+NEARLY = 0.5
+"""The share of a batch still to be sent when the next one is begun: each look is followed by its own emails within
+seconds (P2), and the connections do not rest meanwhile."""
 
 CLOCK_SLACK = timedelta(minutes=2)
 """How far this machine's clock may be ahead of the CRM's; beyond it the CRM's counts (B29)."""
@@ -98,21 +108,49 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
     _doubt_leftovers(parts)
     queues: Multiset[Counter] = Multiset()
     total = DispatchCount()
-    for _ in range(batches):
-        if parts.stopping.is_set():
-            break
-        parts.ledger.require_room()
-        now = parts.clock.now()
-        with parts.ledger.read() as connection:
-            due = runs.claim_due(connection, now, parts.limits.batch)
-        if not due:
-            break
-        batch = _Batch(parts, due, queues)
-        count = batch.work()
-        total = DispatchCount(**{name: getattr(total, name) + getattr(count, name) for name in DispatchCount.__slots__})
-        if len(due) < parts.limits.batch or batch.in_vain:
-            break
-    return total
+    before: _Batch | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="sender") as sender:
+        for _ in range(batches):
+            if parts.stopping.is_set():
+                break
+            parts.ledger.require_room()
+            due = _claim_due(parts, before.run_ids if before is not None else frozenset())
+            if not due:
+                break
+            batch = _Batch(parts, due, queues)
+            batch.prepare()
+            if before is not None:
+                total = _add(total, _finish(before, batch))
+            batch.begin(sender)
+            batch.tell_twins()
+            before = batch
+            if len(due) < parts.limits.batch:
+                break
+            batch.nearly_sent.wait()
+            if batch.in_vain:
+                break
+        return total if before is None else _add(total, before.finish())
+
+
+def _claim_due(parts: Parts, under_way: AbstractSet[int]) -> list[DueRun]:
+    """The next runs to look at, without those whose email is just going out: they stand as due until it has."""
+    limit = parts.limits.batch
+    with parts.ledger.read() as connection:
+        due = runs.claim_due(connection, parts.clock.now(), limit + len(under_way))
+    return [run for run in due if run.id not in under_way][:limit]
+
+
+def _add(one: DispatchCount, other: DispatchCount) -> DispatchCount:
+    return DispatchCount(**{name: getattr(one, name) + getattr(other, name) for name in DispatchCount.__slots__})
+
+
+def _finish(batch: _Batch, following: _Batch) -> DispatchCount:
+    """Wait for the end of a batch; where it cannot be concluded the next is not begun. Raises what it raised."""
+    try:
+        return batch.finish()
+    except Exception:
+        following.withdraw()
+        raise
 
 
 def _doubt_leftovers(parts: Parts) -> None:
@@ -144,12 +182,22 @@ class _Batch:
         self._count = dict.fromkeys(DispatchCount.__slots__, 0)
         self._count["looked"] = len(due)
         self._ahead = timedelta()
+        self._going: list[_Ready] = []
+        self._sending: Future[None]
+        self._suppressing: list[Signal] = []
+        self.nearly_sent = threading.Event()
+        """Little enough is left for the next batch to be prepared, and not so much that its look would grow old."""
         self.in_vain = False
         """Whether a further batch now would fare no better."""
 
-    def work(self) -> DispatchCount:
-        parts = self._parts
-        with parts.ledger.read() as connection:
+    @property
+    def run_ids(self) -> AbstractSet[int]:
+        """The runs in it."""
+        return {run.id for run in self._due}
+
+    def prepare(self) -> None:
+        """Look, decide, and commit the intents of what goes out."""
+        with self._parts.ledger.read() as connection:
             background = load_background(connection)
             cursor = marks.read_cursor(connection, CURSOR)
         look, blind = self._look(background, cursor)
@@ -157,12 +205,46 @@ class _Batch:
         if look is not None:
             owners, blind = self._owners(look, background)
         self.in_vain |= blind is not None
-        ready, suppressing = self._decide(look if blind is None else None, owners, blind)
-        by_id = {one.touch.id: one for one in ready}
-        for chunk in _chunks(parts.mailer.send([one.message for one in ready]), OUTCOMES_PER_COMMIT):
-            self._conclude(by_id, chunk)
-        twins.tell(parts, suppressing)
+        self._going, self._suppressing = self._decide(look if blind is None else None, owners, blind)
+
+    def begin(self, sender: Executor) -> None:
+        """Hand it over in the sender's thread, beside the preparation of the next batch."""
+        self._sending = sender.submit(self._send)
+
+    def finish(self) -> DispatchCount:
+        """Wait until every outcome is committed. Raises LedgerBrokenError."""
+        self._sending.result()
         return DispatchCount(**self._count)
+
+    def withdraw(self) -> None:
+        """It will not be begun: nothing of it is in doubt, if the ledger can still be told so."""
+        detail = "not attempted: the outcomes of the batch before could not be stored"
+        with suppress(CrmdripError):
+            self._conclude(
+                {one.touch.id: one for one in self._going},
+                [
+                    SendOutcome(
+                        touch_id=one.touch.id, status=SendStatus.REFUSED, error=ErrorClass.RETRIABLE, detail=detail
+                    )
+                    for one in self._going
+                ],
+            )
+
+    def _send(self) -> None:
+        by_id = {one.touch.id: one for one in self._going}
+        left = len(by_id)
+        try:
+            for chunk in _chunks(self._parts.mailer.send([one.message for one in self._going])):
+                self._conclude(by_id, chunk)
+                left -= len(chunk)
+                if left <= self._parts.limits.batch * NEARLY:
+                    self.nearly_sent.set()
+        finally:
+            self.nearly_sent.set()
+
+    def tell_twins(self) -> None:
+        """Write the suppressions that came with the look on every record of their addresses."""
+        twins.tell(self._parts, self._suppressing)
 
     def _now(self) -> datetime:
         """Our time, unless our clock is ahead of the CRM's: nothing is ever sent early (B29)."""
@@ -553,6 +635,14 @@ def _see_brake(connection: Connection, look: Look) -> None:
         marks.set_mark(connection, marks.BRAKE, look.brake.by)
 
 
-def _chunks(outcomes: Iterator[SendOutcome], size: int) -> Iterable[list[SendOutcome]]:
-    while chunk := list(islice(outcomes, size)):
+def _chunks(outcomes: Iterator[SendOutcome]) -> Iterator[list[SendOutcome]]:
+    """The outcomes as they come, gathered for a moment."""
+    chunk: list[SendOutcome] = []
+    began = time.monotonic()
+    for outcome in outcomes:
+        chunk.append(outcome)
+        if len(chunk) == OUTCOMES_PER_COMMIT or time.monotonic() - began >= COMMIT_EVERY:
+            yield chunk
+            chunk, began = [], time.monotonic()
+    if chunk:
         yield chunk
