@@ -16,7 +16,7 @@ from crmdrip.core.errors import RejectedError
 from crmdrip.core.model import DelayUnit, Enrollment, Sequence, Step, Touch, TouchState
 from crmdrip.core.plan import Hold
 from crmdrip.core.reasons import HoldReason, Reason
-from crmdrip.core.steps import UNSETTLED
+from crmdrip.core.steps import UNSETTLED, progress_of
 from crmdrip.core.writes import StatusWrite
 from crmdrip.core.zones import ZoneUsed
 from crmdrip.daemon import proof
@@ -219,8 +219,9 @@ def _ask_person(parts: Parts, touch: Touch) -> None:
 def _wait_for_person(connection: Connection, parts: Parts, touch: Touch, run: Enrollment) -> Effect:
     if not run.status.live:
         return Effect(run=run)
-    reason = Reason(code=HoldReason.NEEDS_PERSON, detail=f"{touch.order:g}")
     setting = setting_of(connection, parts.org_id, run, parts.clock.now())
+    step = progress_of(setting.sequence, touch.step_id, run.steps_done)
+    reason = Reason(code=HoldReason.NEEDS_PERSON, detail=step)
     return effects.hold(Hold(reason=reason, check_at=None), run, setting)
 
 
