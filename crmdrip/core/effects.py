@@ -60,6 +60,8 @@ class Effect:
     """Changes of the sequence's figures: active, held, sent, replied, meetings, stopped, finished."""
     box: BoxPending = BoxPending.NO
     """Which way the record's box is about to be set."""
+    dropped: tuple[str, ...] = ()
+    """Keys of write-backs that are owed no more: nothing is written to a record that is gone (B11, B12, B14)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +96,10 @@ def shown_step(run: Enrollment, sequence: Sequence | None) -> str:
     return progress_of(sequence, run.next_step_id if run.status.live else None, run.steps_done)
 
 
+def _status_key(ref: RecordRef) -> str:
+    return f"status:{ref.id}"
+
+
 def status_write(
     run: Enrollment,
     reason: str,
@@ -105,7 +111,7 @@ def status_write(
 ) -> StatusWrite:
     """The daemon's fields of the run's record, as the run stands now."""
     return StatusWrite(
-        key=f"status:{run.ref.id}",
+        key=_status_key(run.ref),
         ref=run.ref,
         status=run.status.value,
         reason=words.clip(reason),
@@ -142,7 +148,7 @@ def enroll(decision: Enroll, record: Record, address: str, now: datetime) -> Eff
 def refuse(decision: Refuse, record: Record) -> Effect:
     """No run begins; the box is unticked and the record says why."""
     write = StatusWrite(
-        key=f"status:{record.ref.id}",
+        key=_status_key(record.ref),
         ref=record.ref,
         status=RunStatus.REFUSED.value,
         reason=words.clip(decision.reason.sentence),
@@ -180,8 +186,9 @@ def stop(decision: Stop, run: Enrollment, setting: Setting, *, replied_at: datet
     figures = _left(run, ("active", -1), ("stopped", 1))
     if isinstance(code, StopReason) and code in _FIGURE_OF:
         figures = (*figures, (_FIGURE_OF[code], 1))
+    dropped = (_status_key(run.ref),) if ended.reason in _GONE or ended.ref != run.ref else ()
     if ended.reason in _GONE:
-        return Effect(run=ended, totals=figures)
+        return Effect(run=ended, totals=figures, dropped=dropped)
     write = status_write(
         ended,
         decision.reason.sentence,
@@ -190,7 +197,7 @@ def stop(decision: Stop, run: Enrollment, setting: Setting, *, replied_at: datet
         replied_at=replied_at,
     )
     box = BoxPending.OFF if decision.untick else BoxPending.NO
-    return Effect(run=ended, writes=((write, Priority.STOP),), totals=figures, box=box)
+    return Effect(run=ended, writes=((write, Priority.STOP),), totals=figures, box=box, dropped=dropped)
 
 
 def tell_suppression(
@@ -310,7 +317,8 @@ def move(decision: Move, run: Enrollment, setting: Setting) -> Effect:
     zone = run.last_touch_zone or (setting.sequence.time_zone if setting.sequence is not None else "UTC")
     told = _on_its_way_write(moved, setting.sequence, zone, f"Carried over: the record was {decision.because}.")
     write = replace(told, enrolled=True, sequence_id=run.sequence_id)
-    return Effect(run=moved, writes=((write, Priority.REPORT),), box=BoxPending.ON)
+    dropped = (_status_key(run.ref),)
+    return Effect(run=moved, writes=((write, Priority.REPORT),), box=BoxPending.ON, dropped=dropped)
 
 
 def readdress(decision: Readdress, run: Enrollment, setting: Setting) -> Effect:

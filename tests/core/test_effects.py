@@ -139,6 +139,7 @@ def test_nothing_is_written_to_a_record_that_is_gone(code: StopReason) -> None:
     """B12, B14: a write could bring it back or fail for ever."""
     effect = stop_for(code, WINNER, untick=False)
     assert effect.writes == ()
+    assert effect.dropped == ("status:003",)
     assert effect.run is not None
     assert effect.run.status is RunStatus.STOPPED
 
@@ -148,6 +149,7 @@ def test_a_converted_lead_is_told_of_on_its_contact() -> None:
     contact = RecordRef(kind=RecordKind.CONTACT, id="003C")
     effect = stop_for(StopReason.CONVERTED, run=run_of(ref=LEAD), shown_on=contact)
     assert status_of(effect).ref == contact
+    assert effect.dropped == ("status:00Q",)
     assert (status_of(effect).enrolled, effect.box) == (False, BoxPending.OFF)
     assert effect.run is not None
     assert effect.run.ref == contact
@@ -542,7 +544,7 @@ def test_a_run_moves_with_its_box_and_its_sequence() -> None:
     assert (write.ref, write.enrolled, write.sequence_id, write.run) == (CONTACT_OF_LEAD, True, "seq", 1)
     sentence = "Carried over: the record was converted. Step 2 of 3 is due 4 Nov 2026, 12:00 (UTC)."
     assert shown(effect) == ("Active", sentence, "2 of 3", NOW + DAY)
-    assert effect.box is BoxPending.ON
+    assert (effect.box, effect.dropped) == (BoxPending.ON, ("status:00Q",))
     assert effect.run is not None
     assert (effect.run.ref, effect.run.thread, effect.run.check_at) == (CONTACT_OF_LEAD, ("<a@acme.example>",), NOW)
 
