@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 
 class CapScope(StrEnum):
@@ -50,6 +51,7 @@ class Counter:
         return self.start + _PERIOD[self.scope]
 
 
+@lru_cache(maxsize=4_096)
 def counter_at(scope: CapScope, key: str, at: datetime) -> Counter:
     """The counter of the scope whose day or hour (in UTC) contains the instant."""
     if _PERIOD[scope] == timedelta(hours=1):

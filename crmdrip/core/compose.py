@@ -21,7 +21,7 @@ from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import Enrollment, Owner, Record, Sequence, Step, StepKind
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.render import Broken, Format, Missing, Rendered, Template, compile_template
-from crmdrip.core.sender import Sender, clean_name, is_address, resolve_sender, sign_off
+from crmdrip.core.sender import Sender, SignOff, clean_name, is_address, resolve_sender, sign_off
 from crmdrip.core.tokens import REPLY_LOCAL_LIMIT, ReplyTokens, UnsubscribeTokens, key_problem
 from crmdrip.core.values import Context, fold, join_labels
 
@@ -143,17 +143,16 @@ class Composer:
         sender = resolve_sender(sequence, owner)
         if isinstance(sender, Reason):
             return sender
-        signature = sign_off(sender)
-        if isinstance(signature, Reason):
-            return signature
-        from_normalized = normalize_address(sender.address)
+        voice = _voice(sender, owner)
+        if isinstance(voice, Reason):
+            return voice
         # Another sender cannot go on in the first one's thread (B16).
-        continues = step.continue_thread and normalize_address(enrollment.sender) == from_normalized
+        continues = step.continue_thread and normalize_address(enrollment.sender) == voice.address
         thread = enrollment.thread if continues else ()
         prepared = _prepare(_subject_source(step, sequence), step.body)
         if isinstance(prepared, Reason):
             return prepared
-        context = make_context(record, sender, owner)
+        context = Context(record.fields, voice.context)
         filled = _fill(prepared, context)
         if isinstance(filled, Reason):
             return filled
@@ -165,8 +164,8 @@ class Composer:
         footer = self._footers[language]
         token = self._tokens.sign(enrollment.person, self._settings.org_id)
         link = f"{self._unsubscribe_url}/{token}"
-        signed = f"{filled.text}\n\n{signature.text}" if signature.text else filled.text
-        page = _page(language, f"{filled.html}\n{signature.html}\n{footer.html(link)}")
+        signed = f"{filled.text}\n\n{voice.signature.text}" if voice.signature.text else filled.text
+        page = _page(language, f"{filled.html}\n{voice.signature.html}\n{footer.html(link)}")
         text = f"{signed}\n\n{footer.text(link)}"
         # Nothing above lets a brace through; this is the promise itself (B24), checked on what leaves.
         if "{" in subject or "{" in page or "{" in text:
@@ -181,7 +180,7 @@ class Composer:
             subject=subject,
             html=page,
             text=text,
-            headers=self._headers(touch_id, domain_of(from_normalized), thread, link, token),
+            headers=self._headers(touch_id, voice.domain, thread, link, token),
             category=sequence.id,
         )
 
@@ -236,7 +235,7 @@ def merge_paths(steps: Iterable[Step]) -> frozenset[str]:
 
 def make_context(record: Record, sender: Sender | None, owner: Owner | None) -> Context:
     """The values of one email: the record's fields, then what is known of owner and sender."""
-    return Context(record.fields, _people_values(sender, owner))
+    return Context(record.fields, _people(sender, owner))
 
 
 def check_settings(settings: ComposeSettings) -> None:
@@ -361,8 +360,28 @@ def _name_of(context: Context) -> str:
     return "" if "{" in name else clean_name(name)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Voice:
+    """What is the same in every email of one sender and owner."""
+
+    address: str
+    """The sender's, normalized."""
+    domain: str
+    signature: SignOff
+    context: Context
+
+
 @lru_cache(maxsize=1_024)
-def _people_values(sender: Sender | None, owner: Owner | None) -> Mapping[str, object]:
+def _voice(sender: Sender, owner: Owner | None) -> _Voice | Reason:
+    signature = sign_off(sender)
+    if isinstance(signature, Reason):
+        return signature
+    address = normalize_address(sender.address)
+    return _Voice(address=address, domain=domain_of(address), signature=signature, context=_people(sender, owner))
+
+
+@lru_cache(maxsize=1_024)
+def _people(sender: Sender | None, owner: Owner | None) -> Context:
     values: dict[str, object] = {}
     for prefix, person in (("owner", owner), ("sender", sender)):
         if person is None:
@@ -376,7 +395,7 @@ def _people_values(sender: Sender | None, owner: Owner | None) -> Mapping[str, o
             f"{prefix}.title": person.title,
             f"{prefix}.phone": person.phone,
         }
-    return values
+    return Context(values)
 
 
 _HEAD = (

@@ -5,6 +5,7 @@ The daemon stores an effect in one transaction; nothing else changes a run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -72,7 +73,7 @@ class Setting:
     now: datetime
     sequence: Sequence | None
     record: Record | None = None
-    touches: dict[str, Passed] = field(default_factory=dict)
+    touches: Mapping[str, Passed] = field(default_factory=dict)
 
 
 _GONE = frozenset(Reason(code=code).key for code in (StopReason.DELETED, StopReason.MERGED))

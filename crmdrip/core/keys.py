@@ -9,6 +9,7 @@ from functools import lru_cache
 from email_validator import EmailNotValidError, validate_email
 
 
+@lru_cache(maxsize=8_192)
 def normalize_address(address: str) -> str:
     """The form in which addresses are compared: trimmed, lower case, domain in IDNA ASCII.
 
@@ -52,7 +53,7 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8_192)
 def person_key(address: str) -> str:
     """The key of a person: a hash of the normalized address, so that no key is personal data in clear."""
     return _digest("person", normalize_address(address))

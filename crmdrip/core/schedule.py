@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from crmdrip.core.holidays import is_business_day, is_holiday
@@ -39,12 +41,20 @@ def due_after(step: Step, anchor: datetime, zone: str, sequence: Sequence) -> da
             return anchor + timedelta(minutes=step.delay)
         case DelayUnit.HOURS:
             return anchor + timedelta(hours=step.delay)
+    return _days_after(anchor, step.delay, step.delay_unit, zone, sequence.holiday_country)
+
+
+# People of one zone move together: everybody of a batch asks for the same instants, so the last answers are kept.
+
+
+@lru_cache(maxsize=4_096)
+def _days_after(anchor: datetime, days: int, unit: DelayUnit, zone: str, calendar: str) -> datetime:
     rules = load_zone(zone)
     local = anchor.astimezone(rules)
-    if step.delay_unit is DelayUnit.DAYS:
-        day = local.date() + timedelta(days=step.delay)
+    if unit is DelayUnit.DAYS:
+        day = local.date() + timedelta(days=days)
     else:
-        day = _add_business_days(local.date(), step.delay, sequence.holiday_country)
+        day = _add_business_days(local.date(), days, calendar)
     return _instant_of(day, local.time(), rules)
 
 
@@ -53,21 +63,39 @@ def next_opening(at: datetime, zone: str, sequence: Sequence) -> datetime:
 
     Raises ValueError when it stays closed for 400 days.
     """
+    window = _Window(sequence.send_days, sequence.send_from, sequence.send_until, sequence.holiday_country)
+    opening = _opening(at, zone, window)
+    if opening is None:
+        raise ValueError(
+            f"sequence {sequence.id} has no send day from {local_day(at, zone)} on for {_SEARCH_DAYS} days."
+            " Choose at least one Send Day that is not always a holiday."
+        )
+    return opening
+
+
+class _Window(NamedTuple):
+    """What of a sequence decides when its window is open."""
+
+    days: frozenset[int]
+    opens: time
+    closes: time
+    calendar: str
+
+
+@lru_cache(maxsize=4_096)
+def _opening(at: datetime, zone: str, window: _Window) -> datetime | None:
     rules = load_zone(zone)
     local = at.astimezone(rules)
-    if _is_open(local, sequence):
+    if _is_open(local, window):
         return at
     day = local.date()
     for _ in range(_SEARCH_DAYS):
-        if _is_send_day(day, sequence):
-            for opening in _openings_on(day, rules, sequence):
+        if _is_send_day(day, window):
+            for opening in _openings_on(day, rules, window):
                 if opening >= at:
                     return opening
         day += _ONE_DAY
-    raise ValueError(
-        f"sequence {sequence.id} has no send day from {local.date()} on for {_SEARCH_DAYS} days."
-        " Choose at least one Send Day that is not always a holiday."
-    )
+    return None
 
 
 def earliest_next(
@@ -136,29 +164,29 @@ def local_day(at: datetime, zone: str) -> date:
     return at.astimezone(load_zone(zone)).date()
 
 
-def _is_open(local: datetime, sequence: Sequence) -> bool:
-    return sequence.send_from <= local.time() < sequence.send_until and _is_send_day(local.date(), sequence)
+def _is_open(local: datetime, window: _Window) -> bool:
+    return window.opens <= local.time() < window.closes and _is_send_day(local.date(), window)
 
 
-def _is_send_day(day: date, sequence: Sequence) -> bool:
-    return day.weekday() in sequence.send_days and not is_holiday(day, sequence.holiday_country)
+def _is_send_day(day: date, window: _Window) -> bool:
+    return day.weekday() in window.days and not is_holiday(day, window.calendar)
 
 
-def _openings_on(day: date, rules: ZoneInfo, sequence: Sequence) -> Iterator[datetime]:
+def _openings_on(day: date, rules: ZoneInfo, window: _Window) -> Iterator[datetime]:
     """The instants of a send day at which its window begins to be open, in order.
 
     Local dates are taken to go forward only, which holds in every zone since 2011 (Newfoundland changed its clocks at
     one minute past midnight before).
     """
     midnight, next_midnight = _wall(day, time.min, rules), _wall(day + _ONE_DAY, time.min, rules)
-    opens = _both_readings(_wall(day, sequence.send_from, rules))
+    opens = _both_readings(_wall(day, window.opens, rules))
     if midnight.utcoffset() == next_midnight.utcoffset():
         yield opens[0]
         return
     # The clocks change on this day: the window may open at Send From, at its second occurrence, or at the change.
     change = _find_change(min(_both_readings(midnight)), next_midnight.astimezone(UTC), rules)
     candidates = sorted({*opens, change})
-    yield from (candidate for candidate in candidates if _is_open(candidate.astimezone(rules), sequence))
+    yield from (candidate for candidate in candidates if _is_open(candidate.astimezone(rules), window))
 
 
 def _add_business_days(day: date, count: int, calendar: str) -> date:
@@ -169,6 +197,7 @@ def _add_business_days(day: date, count: int, calendar: str) -> date:
     return day
 
 
+@lru_cache(maxsize=4_096)
 def _next_day_after(at: datetime, zone: str) -> datetime:
     """The first instant of the local day after the given instant's."""
     rules = load_zone(zone)

@@ -81,10 +81,15 @@ class Context:
 
     __slots__ = ("values",)
 
-    def __init__(self, *layers: Mapping[str, object]) -> None:
-        """layers: values by path, the first that has a value wins."""
+    values: dict[str, object]
+
+    def __init__(self, *layers: Mapping[str, object] | Context) -> None:
+        """layers: values by path, or what was read before; the first that has a value wins."""
         values: dict[str, object] = {}
         for layer in reversed(layers):
+            if isinstance(layer, Context):
+                values.update(layer.values)
+                continue
             for path, value in layer.items():
                 if isinstance(value, str):
                     text = value.strip()

@@ -182,6 +182,7 @@ class _Batch:
         self._count = dict.fromkeys(DispatchCount.__slots__, 0)
         self._count["looked"] = len(due)
         self._ahead = timedelta()
+        self._log = log.bind()  # once: the lazy one makes a new logger for each event, also for those not wanted
         self._going: list[_Ready] = []
         self._sending: Future[None]
         self._suppressing: list[Signal] = []
@@ -369,7 +370,7 @@ class _Batch:
             now=now,
             sequence=snapshot.sequence,
             record=snapshot.record,
-            touches=dict(snapshot.touches),
+            touches=snapshot.touches,
         )
 
     def _ready(
@@ -410,19 +411,18 @@ class _Batch:
         sequence, record, step = snapshot.sequence, snapshot.record, send.step
         if sequence is None or record is None:
             raise ValueError("a send was planned without a sequence or a record")
-        setting = self._setting(snapshot, now)
         identity = touch_id(self._parts.org_id, run.person, run.sequence_id, run.run, step.id)
         composer, owner = self._parts.composer, snapshot.owner
         if step.kind is StepKind.TASK:
             text = compose_task(step=step, sequence=sequence, record=record, owner=owner)
             if isinstance(text, Reason):
-                return self._cannot_render(text, run, setting, now)
-            return _task_effect(text, identity, send, run, setting)
+                return self._cannot_render(text, run, snapshot, now)
+            return _task_effect(text, identity, send, run, self._setting(snapshot, now))
         message = composer.compose(
             step=step, sequence=sequence, enrollment=run, record=record, owner=owner, touch_id=identity
         )
         if isinstance(message, Reason):
-            return self._cannot_render(message, run, setting, now)
+            return self._cannot_render(message, run, snapshot, now)
         touch = Touch(
             id=identity,
             enrollment_id=run.id,
@@ -442,9 +442,10 @@ class _Batch:
         )
         return _Ready(touch=touch, send=send, run=run, snapshot=snapshot, message=message)
 
-    def _cannot_render(self, reason: Reason, run: Enrollment, setting: Setting, now: datetime) -> Effect:
+    def _cannot_render(self, reason: Reason, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:
         self._count["held"] += 1
-        return effects.hold(Hold(reason=reason, check_at=now + timedelta(hours=6)), run, setting)
+        held = Hold(reason=reason, check_at=now + timedelta(hours=6))
+        return effects.hold(held, run, self._setting(snapshot, now))
 
     # outcomes
 
@@ -473,7 +474,7 @@ class _Batch:
         setting = self._setting(one.snapshot, now)
         if outcome.status is SendStatus.ACCEPTED:
             self._count["accepted"] += 1
-            log.debug("touch_accepted", touch=outcome.touch_id, run=run.id)
+            self._log.debug("touch_accepted", touch=outcome.touch_id, run=run.id)
             move = TouchMove(id=outcome.touch_id, state=TouchState.ACCEPTED, provider_id=outcome.provider_id)
             return move, effects.take(_taken(one, one.touch.message_id, now), run, setting)
         if outcome.status is SendStatus.UNKNOWN:

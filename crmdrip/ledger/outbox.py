@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Dialect, Row, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Dialect, and_, bindparam, delete, func, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.effects import Priority
@@ -27,6 +27,9 @@ _KINDS: dict[str, type[Write]] = {
 }
 _NAME_OF = {kind: name for name, kind in _KINDS.items()}
 _TIMES = frozenset({"next_touch", "last_touch", "replied_at", "out_of_office_until", "at", "heartbeat"})
+_TIMES_OF = {kind: tuple(each.name for each in fields(kind) if each.name in _TIMES) for kind in _KINDS.values()}
+_PRIORITIES = {priority.value: priority for priority in Priority}
+_RECORD_KINDS = {kind.value: kind for kind in RecordKind}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,23 +47,26 @@ class Owed:
 
 def _decode(kind: str, body: bytes) -> Write:
     raw: dict[str, Any] = orjson.loads(body)
-    for name in raw.keys() & _TIMES:
-        if raw[name] is not None:
-            raw[name] = datetime.fromisoformat(raw[name])
-    if "ref" in raw:
-        raw["ref"] = RecordRef(kind=RecordKind(raw["ref"]["kind"]), id=raw["ref"]["id"])
-    return _KINDS[kind](**raw)
+    write = _KINDS[kind]
+    for name in _TIMES_OF[write]:
+        if (text := raw.get(name)) is not None:
+            raw[name] = datetime.fromisoformat(text)
+    if (ref := raw.get("ref")) is not None:
+        raw["ref"] = RecordRef(kind=_RECORD_KINDS[ref["kind"]], id=ref["id"])
+    return write(**raw)
 
 
-def _to_owed(row: Row[Any]) -> Owed:
+def _to_owed(row: Sequence[Any]) -> Owed:
+    """The columns in the table's order."""
+    _, kind, priority, payload, revision, attempt, _, _, code, detail, created_at = row
     return Owed(
-        write=_decode(row.kind, row.payload),
-        priority=Priority(row.priority),
-        revision=row.revision,
-        attempt=row.attempt,
-        code=row.code,
-        detail=row.detail,
-        created_at=row.created_at,
+        write=_decode(kind, payload),
+        priority=_PRIORITIES[priority],
+        revision=revision,
+        attempt=attempt,
+        code=code,
+        detail=detail,
+        created_at=created_at,
     )
 
 
