@@ -128,6 +128,9 @@ class Look:
     brake: Brake | None
     at: datetime
     """The CRM's own time of the look, or ours where the CRM gives none."""
+    statuses: Mapping[str, str | None] = field(default_factory=dict)
+    """The status of each sequence asked for as it stands now, in our words; None for one that is gone. Empty where the
+    CRM cannot tell within the look: then what was pulled last counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,15 +158,20 @@ class CrmSource(Protocol):
     def pull(self, cursor: str | None) -> Iterator[PullPage]:
         """Everything changed since the cursor, page by page, oldest first; None reads all that is live.
 
-        Repeats are possible (an overlap is read again), losses are not. Each page can be saved by itself.
+        People come with every pull. Where that saves a call, other things may wait for the next one, but never the
+        sequences for somebody who may enter one. Repeats are possible (an overlap is read again), losses are not. Each
+        page can be saved by itself.
         Raises AuthError, RetriableError, RateLimitedError, ConfigurationError (a hidden field, a missing object).
         """
         ...
 
-    def look(self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None) -> Look:
+    def look(
+        self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None, sequences: Iterable[str] = ()
+    ) -> Look:
         """Read the records by id, in as few calls as the limits allow, with the merge paths asked for.
 
-        cursor: the newest pull cursor; signals since then come along. Never uses a search index.
+        cursor: the newest pull cursor; signals since then come along. sequences: ids of those whose status is wanted
+        too, where it costs little. Never uses a search index.
         Raises as pull, and UnknownPathsError for merge paths that nobody here can see.
         """
         ...

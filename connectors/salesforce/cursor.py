@@ -15,7 +15,7 @@ import orjson
 from connectors.salesforce.soql import Position
 from crmdrip.core.errors import ConfigurationError
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,16 +35,29 @@ class Cursor:
     org_id: str
     people: Mapping[str, Progress] = field(default_factory=dict)
     """By object word; absent before the first reading."""
-    since: datetime | None = None
-    """When sequences and signals were read last."""
+    since: Mapping[str, datetime] = field(default_factory=dict)
+    """When each of the other streams was read last, by name; empty before the first reading."""
+    passed_over: frozenset[str] = frozenset()
+    """The streams that were left out of the newest reading: their turn comes with the next."""
     hours: Mapping[str, int] = field(default_factory=dict)
+
+    def since_of(self, name: str) -> datetime | None:
+        """When the stream was read last; the newest reading for one that came to light since. None before the first."""
+        return self.since.get(name, max(self.since.values(), default=None))
 
     def dump(self) -> str:
         """As text."""
         people = {
             word: {"at": one.position.at, "id": one.position.id, "then": one.then} for word, one in self.people.items()
         }
-        value = {"v": _VERSION, "org": self.org_id, "people": people, "since": self.since, "hours": dict(self.hours)}
+        value = {
+            "v": _VERSION,
+            "org": self.org_id,
+            "people": people,
+            "since": dict(self.since),
+            "passed_over": sorted(self.passed_over),
+            "hours": dict(self.hours),
+        }
         return orjson.dumps(value).decode()
 
 
@@ -64,7 +77,8 @@ def parse_cursor(text: str | None, org_id: str) -> Cursor:
                 )
                 for word, one in value["people"].items()
             },
-            since=_time(value["since"]),
+            since={name: datetime.fromisoformat(at) for name, at in value["since"].items()},
+            passed_over=frozenset(value["passed_over"]),
             hours=value["hours"],
         )
     except (ValueError, KeyError, TypeError, AttributeError):

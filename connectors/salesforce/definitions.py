@@ -93,15 +93,16 @@ def _columns(schema: Schema, word: str) -> dict[str, str]:
     return schema.names(word, (w for w in schema.mapping.fields[word] if w not in ours))
 
 
+def in_our_words(schema: Schema, word: str, value: Any) -> Any:
+    """The value of a sequence's or step's field; picklist values in our words, where the mapping has them."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        values = schema.mapping.values.get(word, {})
+        return next((ours for ours, theirs in values.items() if theirs.lower() == value.lower()), value)
+    return value
+
+
 def _fields(schema: Schema, columns: Mapping[str, str], row: Row) -> dict[str, Any]:
-    """The row by our words; picklist values in our words too, where the mapping has them, and whole numbers as such."""
-    values = schema.mapping.values
-    found: dict[str, Any] = {}
-    for word, name in columns.items():
-        value = row.get(name)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        elif isinstance(value, str) and word in values:
-            value = next((ours for ours, theirs in values[word].items() if theirs.lower() == value.lower()), value)
-        found[word] = value
-    return found
+    """The row by our words."""
+    return {word: in_our_words(schema, word, row.get(name)) for word, name in columns.items()}

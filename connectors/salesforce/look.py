@@ -1,14 +1,19 @@
-"""The last look: the records about to be mailed by id, what happened since the cursor, and the brake, in one call."""
+"""The last look: the records about to be mailed by id, what happened since the cursor, and the brake, in one call.
+
+The sequences' own status comes along: a pull may have read it a minute or two ago, and somebody paused one since.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from connectors.salesforce.brake import BrakeReader
+from connectors.salesforce.client import Answers, Part
 from connectors.salesforce.cursor import parse_cursor
+from connectors.salesforce.definitions import in_our_words
 from connectors.salesforce.merge_fields import MergeColumns, resolve
 from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org, read_rows, retrieve
@@ -20,6 +25,11 @@ from crmdrip.ports import Look
 LOOK_SIZE = 2_000
 """Ids per collection retrieve (REST API guide, sObject Collections, POST retrieve)."""
 
+_BY_ITSELF = 15
+"""Sequences read by a request each: none of these is a query, and 25 fit into a call. More come as a collection."""
+
+_SEQUENCE = "sequence_"
+
 
 class LastLook:
     """Reads by id, never through a search index, and never from memory."""
@@ -28,14 +38,21 @@ class LastLook:
         self._org = org
         self._brake = brake
 
-    def look(self, schema: Schema, refs: Sequence[RecordRef], paths: frozenset[str], cursor: str | None) -> Look:
-        """One call for up to 2,000 contacts and 2,000 leads. Raises what the client raises.
+    def look(
+        self,
+        schema: Schema,
+        refs: Sequence[RecordRef],
+        paths: frozenset[str],
+        cursor: str | None,
+        sequences: Iterable[str] = (),
+    ) -> Look:
+        """One call for up to 2,000 contacts and 2,000 leads of 15 sequences. Raises what the client raises.
 
         Merge fields of accounts and owners take one further call, unless read within the last minutes.
         """
         org = self._org
         columns = resolve(schema, paths)
-        since = parse_cursor(cursor, schema.identity.org_id).since
+        state = parse_cursor(cursor, schema.identity.org_id)
         readers = {kind: RecordReader(schema, kind) for kind in schema.kinds()}
         stops = {kind: org.stops(schema, kind) for kind in schema.kinds()}
         parts = self._brake.parts(schema)
@@ -47,10 +64,11 @@ class LastLook:
                 part = retrieve(f"{kind.value}_{start}", reader.object.name, ids[start : start + LOOK_SIZE], names)
                 asked[part.name] = reader
                 parts.append(part)
+        overlap = timedelta(minutes=org.client.settings.overlap_minutes)
         streams = [stream for stream in org.streams(schema) if stream.in_look]
-        if since is not None:
-            since -= timedelta(minutes=org.client.settings.overlap_minutes)
-            parts += [stream.ask(since) for stream in streams]
+        parts += [stream.ask(at - overlap) for stream in streams if (at := state.since_of(stream.name)) is not None]
+        wanted = list(dict.fromkeys(sequences))
+        parts += _ask_statuses(schema, wanted)
         answers = org.client.read(parts, Purpose.LOOK)
         records: dict[str, Record] = {}
         for name, reader in asked.items():
@@ -67,6 +85,7 @@ class LastLook:
             ),
             brake=self._brake.read(schema, answers, Purpose.LOOK),
             at=answers.at,
+            statuses=_read_statuses(schema, answers, wanted),
         )
 
     def _with_fields(
@@ -92,3 +111,30 @@ class LastLook:
                 fields.update((path, of.get(column)) for path, column in names.items())
             found[record.ref.id] = replace(record, fields=fields)
         return found
+
+
+def _ask_statuses(schema: Schema, ids: Sequence[str]) -> list[Part]:
+    name, columns = schema.objects["sequence"].name, ["Id", schema.name("sequence", "status")]
+    if len(ids) > _BY_ITSELF:
+        starts = range(0, len(ids), LOOK_SIZE)
+        return [retrieve(f"{_SEQUENCE}{start}", name, ids[start : start + LOOK_SIZE], columns) for start in starts]
+    fields = ",".join(columns)
+    return [
+        Part(name=f"{_SEQUENCE}{number}", path=f"sobjects/{name}/{one}?fields={fields}")
+        for number, one in enumerate(ids)
+    ]
+
+
+def _read_statuses(schema: Schema, answers: Answers, ids: Sequence[str]) -> dict[str, str | None]:
+    """The statuses in our words, None for each sequence that is gone. Raises the fault's error."""
+    found: dict[str, str | None] = dict.fromkeys(ids)
+    status = schema.name("sequence", "status")
+    for name, answer in answers.parts.items():
+        gone = answer.fault is not None and answer.fault.status == 404
+        if not name.startswith(_SEQUENCE) or gone:
+            continue
+        body = answers.body(name)
+        for row in body if isinstance(body, list) else [body]:
+            if row is not None:
+                found[row["Id"]] = in_our_words(schema, "status", row[status]) or ""
+    return found

@@ -1,28 +1,39 @@
-"""What changed since the cursor, page by page. An idle pull is two calls.
+"""What changed since the cursor, page by page. An idle pull is one call.
 
-One reading asks for everything at once, then follows the pages of contacts and leads together. In the middle of a
-reading the cursor names the last row given out, so that a restart goes on right there; afterwards it names the time
-the reading began. From there the next one reads some minutes back, because a long transaction commits rows under the
-stamp of its beginning.
+One reading asks for people and for the streams whose turn it is at once, then follows the pages of contacts and leads
+together. In the middle of a reading the cursor names the last row given out, so that a restart goes on right there;
+afterwards it names the time the reading began. From there the next one reads some minutes back, because a long
+transaction commits rows under the stamp of its beginning. Every stream has such a time of its own, which stays where
+it is while the stream waits for its turn, so that nothing is lost by waiting.
+
+The second call is for what must not wait: after a start, after a pause, and for whoever was ticked, since a box is
+judged by the sequence as it is now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connectors.salesforce import soql
 from connectors.salesforce.brake import BrakeReader
-from connectors.salesforce.client import Answers, Part
+from connectors.salesforce.client import HEAVY_PARTS, Answers, Part
 from connectors.salesforce.cursor import Cursor, Progress, parse_cursor
 from connectors.salesforce.definitions import Definitions
 from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org, page, read_rows
 from connectors.salesforce.records import RecordReader, Row
 from connectors.salesforce.schema import Schema
-from crmdrip.core.model import Record, RecordKind, Signal
+from connectors.salesforce.turns import take_turns
+from crmdrip.core.model import Record, RecordKind, SequenceDraft, Signal
 from crmdrip.ports import PullPage
+
+_DEFINITIONS = "definitions"
+"""The stream of sequences and steps, which are always asked for together."""
+
+_PATIENCE = timedelta(minutes=5)
+"""A stream that was not read for so long waits for no turn: the CRM was away for a while, or pulls are rare."""
 
 _DEFINITIONS_LIFE = timedelta(hours=1)
 """After which sequences are read whole again: a purged one leaves no trace in what changed."""
@@ -41,8 +52,20 @@ class _Opening:
     schema: Schema
     state: Cursor
     answers: Answers
+    streams: frozenset[str]
+    """Every stream of this org, by name."""
+    read: frozenset[str]
+    """Those that were asked for."""
     whole: bool
     """Whether all sequences were asked for, not only what changed."""
+
+    def cursor(self, people: Mapping[str, Progress], hours: Mapping[str, int]) -> str:
+        """The point that is reached with so much of the people given out, and everything else."""
+        at, before = self.answers.at, self.state
+        since = {name: at if name in self.read else before.since_of(name) or at for name in sorted(self.streams)}
+        return Cursor(
+            org_id=before.org_id, people=people, since=since, passed_over=self.streams - self.read, hours=hours
+        ).dump()
 
 
 class Pull:
@@ -54,7 +77,8 @@ class Pull:
         self._seen: dict[str, str] = {}
         self._border = ""
         """The stamp from which rows come again with the next overlap."""
-        self._heard: set[str] = set()
+        self._heard: dict[str, frozenset[str]] = {}
+        """The keys of what each stream gave when it was read last: all that its next overlap can bring again."""
         self._crowded: dict[str, datetime] = {}
         """By object word, when the full overlap was read last, while it fills more than a page."""
         self._last: str | None = None
@@ -65,9 +89,7 @@ class Pull:
         opening = self._org.ask(lambda schema: self._open(schema, cursor))
         self._last = None  # until a page is out, whatever is taken in below counts as not given
         schema, answers, state = opening.schema, opening.answers, opening.state
-        whole = answers.at if opening.whole else None
-        sequences, steps = (self._org.drain(answers, name, Purpose.PULL) for name in ("sequence", "step"))
-        changed, removed = self._org.definitions.take(schema, sequences, steps, whole=whole)
+        changed, removed = self._definitions(opening)
         signals = self._signals(opening)
         brake = self._brake.read(schema, answers, Purpose.PULL)
         people = dict(state.people)
@@ -81,9 +103,7 @@ class Pull:
                 people[word] = _advance(people.get(word), rows, schema.name(word, "modified"), opening.answers.at, url)
                 waiting[word] = url
             waiting = {word: url for word, url in waiting.items() if url}
-            hours = self._org.client.meter.hours()
-            point = Cursor(org_id=state.org_id, people=people, since=opening.answers.at, hours=hours).dump()
-            self._last = point
+            point = self._last = opening.cursor(people, self._org.client.meter.hours())
             if first:
                 yield PullPage(
                     sequences=tuple(changed),
@@ -93,7 +113,6 @@ class Pull:
                     brake=brake,
                     cursor=point,
                 )
-                self._heard.update(signal.key for signal in signals)
                 self._note_crowds(state, waiting, opening.answers.at)
             else:
                 yield PullPage(records=tuple(records), cursor=point)
@@ -102,27 +121,57 @@ class Pull:
                 answers = self._follow(schema, waiting, people)
 
     def _open(self, schema: Schema, cursor: str | None) -> _Opening:
-        """Ask for the first page of everything."""
-        org = self._org
+        """Ask for the first page of people, and for the streams that are to be read now."""
+        org, client = self._org, self._org.client
         state = parse_cursor(cursor, schema.identity.org_id)
-        org.client.meter.remember(state.hours)
-        if cursor is None or cursor != self._last:
+        client.meter.remember(state.hours)
+        goes_on = cursor is not None and cursor == self._last
+        if not goes_on:
             # Whoever comes back with another cursor did not save what was given out after it.
-            org.definitions, self._seen, self._heard, self._crowded = Definitions(), {}, set(), {}
-        overlap = timedelta(minutes=org.client.settings.overlap_minutes)
-        loaded = org.definitions.loaded_at
-        whole = loaded is None or state.since is None or state.since - loaded >= _DEFINITIONS_LIFE
-        since = None if state.since is None else state.since - overlap
-        parts = [*self._brake.parts(schema), *org.definitions.parts(schema, None if whole else since)]
-        parts += [self._people(schema, kind, state.people.get(kind.value), overlap) for kind in schema.kinds()]
-        if since is not None:
-            parts += [stream.ask(since) for stream in org.streams(schema)]
-        answers = org.client.read(parts, Purpose.PULL)
+            org.definitions, self._seen, self._heard, self._crowded = Definitions(), {}, {}, {}
+        overlap = timedelta(minutes=client.settings.overlap_minutes)
+        loaded, now = org.definitions.loaded_at, client.clock.now()
+        whole = loaded is None or now - loaded >= _DEFINITIONS_LIFE
+        asks = self._asks(schema, state, overlap, whole=whole)
+        always = self._brake.parts(schema)
+        always += [self._people(schema, kind, state.people.get(kind.value), overlap) for kind in schema.kinds()]
+        read = take_turns(
+            {name: len(parts) for name, parts in asks.items()},
+            due=_due(asks, state, now) if goes_on else asks,
+            places=HEAVY_PARTS - sum(part.heavy for part in always),
+        )
+        answers = client.read([*always, *(part for name in asks if name in read for part in asks[name])], Purpose.PULL)
+        if _DEFINITIONS not in read and self._somebody_ticked(schema, answers):
+            more = client.read([part for name in asks if name not in read for part in asks[name]], Purpose.PULL)
+            answers, read = replace(answers, parts={**answers.parts, **more.parts}), frozenset(asks)
         for name in ("sequence", "step", *(kind.value for kind in schema.kinds())):
-            answers.body(name)  # a refusal is known before anything is taken in
-        self._border = (answers.at - overlap).strftime("%Y-%m-%dT%H:%M:%S")
+            if name in answers.parts:
+                answers.body(name)  # a refusal is known before anything is taken in
+        # What this overlap brings again was given out before its own border: only what is older is forgotten.
         self._seen = {one: stamp for one, stamp in self._seen.items() if stamp >= self._border}
-        return _Opening(schema=schema, state=state, answers=answers, whole=whole)
+        self._border = (answers.at - overlap).strftime("%Y-%m-%dT%H:%M:%S")
+        names = frozenset({_DEFINITIONS, *(stream.name for stream in org.streams(schema))})
+        return _Opening(schema=schema, state=state, answers=answers, streams=names, read=read, whole=whole)
+
+    def _asks(self, schema: Schema, state: Cursor, overlap: timedelta, *, whole: bool) -> dict[str, list[Part]]:
+        """What there is to ask each stream for, the most urgent first. Signals begin with the first reading."""
+        asks: dict[str, list[Part]] = {}
+        for stream in self._org.streams(schema):
+            if (since := state.since_of(stream.name)) is not None:
+                asks[stream.name] = [stream.ask(since - overlap)]
+        since = state.since_of(_DEFINITIONS)
+        changes = None if whole or since is None else since - overlap
+        asks[_DEFINITIONS] = self._org.definitions.parts(schema, changes)
+        return asks
+
+    def _somebody_ticked(self, schema: Schema, answers: Answers) -> bool:
+        """Whether a ticked record was changed, or may have been on a further page."""
+        for kind in schema.kinds():
+            url, rows = page(answers, kind.value)
+            enrolled = schema.name(kind.value, "enrolled")
+            if url or any(row.get(enrolled) for row in self._fresh(schema, kind, rows)):
+                return True
+        return False
 
     def _people(self, schema: Schema, kind: RecordKind, progress: Progress | None, overlap: timedelta) -> Part:
         """People that are ticked or carry our status, changed since; of deleted and merged ones too.
@@ -178,24 +227,46 @@ class Pull:
             answers = replace(answers, parts={**answers.parts, **again.parts})
         return answers
 
+    def _fresh(self, schema: Schema, kind: RecordKind, rows: Sequence[Row]) -> list[Row]:
+        """The rows that were not given out before just as they are."""
+        stamp = schema.name(kind.value, "modified")
+        return [row for row in rows if self._seen.get(row["Id"]) != row[stamp]]
+
     def _read(self, schema: Schema, kind: RecordKind, rows: Sequence[Row]) -> list[Record]:
-        """The records of rows that were not given out before just as they are."""
+        """The records of the fresh ones among the rows."""
         stamp, seen = schema.name(kind.value, "modified"), self._seen
-        fresh = [row for row in rows if seen.get(row["Id"]) != row[stamp]]
+        fresh = self._fresh(schema, kind, rows)
         records = read_rows(RecordReader(schema, kind).reader(self._org.stops(schema, kind)), fresh)
         if len(seen) < _SEEN:
             seen.update((row["Id"], row[stamp]) for row in fresh if row[stamp] >= self._border)
         return records
 
+    def _definitions(self, opening: _Opening) -> tuple[list[SequenceDraft], list[str]]:
+        """The sequences that are different now, and the ids of those that are gone."""
+        if _DEFINITIONS not in opening.read:
+            return [], []
+        sequences, steps = (self._org.drain(opening.answers, name, Purpose.PULL) for name in ("sequence", "step"))
+        whole = opening.answers.at if opening.whole else None
+        return self._org.definitions.take(opening.schema, sequences, steps, whole=whole)
+
     def _signals(self, opening: _Opening) -> list[Signal]:
         """The signals that were not given out before."""
-        return [
-            signal
-            for stream in self._org.streams(opening.schema)
-            if stream.name in opening.answers.parts
-            for signal in self._org.signals(opening.answers, stream, Purpose.PULL)
-            if signal.key not in self._heard
-        ]
+        fresh: list[Signal] = []
+        for stream in self._org.streams(opening.schema):
+            if stream.name in opening.read:
+                signals = self._org.signals(opening.answers, stream, Purpose.PULL)
+                heard = self._heard.get(stream.name, frozenset())
+                fresh += [signal for signal in signals if signal.key not in heard]
+                self._heard[stream.name] = frozenset(signal.key for signal in signals)
+        return fresh
+
+
+def _due(names: Iterable[str], state: Cursor, now: datetime) -> set[str]:
+    """The streams that were passed over before, came to light since, or were not read for long."""
+    long_ago = now - _PATIENCE
+    return {
+        name for name in names if name in state.passed_over or name not in state.since or state.since[name] < long_ago
+    }
 
 
 def _advance(before: Progress | None, rows: Sequence[Row], stamp: str, began: datetime, url: str) -> Progress:

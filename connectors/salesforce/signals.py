@@ -40,8 +40,8 @@ class Stream:
 
 
 def open_streams(schema: Schema) -> tuple[Stream, ...]:
-    """The streams this org can be asked for, in the order of their worth."""
-    found = (_meetings(schema), _opportunities(schema), _replies(schema), _finished_tasks(schema))
+    """The streams this org can be asked for, the most urgent first."""
+    found = (_replies(schema), _meetings(schema), _opportunities(schema), _finished_tasks(schema))
     return tuple(stream for stream in found if stream is not None)
 
 

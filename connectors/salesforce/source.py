@@ -57,10 +57,12 @@ class SalesforceSource:
         """What changed since the cursor. Raises AuthError, RetriableError, RateLimitedError, ConfigurationError."""
         return self._pull.pages(cursor)
 
-    def look(self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None) -> Look:
-        """The records as they are now, with what happened since the cursor. Raises as pull."""
-        wanted = list(refs)
-        return self.org.ask(lambda schema: self._look.look(schema, wanted, paths, cursor))
+    def look(
+        self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None, sequences: Iterable[str] = ()
+    ) -> Look:
+        """The records and sequences as they are now, with what happened since the cursor. Raises as pull."""
+        wanted, ids = list(refs), list(sequences)
+        return self.org.ask(lambda schema: self._look.look(schema, wanted, paths, cursor, ids))
 
     def owners(self, ids: Iterable[str]) -> Mapping[str, Owner]:
         """The users behind the ids, at most some minutes old; queues are no persons. Raises as pull."""
