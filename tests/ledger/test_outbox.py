@@ -1,0 +1,148 @@
+"""Write-backs: the newest counts, stops go first, and none is lost or settled in another's place (B20, B21)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from ledger_values import NOW, contact
+
+from crmdrip.core.effects import Priority
+from crmdrip.core.writes import (
+    BounceWrite,
+    ControlWrite,
+    OptOutWrite,
+    SequenceWrite,
+    StatusWrite,
+    TaskWrite,
+)
+from crmdrip.ledger import outbox
+from crmdrip.ledger.outbox import Setback
+
+STATUS = StatusWrite(
+    key="status:1",
+    ref=contact(),
+    status="Active",
+    reason="Step 1 of 4 went out.",
+    step="2 of 4",
+    next_touch=NOW,
+    last_touch=NOW - timedelta(days=1),
+    run=1,
+    enrolled=False,
+    replied_at=NOW,
+)
+WRITES = [
+    STATUS,
+    TaskWrite(
+        key="task:1",
+        touch_id="1",
+        ref=contact(),
+        owner_id="005",
+        at=NOW,
+        subject="Grüße",
+        body="Text",
+        sequence="Trial",
+        sequence_id="seq",
+        step="1 of 4",
+        step_id="step",
+        run=1,
+        outcome="Sent",
+        message_id="<1@x>",
+    ),
+    OptOutWrite(key="opt_out:1", ref=contact()),
+    BounceWrite(key="bounce:1", ref=contact(), reason="550", at=NOW),
+    SequenceWrite(key="sequence:1", sequence_id="seq", version="v", error="", counts={"active": 3}),
+    ControlWrite(key="control", heartbeat=NOW, calls_used=1, calls_limit=None, state="Running."),
+]
+
+
+def owe(ledger, *writes, priority=Priority.REPORT, at=NOW):
+    """Add write-backs."""
+    with ledger.write() as connection:
+        outbox.owe(connection, [(write, priority) for write in writes], at)
+
+
+def due(ledger, at=NOW, limit=100):
+    """What is to be written."""
+    with ledger.read() as connection:
+        return outbox.due(connection, at, limit)
+
+
+@pytest.mark.parametrize("write", WRITES, ids=lambda write: type(write).__name__)
+def test_a_write_comes_back_as_it_was(ledger, write):
+    """Every kind survives the ledger, times included."""
+    owe(ledger, write)
+    assert [one.write for one in due(ledger)] == [write]
+
+
+def test_the_newest_status_of_a_record_replaces_the_older(ledger):
+    """P5: one write instead of two."""
+    owe(ledger, STATUS)
+    owe(ledger, replace(STATUS, status="Stopped"))
+    [one] = due(ledger)
+    assert isinstance(one.write, StatusWrite)
+    assert (one.write.status, one.revision) == ("Stopped", 2)
+
+
+def test_a_write_replaced_while_it_was_under_way_stays_owed(ledger):
+    """Settling the old form must not lose the new one."""
+    owe(ledger, STATUS)
+    under_way = due(ledger)
+    owe(ledger, replace(STATUS, status="Stopped"))
+    with ledger.write() as connection:
+        outbox.settle(connection, under_way)
+    assert [one.write.status for one in due(ledger) if isinstance(one.write, StatusWrite)] == ["Stopped"]
+
+
+def test_a_settled_write_is_gone(ledger):
+    """Nothing is written twice for want of forgetting it."""
+    owe(ledger, *WRITES)
+    with ledger.write() as connection:
+        outbox.settle(connection, due(ledger))
+        assert outbox.pending(connection) == (0, 0)
+
+
+def test_stops_go_before_reports_and_figures(ledger):
+    """P5, B20: when calls are scarce the order decides what still gets through."""
+    owe(ledger, WRITES[5], priority=Priority.FIGURES, at=NOW - timedelta(hours=2))
+    owe(ledger, STATUS, priority=Priority.REPORT, at=NOW - timedelta(hours=1))
+    owe(ledger, WRITES[2], priority=Priority.STOP)
+    assert [one.write.key for one in due(ledger)] == ["opt_out:1", "status:1", "control"]
+
+
+def test_a_failed_write_waits_for_its_time(ledger):
+    """B21: it is not given out before, and its attempts are counted."""
+    owe(ledger, STATUS)
+    [one] = due(ledger)
+    later = NOW + timedelta(minutes=1)
+    with ledger.write() as connection:
+        outbox.put_off(connection, [Setback(owed=one, not_before=later, code="UNABLE_TO_LOCK_ROW", detail="busy")])
+    assert due(ledger) == []
+    [again] = due(ledger, at=later)
+    assert (again.attempt, again.code) == (1, "UNABLE_TO_LOCK_ROW")
+
+
+def test_a_parked_write_is_shown_and_comes_back_by_command(ledger):
+    """B21: what is permanent is kept, visible, and can be retried."""
+    owe(ledger, STATUS)
+    with ledger.write() as connection:
+        outbox.put_off(
+            connection,
+            [Setback(owed=due(ledger)[0], not_before=None, code="FIELD_CUSTOM_VALIDATION_EXCEPTION", detail="No.")],
+        )
+    assert due(ledger, at=NOW + timedelta(days=9)) == []
+    with ledger.write() as connection:
+        assert [one.code for one in outbox.parked(connection)] == ["FIELD_CUSTOM_VALIDATION_EXCEPTION"]
+        assert outbox.pending(connection) == (0, 1)
+        assert outbox.unpark(connection, NOW) == 1
+    assert len(due(ledger)) == 1
+
+
+def test_a_newer_status_takes_a_parked_one_off_its_shelf(ledger):
+    """The newer may well be accepted."""
+    owe(ledger, STATUS)
+    with ledger.write() as connection:
+        outbox.put_off(connection, [Setback(owed=due(ledger)[0], not_before=None, code="X", detail="")])
+    owe(ledger, replace(STATUS, status="Finished"))
+    assert len(due(ledger)) == 1
