@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -28,6 +29,9 @@ def demo(*, people: int, days: int, seed: int, faults: bool, serve: bool, as_jso
     Exit code 0 only if the promises held.
     """
     logs.configure(format="console", level="error")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C does: whatever ends the demo ends its sandbox too.
+        signal.signal(number, signal.default_int_handler)
     script = Script(people=people, days=days, seed=seed, trouble=faults)
     out = aside()
     out.print(f"A Salesforce org with {people} people, a SendGrid account, and {days} days on a fast clock.")
@@ -85,7 +89,10 @@ def tell(state: PlayProgress) -> str:
     """The play so far in a few words."""
     deeds = state.deeds
     left = deeds["opt_out"] + deeds["unsubscribe"] + deeds["spam_report"]
-    return f"{state.emails} emails, {deeds['reply']} replies, {deeds['meeting']} meetings, {left} opt-outs, {state.stopped} stopped"
+    return (
+        f"{state.emails} emails, {deeds['reply']} replies, {deeds['meeting']} meetings, {left} opt-outs,"
+        f" {state.stopped} stopped"
+    )
 
 
 def report(findings: Findings) -> str:

@@ -41,8 +41,9 @@ def _count_runs(parts: Parts) -> int:
 def summarize(counts: Mapping[str, Mapping[str, Any]]) -> str:
     """The pass in one line."""
     pull, dispatch, back = counts["pull"], counts["dispatch"], counts["write_back"]
+    enrolled = counts["prepare"]["enrolled"] + pull["enrolled"]
     return (
-        f"{counts['prepare']['enrolled'] + pull['enrolled']} enrolled, {pull['refused']} refused, {pull['stopped'] + dispatch['stopped']} stopped; "
+        f"{enrolled} enrolled, {pull['refused']} refused, {pull['stopped'] + dispatch['stopped']} stopped; "
         f"{dispatch['accepted']} sent, {dispatch['held']} held, {dispatch['in_doubt']} in doubt; "
         f"{back['written']} written back, {back['put_off']} put off, {back['parked']} parked."
     )

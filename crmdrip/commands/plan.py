@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from crmdrip.commands.output import aside, console, print_json, print_table
-from crmdrip.commands.setup import ledger_file, read_settings_to_look, rehearse
+from crmdrip.commands.setup import read_settings_to_look, rehearse
 from crmdrip.inspection.forecast import Forecast, forecast
 
 _COVERS = "Covers everybody in a run, and everybody whose box is ticked by now. Assumes that nobody answers."
@@ -23,9 +23,8 @@ def plan(config: Path, *, days: int, as_json: bool) -> int:
     The daemon's own code runs ahead on a copy of the ledger, with caps, windows and holds as they will count. Nothing
     is written, neither to the CRM nor to the ledger.
     """
-    settings = read_settings_to_look(config)
-    with rehearse(settings) as parts:
-        found = forecast(parts, ledger_file(settings), days=days)
+    with rehearse(read_settings_to_look(config)) as parts:
+        found = forecast(parts, days=days)
     if as_json:
         print_json({"covers": _COVERS, "forecast": found})
     else:

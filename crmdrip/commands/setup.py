@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from crmdrip.assembly import WallClock, assemble, connect_crm
 from crmdrip.config import Settings, load
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.daemon.parts import Parts
+from crmdrip.inspection.rehearsal import copy_ledger
 from crmdrip.ledger.store import Ledger, open_ledger
 from crmdrip.ports import CrmSource
 
@@ -70,10 +72,13 @@ def look_around(settings: Settings) -> Iterator[Parts]:
 
 @contextmanager
 def rehearse(settings: Settings) -> Iterator[Parts]:
-    """The parts with an empty ledger in memory: the file is neither opened nor made."""
-    in_memory = settings.ledger.model_copy(update={"url": "sqlite://"})
-    with assemble(settings.model_copy(update={"ledger": in_memory}), WallClock(), exclusive=False) as parts:
-        yield parts
+    """The parts with a copy of the ledger, thrown away afterwards: the file itself is read, and never made."""
+    with tempfile.TemporaryDirectory(prefix="crmdrip-plan-") as name:
+        copy = Path(name) / "copy.sqlite3"
+        copy_ledger(ledger_file(settings), copy)
+        copied = settings.ledger.model_copy(update={"url": f"sqlite:///{copy}"})
+        with assemble(settings.model_copy(update={"ledger": copied}), WallClock(), exclusive=False) as parts:
+            yield parts
 
 
 def open_crm(settings: Settings) -> CrmSource:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -21,13 +20,12 @@ from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.dispatch import dispatch_once
 from crmdrip.daemon.intake import pull_once
 from crmdrip.daemon.parts import Parts
-from crmdrip.daemon.passes import identify
 from crmdrip.daemon.rebuild import needs_rebuild, rebuild
 from crmdrip.daemon.reconcile import reconcile_once
 from crmdrip.inspection.history import explain_run
-from crmdrip.inspection.rehearsal import EverythingTaken, NothingWritten, OnceRead, copy_ledger
+from crmdrip.inspection.rehearsal import EverythingTaken, NothingWritten, OnceRead, hurry
 from crmdrip.inspection.subject import NAMES
-from crmdrip.ledger import definitions, marks, outbox, runs, surveys
+from crmdrip.ledger import definitions, outbox, runs, surveys
 from crmdrip.ledger.definitions import KnownSequence
 
 QUANTUM = timedelta(minutes=5)
@@ -92,22 +90,19 @@ class Forecast:
     not_started: tuple[NotStarted, ...]
 
 
-def forecast(parts: Parts, ledger_file: Path, *, days: int) -> Forecast:
-    """Look ahead. parts: with an empty ledger in memory, into which the file is copied.
+def forecast(parts: Parts, *, days: int) -> Forecast:
+    """Look ahead. parts: with a copy of the ledger, which is played upon and worth nothing afterwards.
 
-    Raises what CrmSource.pull and look raise, ConfigurationError for another org's ledger, and LedgerBrokenError.
+    Raises what CrmSource.pull and look raise, and LedgerBrokenError.
     """
     begins = parts.clock.now()
     clock = HandClock(begins)
-    ledger = parts.ledger
-    copy_ledger(ledger_file, ledger)
-    with ledger.read() as connection:
-        identify(parts.source, marks.read_mark(connection, marks.ORG), str(ledger_file))
+    hurry(parts.ledger)
     source = OnceRead(parts.source, clock)
     rehearsal = replace(parts, source=source, sink=NothingWritten(), mailer=EverythingTaken(), feed=None, clock=clock)
     _begin(rehearsal, source)
     _play(rehearsal, clock, begins + timedelta(days=days))
-    with ledger.read() as connection:
+    with parts.ledger.read() as connection:
         return Forecast(
             begins=begins,
             ends=begins + timedelta(days=days),

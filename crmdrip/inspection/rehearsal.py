@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+
+from sqlalchemy import event
 
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.message import EmailMessage
@@ -32,22 +35,27 @@ from crmdrip.ports import (
 )
 
 
-def copy_ledger(path: Path, into: Ledger) -> None:
-    """Copy a ledger's file into a ledger in memory; nothing where there is no file. The file is only read."""
-    if not path.exists():
+def copy_ledger(origin: Path, copy: Path) -> None:
+    """Copy a ledger's file beside a daemon that may be writing; nothing where there is none.
+
+    Raises LedgerBrokenError.
+    """
+    if not origin.exists():
         return
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as origin:
-        held = into.engine.raw_connection()
-        copy = held.driver_connection
-        if not isinstance(copy, sqlite3.Connection):
-            raise TypeError("a ledger in memory is SQLite's")
-        try:
-            origin.backup(copy)
-        except sqlite3.DatabaseError as error:
-            raise explain(error, str(path)) from error
-        finally:
-            held.close()
-    into.migrate()
+    try:
+        with (
+            closing(sqlite3.connect(f"{origin.resolve().as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.DatabaseError as error:
+        raise explain(error, str(origin)) from error
+
+
+def hurry(ledger: Ledger) -> None:
+    """A copy that is thrown away need not survive a power cut: no commit waits for the disk any more."""
+    ledger.engine.dispose()
+    event.listen(ledger.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
 
 
 class OnceRead:
@@ -56,6 +64,8 @@ class OnceRead:
     def __init__(self, source: CrmSource, clock: Clock) -> None:
         self._source = source
         self._clock = clock
+        self._lock = threading.Lock()
+        """The dispatcher looks at the next batch while the present one goes out."""
         self._pulled = False
         self._records: dict[str, Record] = {}
         self._asked: set[str] = set()
@@ -76,8 +86,14 @@ class OnceRead:
             yield from self._source.pull(cursor)
             self._pulled = True
 
-    def look(self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None) -> Look:
-        wanted = list(refs)
+    def look(
+        self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None, sequences: Iterable[str] = ()
+    ) -> Look:
+        del sequences  # pulled a moment ago, and none of them changes during a rehearsal
+        with self._lock:
+            return self._look(list(refs), paths, cursor)
+
+    def _look(self, wanted: list[RecordRef], paths: frozenset[str], cursor: str | None) -> Look:
         if self._first is None or any(ref.id not in self._asked for ref in wanted):
             self._read(wanted, paths, cursor)
         assert self._first is not None  # noqa: S101 - for the type checker; _read sets it

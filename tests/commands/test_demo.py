@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+import requests
 from office import environment, now
 
 from crmdrip.demo.audit import Findings, explained
@@ -96,6 +97,26 @@ class TestTroubled:
         """It cost calls, and the same people entered all the same."""
         assert troubled[1]["crm_calls"] > quiet[1]["crm_calls"]
         assert troubled[1]["enrolled"] == quiet[1]["enrolled"]
+
+
+def test_whatever_ends_the_demo_ends_its_sandbox(tmp_path: Path) -> None:
+    """A closed terminal or a supervisor's SIGTERM leaves no server and no folder behind."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crmdrip.cli", "demo", "--people", "20", "--days", "1"],
+        env={**environment(), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    address = next(line for line in process.stderr if "as a rep sees it" in line).split()[-1]
+    assert requests.get(address, timeout=10).status_code == 200
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    with pytest.raises(requests.ConnectionError):
+        requests.get(address, timeout=10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_seed_gives_the_same_fortnight(tmp_path: Path) -> None:
