@@ -34,6 +34,7 @@ from crmdrip.core.model import (
     RecordRef,
     SenderPolicy,
     Sequence,
+    SequenceStatus,
     Signal,
     SignalKind,
     StepKind,
@@ -260,7 +261,7 @@ class _Batch:
         steps = [step for sequence in known if sequence is not None for step in sequence.steps if step.active]
         refs, asked_at = [run.ref for run in self._due], self._parts.clock.now()
         try:
-            look = self._look_without_unknown(refs, merge_paths(steps), cursor)
+            look = self._look_without_unknown(refs, merge_paths(steps), cursor, used)
         except CrmdripError as error:
             log.warning("last_look_failed", error_class=error.error_class.value, runs=len(self._due))
             return None, _why_blind(error)
@@ -270,13 +271,15 @@ class _Batch:
             log.warning("clock_ahead", seconds=round(self._ahead.total_seconds()))
         return look, None
 
-    def _look_without_unknown(self, refs: list[RecordRef], paths: frozenset[str], cursor: str | None) -> Look:
+    def _look_without_unknown(
+        self, refs: list[RecordRef], paths: frozenset[str], cursor: str | None, sequences: set[str]
+    ) -> Look:
         """A field that one template misspells is missing in that template, and no reason to be blind (B24)."""
         try:
-            return self._parts.source.look(refs, paths, cursor)
+            return self._parts.source.look(refs, paths, cursor, sequences)
         except UnknownPathsError as error:
             log.warning("merge_paths_unknown", paths=sorted(error.paths))
-            return self._parts.source.look(refs, paths - error.paths, cursor)
+            return self._parts.source.look(refs, paths - error.paths, cursor, sequences)
 
     def _owners(self, look: Look, background: Background) -> tuple[Mapping[str, Owner], _Blind | None]:
         wanted = {
@@ -308,6 +311,8 @@ class _Batch:
                 suppressing = apply_signals(connection, look.signals, signals_background, parts.org_id, now)
                 _see_brake(connection, look)
             background = load_background(connection)
+            if look is not None:
+                background = _hold_back(background, look)
             locked = runs.lock_runs(connection, [run.id for run in self._due])
             # One that moved to another record meanwhile was not looked at there: it comes again.
             live = [run for run in locked.values() if run.status.live and run.ref.id in looked_at]
@@ -629,6 +634,27 @@ def _zone_of(snapshot: Snapshot) -> ZoneUsed:
     if snapshot.sequence is None or snapshot.record is None:
         raise ValueError("a step was passed over without a sequence or a record")
     return resolve_zone(snapshot.sequence.zone_policy, snapshot.record, snapshot.owner, snapshot.sequence)
+
+
+_NOT_LIVE = {status.value.lower(): status for status in SequenceStatus if status is not SequenceStatus.LIVE}
+
+
+def _hold_back(background: Background, look: Look) -> Background:
+    """A sequence that was paused, retired or deleted since the pull read it sends nothing any more.
+
+    The look only ever holds back: what is released comes with the pull, whole and valid. A word that means nothing is
+    an invalid edit, and the last good version stays in force (B17).
+    """
+    sequences = dict(background.sequences)
+    for sequence_id, word in look.statuses.items():
+        known = sequences.get(sequence_id)
+        if known is None or known.good is None:
+            continue
+        if word is None:
+            sequences[sequence_id] = replace(known, removed=True)
+        elif (status := _NOT_LIVE.get(word.strip().lower() or "draft")) is not None:
+            sequences[sequence_id] = replace(known, good=replace(known.good, status=status))
+    return replace(background, sequences=sequences)
 
 
 def _see_brake(connection: Connection, look: Look) -> None:
