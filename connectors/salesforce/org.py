@@ -65,7 +65,7 @@ class Org:
             return question(fresh)
 
     def ready(self) -> Schema:
-        """The schema, complete. Raises ConfigurationError naming what is missing, as it is now; looks again each time."""
+        """The schema, complete. Raises ConfigurationError naming what is missing now; looks again each time."""
         remembered = self.known is not None
         schema = self.schema()
         try:

@@ -161,6 +161,7 @@ def take_snapshot(
         reread=before is not None
         and record is not None
         and not before.deleted
-        and record.modified_at <= before.modified_at,
+        and record.modified_at <= before.modified_at
+        and (record.enrolled, record.sequence_id) == (before.enrolled, before.sequence_id),  # stamps: whole seconds
         restored=before is not None and before.deleted,
     )

@@ -138,7 +138,8 @@ class Stage:
         self.start()
 
     def turn(self) -> dict[str, Mapping[str, Any]]:
-        """One full pass."""
+        """One full pass, and a pull before it: a source may ask for its streams by turns."""
+        passes.pull(self.parts)
         return passes.run_all(self.parts)
 
     def play(self, until: datetime, step: timedelta = timedelta(hours=1)) -> None:

@@ -1,4 +1,4 @@
-"""Seconds before an email everything is looked at once more; what cannot be looked at waits (B5, B24, B25, B26, B29)."""
+"""Right before an email everything is looked at once more; what cannot be looked at waits (B5, B24 to B26, B29)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from stage import Stage
 
 
 def test_writing_to_an_opted_out_record_tells_of_no_new_opt_out(stage: Stage) -> None:
-    """A record changes for many reasons, our own writes among them; heard as news, each would cause a write (P5, B22)."""
+    """A record changes for many reasons, our own writes among them; heard as news, each causes a write (P5, B22)."""
     sequence = stage.sequence()
     contact = stage.contact(HasOptedOutOfEmail=True)
     stage.tick(contact, sequence)
