@@ -347,6 +347,36 @@ class CrmContract:
         crm.delete(sequence)
         assert sequence in read_all(source, cursor).removed
 
+    def test_a_tick_comes_with_the_sequence_as_it_is(
+        self, crm: CrmDriver, source: CrmSource, person: RecordRef
+    ) -> None:
+        """B9, B17: a sequence made or edited and a box ticked a moment later are known together, in any pull."""
+        cursor = read_all(source).cursor
+        for number in range(4):
+            new = crm.add_sequence(f"New {number}", ["Hi"])
+            ref = crm.add_person(RecordKind.CONTACT, email=f"p{number}@acme.example", enrolled=True, sequence=new)
+            reading = read_all(source, cursor)
+            assert reading.records[ref.id].sequence_id == new
+            assert new in reading.sequences
+            cursor = reading.cursor
+        assert person.id not in reading.records
+
+    def test_what_may_wait_comes_within_two_pulls(
+        self, crm: CrmDriver, source: CrmSource, sequence: str, person: RecordRef
+    ) -> None:
+        """P2, B17: a meeting and an edit, in whichever of the next two pulls, and each once."""
+        self._need(source, Capability.SIGNALS)
+        cursor = read_all(source).cursor
+        for number in range(4):
+            crm.book_meeting(person, f"Demo {number}")
+            crm.change_step(crm.step_ids(sequence)[0], subject=f"Subject {number}")
+            first = read_all(source, cursor)
+            second = read_all(source, first.cursor)
+            cursor = second.cursor
+            assert [one.detail for one in (*first.signals, *second.signals)] == [f"Demo {number}"]
+            drafts = [one.sequences[sequence] for one in (first, second) if sequence in one.sequences]
+            assert next(step.fields["subject"] for draft in drafts for step in draft.steps) == f"Subject {number}"
+
     def test_our_own_counts_are_no_change_of_a_sequence(self, source: CrmSource, sink: CrmSink, sequence: str) -> None:
         """Writing version and counts does not bring the sequence back as changed."""
         cursor = read_all(source).cursor
@@ -496,6 +526,18 @@ class CrmContract:
         brake = source.look([person], NO_PATHS, cursor).brake
         assert brake is not None
         assert brake.pulled
+
+    def test_a_look_shows_the_status_of_the_sequences_asked_for(
+        self, crm: CrmDriver, source: CrmSource, sequence: str, person: RecordRef
+    ) -> None:
+        """P2: a sequence that is gone since the pull is seen, where the CRM can tell within the look."""
+        gone = crm.add_sequence("Gone", ["Hi"])
+        cursor = read_all(source).cursor
+        crm.delete(gone)
+        statuses = source.look([person], NO_PATHS, cursor, [sequence, gone]).statuses
+        if not statuses:
+            pytest.skip("the CRM's look shows no sequences")
+        assert statuses == {sequence: "Live", gone: None}
 
     def test_a_look_reads_the_merge_fields_asked_for(
         self, crm: CrmDriver, source: CrmSource, person: RecordRef
