@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Dialect,
+    Float,
     Select,
     Table,
     Text,
@@ -150,7 +151,8 @@ class _CompiledLookup:
         self._converters = [
             (at, convert)
             for at, selected in enumerate(statement.selected_columns)
-            if (convert := selected.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
+            if not isinstance(selected.type, Float)  # every driver gives floats as they are
+            and (convert := selected.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
         ]
 
     def rows(self, connection: Connection, wanted: list[Any], parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -90,9 +90,9 @@ def test_a_definition_of_an_older_release_takes_the_defaults():
     assert definitions.decode_sequence(body) == plain
 
 
-def test_a_broken_edit_leaves_the_last_good_version_in_force(ledger):
+def test_a_broken_edit_leaves_the_last_good_version_in_force(any_ledger):
     """B17: the error stands beside it, and goes with the next good edit."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         definitions.save_good(connection, sequence(version="v1"), NOW)
         definitions.save_broken(connection, "seq", "Trial", "Step 2 has no body.", NOW)
         broken = definitions.load_sequences(connection)["seq"]
@@ -104,17 +104,17 @@ def test_a_broken_edit_leaves_the_last_good_version_in_force(ledger):
     assert (mended.good.version, mended.error) == ("v2", "")
 
 
-def test_a_sequence_that_never_was_valid_has_no_definition(ledger):
+def test_a_sequence_that_never_was_valid_has_no_definition(any_ledger):
     """There is nothing to fall back on, and the error says why."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         definitions.save_broken(connection, "seq", "Trial", "No name.", NOW)
         found = definitions.load_sequences(connection)["seq"]
     assert (found.good, found.error) == (None, "No name.")
 
 
-def test_a_suspicion_outlives_edits_until_it_is_cleared(ledger):
+def test_a_suspicion_outlives_edits_until_it_is_cleared(any_ledger):
     """B10: only a confirmation lets the sequence go on."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         definitions.save_good(connection, sequence(), NOW)
         definitions.suspect(connection, "seq", "too many")
         definitions.save_good(connection, sequence(version="v2"), NOW)

@@ -57,92 +57,92 @@ WRITES = [
 ]
 
 
-def owe(ledger, *writes, priority=Priority.REPORT, at=NOW):
+def owe(any_ledger, *writes, priority=Priority.REPORT, at=NOW):
     """Add write-backs."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         outbox.owe(connection, [(write, priority) for write in writes], at)
 
 
-def due(ledger, at=NOW, limit=100):
+def due(any_ledger, at=NOW, limit=100):
     """What is to be written."""
-    with ledger.read() as connection:
+    with any_ledger.read() as connection:
         return outbox.due(connection, at, limit)
 
 
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: type(write).__name__)
-def test_a_write_comes_back_as_it_was(ledger, write):
+def test_a_write_comes_back_as_it_was(any_ledger, write):
     """Every kind survives the ledger, times included."""
-    owe(ledger, write)
-    assert [one.write for one in due(ledger)] == [write]
+    owe(any_ledger, write)
+    assert [one.write for one in due(any_ledger)] == [write]
 
 
-def test_the_newest_status_of_a_record_replaces_the_older(ledger):
+def test_the_newest_status_of_a_record_replaces_the_older(any_ledger):
     """P5: one write instead of two."""
-    owe(ledger, STATUS)
-    owe(ledger, replace(STATUS, status="Stopped"))
-    [one] = due(ledger)
+    owe(any_ledger, STATUS)
+    owe(any_ledger, replace(STATUS, status="Stopped"))
+    [one] = due(any_ledger)
     assert isinstance(one.write, StatusWrite)
     assert (one.write.status, one.revision) == ("Stopped", 2)
 
 
-def test_a_write_replaced_while_it_was_under_way_stays_owed(ledger):
+def test_a_write_replaced_while_it_was_under_way_stays_owed(any_ledger):
     """Settling the old form must not lose the new one."""
-    owe(ledger, STATUS)
-    under_way = due(ledger)
-    owe(ledger, replace(STATUS, status="Stopped"))
-    with ledger.write() as connection:
+    owe(any_ledger, STATUS)
+    under_way = due(any_ledger)
+    owe(any_ledger, replace(STATUS, status="Stopped"))
+    with any_ledger.write() as connection:
         outbox.settle(connection, under_way)
-    assert [one.write.status for one in due(ledger) if isinstance(one.write, StatusWrite)] == ["Stopped"]
+    assert [one.write.status for one in due(any_ledger) if isinstance(one.write, StatusWrite)] == ["Stopped"]
 
 
-def test_a_settled_write_is_gone(ledger):
+def test_a_settled_write_is_gone(any_ledger):
     """Nothing is written twice for want of forgetting it."""
-    owe(ledger, *WRITES)
-    with ledger.write() as connection:
-        outbox.settle(connection, due(ledger))
+    owe(any_ledger, *WRITES)
+    with any_ledger.write() as connection:
+        outbox.settle(connection, due(any_ledger))
         assert outbox.pending(connection) == (0, 0)
 
 
-def test_stops_go_before_reports_and_figures(ledger):
+def test_stops_go_before_reports_and_figures(any_ledger):
     """P5, B20: when calls are scarce the order decides what still gets through."""
-    owe(ledger, WRITES[5], priority=Priority.FIGURES, at=NOW - timedelta(hours=2))
-    owe(ledger, STATUS, priority=Priority.REPORT, at=NOW - timedelta(hours=1))
-    owe(ledger, WRITES[2], priority=Priority.STOP)
-    assert [one.write.key for one in due(ledger)] == ["opt_out:1", "status:1", "control"]
+    owe(any_ledger, WRITES[5], priority=Priority.FIGURES, at=NOW - timedelta(hours=2))
+    owe(any_ledger, STATUS, priority=Priority.REPORT, at=NOW - timedelta(hours=1))
+    owe(any_ledger, WRITES[2], priority=Priority.STOP)
+    assert [one.write.key for one in due(any_ledger)] == ["opt_out:1", "status:1", "control"]
 
 
-def test_a_failed_write_waits_for_its_time(ledger):
+def test_a_failed_write_waits_for_its_time(any_ledger):
     """B21: it is not given out before, and its attempts are counted."""
-    owe(ledger, STATUS)
-    [one] = due(ledger)
+    owe(any_ledger, STATUS)
+    [one] = due(any_ledger)
     later = NOW + timedelta(minutes=1)
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         outbox.put_off(connection, [Setback(owed=one, not_before=later, code="UNABLE_TO_LOCK_ROW", detail="busy")])
-    assert due(ledger) == []
-    [again] = due(ledger, at=later)
+    assert due(any_ledger) == []
+    [again] = due(any_ledger, at=later)
     assert (again.attempt, again.code) == (1, "UNABLE_TO_LOCK_ROW")
 
 
-def test_a_parked_write_is_shown_and_comes_back_by_command(ledger):
+def test_a_parked_write_is_shown_and_comes_back_by_command(any_ledger):
     """B21: what is permanent is kept, visible, and can be retried."""
-    owe(ledger, STATUS)
-    with ledger.write() as connection:
+    owe(any_ledger, STATUS)
+    with any_ledger.write() as connection:
         outbox.put_off(
             connection,
-            [Setback(owed=due(ledger)[0], not_before=None, code="FIELD_CUSTOM_VALIDATION_EXCEPTION", detail="No.")],
+            [Setback(owed=due(any_ledger)[0], not_before=None, code="FIELD_CUSTOM_VALIDATION_EXCEPTION", detail="No.")],
         )
-    assert due(ledger, at=NOW + timedelta(days=9)) == []
-    with ledger.write() as connection:
+    assert due(any_ledger, at=NOW + timedelta(days=9)) == []
+    with any_ledger.write() as connection:
         assert [one.code for one in outbox.parked(connection)] == ["FIELD_CUSTOM_VALIDATION_EXCEPTION"]
         assert outbox.pending(connection) == (0, 1)
         assert outbox.unpark(connection, NOW) == 1
-    assert len(due(ledger)) == 1
+    assert len(due(any_ledger)) == 1
 
 
-def test_a_newer_status_takes_a_parked_one_off_its_shelf(ledger):
+def test_a_newer_status_takes_a_parked_one_off_its_shelf(any_ledger):
     """The newer may well be accepted."""
-    owe(ledger, STATUS)
-    with ledger.write() as connection:
-        outbox.put_off(connection, [Setback(owed=due(ledger)[0], not_before=None, code="X", detail="")])
-    owe(ledger, replace(STATUS, status="Finished"))
-    assert len(due(ledger)) == 1
+    owe(any_ledger, STATUS)
+    with any_ledger.write() as connection:
+        outbox.put_off(connection, [Setback(owed=due(any_ledger)[0], not_before=None, code="X", detail="")])
+    owe(any_ledger, replace(STATUS, status="Finished"))
+    assert len(due(any_ledger)) == 1

@@ -12,7 +12,7 @@ from crmdrip.core.model import Enrollment, RecordKind, RecordRef, RunStatus, Tou
 from crmdrip.ledger import runs
 
 
-def test_a_run_comes_back_as_it_was_stored(ledger):
+def test_a_run_comes_back_as_it_was_stored(any_ledger):
     """Every field survives, also times with microseconds and a thread of several messages."""
     full = run(
         status=RunStatus.HELD,
@@ -31,16 +31,16 @@ def test_a_run_comes_back_as_it_was_stored(ledger):
         thread_subject="Hello",
         ref=RecordRef(kind=RecordKind.LEAD, id="00Q"),
     )
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, [full])
         [found] = runs.lock_runs(connection, [1]).values()
     assert found == replace(full, id=1)
     assert all(getattr(found, name) == getattr(replace(full, id=1), name) for name in Enrollment.__slots__)
 
 
-def test_a_saved_run_replaces_the_one_before(ledger):
+def test_a_saved_run_replaces_the_one_before(any_ledger):
     """The change is whole."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, [run()])
         [stored] = runs.lock_runs(connection, [1]).values()
         changed = replace(stored, status=RunStatus.ACTIVE, steps_done=1, check_at=NOW + timedelta(days=2))
@@ -48,16 +48,16 @@ def test_a_saved_run_replaces_the_one_before(ledger):
         assert runs.lock_runs(connection, [1]) == {1: changed}
 
 
-def test_an_ended_run_is_never_claimed(ledger):
+def test_an_ended_run_is_never_claimed(any_ledger):
     """P2: the end takes the run out of the queue, whatever time stood there."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, [run()])
         [stored] = runs.lock_runs(connection, [1]).values()
         runs.save_runs(connection, [replace(stored, status=RunStatus.STOPPED)], NOW)
         assert runs.claim_due(connection, NOW + timedelta(days=9), 10) == []
 
 
-def test_follow_ups_are_claimed_before_first_emails(ledger):
+def test_follow_ups_are_claimed_before_first_emails(any_ledger):
     """B19: among the overdue those go first who wait for the next of several; then the longest overdue."""
     people = [
         run(1, check_at=NOW - timedelta(hours=9)),
@@ -65,26 +65,26 @@ def test_follow_ups_are_claimed_before_first_emails(ledger):
         run(3, check_at=NOW - timedelta(hours=5), steps_done=2),
         run(4, check_at=NOW + timedelta(seconds=1), steps_done=1),
     ]
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, people)
         claimed = runs.claim_due(connection, NOW, 10)
     assert [one.ref for one in claimed] == [contact(3), contact(2), contact(1)]
 
 
-def test_no_more_are_claimed_than_asked_for(ledger):
+def test_no_more_are_claimed_than_asked_for(any_ledger):
     """A batch has a size."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, [run(number, steps_done=number % 2) for number in range(1, 8)])
         assert [len(runs.claim_due(connection, NOW, n)) for n in (0, 1, 4, 100)] == [0, 1, 4, 7]
 
 
-def test_what_was_under_way_at_a_crash_is_in_doubt(ledger):
+def test_what_was_under_way_at_a_crash_is_in_doubt(any_ledger):
     """B1: an intent without an outcome may have gone out; its run is looked at so that the record says so."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, [run(check_at=None), run(2)])
         runs.add_touches(connection, [touch(1), touch(2, state=TouchState.ACCEPTED)])
     later = NOW + timedelta(hours=1)
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         assert runs.recover(connection, later) == 1
         states = {one.enrollment_id: one.state for one in runs.touches_in_full(connection, [1, 2])}
         assert states == {1: TouchState.IN_DOUBT, 2: TouchState.ACCEPTED}
@@ -92,9 +92,9 @@ def test_what_was_under_way_at_a_crash_is_in_doubt(ledger):
         assert runs.recover(connection, later) == 0
 
 
-def test_doubtful_touches_are_looked_up_when_their_time_has_come(ledger):
+def test_doubtful_touches_are_looked_up_when_their_time_has_come(any_ledger):
     """The reconcile worker is given no touch twice in a row."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, [run()])
         runs.add_touches(connection, [touch(state=TouchState.IN_DOUBT, not_before=NOW + timedelta(minutes=5))])
         assert runs.unsettled(connection, NOW, 10) == []
@@ -114,27 +114,27 @@ def test_doubtful_touches_are_looked_up_when_their_time_has_come(ledger):
         (RunStatus.ACTIVE, "", False),
     ],
 )
-def test_a_changed_record_wakes_what_it_may_have_mended(ledger, status, reason, woken):
+def test_a_changed_record_wakes_what_it_may_have_mended(any_ledger, status, reason, woken):
     """B24: filling the field is enough; doubts and caps are not mended by a record."""
     late = NOW + timedelta(days=3)
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, [run(status=status, reason=reason, check_at=late)])
         runs.wake_records(connection, [contact().id], NOW)
         found = runs.lock_runs(connection, [1])[1].check_at
     assert found == (NOW if woken else late)
 
 
-def test_many_records_are_asked_for_at_once(ledger):
+def test_many_records_are_asked_for_at_once(any_ledger):
     """More ids than a database takes in one list."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, [run(number) for number in range(1, 1203)])
         found = runs.live_runs_of_records(connection, [contact(number).id for number in range(1, 1203)])
     assert len(found) == 1202
 
 
-def test_a_touch_already_known_is_left_as_it_is(ledger):
+def test_a_touch_already_known_is_left_as_it_is(any_ledger):
     """P6: reading a timeline back never changes what the ledger knows better."""
-    with ledger.write() as connection:
+    with any_ledger.write() as connection:
         runs.add_runs(connection, [run()])
         assert runs.add_touches(connection, [touch(state=TouchState.IN_DOUBT)]) == 1
         assert runs.add_touches(connection, [touch(state=TouchState.ACCEPTED)]) == 0
