@@ -20,16 +20,13 @@ from typing import Any
 import structlog
 
 from benchmarks.workers import ROOT, serve
-from connectors.salesforce.cursor import Cursor, Progress
-from connectors.salesforce.soql import Position
 from crmdrip.assembly import assemble
 from crmdrip.config import load
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import Enrollment, Record, RecordKind, RecordRef, RunStatus
 from crmdrip.daemon import passes
-from crmdrip.daemon.intake import CURSOR
 from crmdrip.daemon.parts import Parts
-from crmdrip.ledger import marks, outbox, people, runs
+from crmdrip.ledger import outbox, people, runs
 
 CONNECTIONS = 256
 _PAUSE = 0.01
@@ -183,14 +180,6 @@ class Daemon:
             people.remember_records(connection, [_record(*row, sequence, yesterday) for row in rows])
         return len(rows)
 
-    def read_up_to_now(self) -> None:
-        """Go on pulling from this moment."""
-        now = self._clock.now()
-        progress = {kind.value: Progress(position=Position(at=now)) for kind in RecordKind}
-        cursor = Cursor(org_id=self._parts.org_id, people=progress, since=now)
-        with self._parts.ledger.write() as connection:
-            marks.save_cursor(connection, CURSOR, cursor.dump(), now)
-
     def close(self) -> None:
         """Give everything back."""
         self._stack.close()
@@ -239,7 +228,6 @@ def commands(daemon: Daemon) -> dict[str, Callable[..., Any]]:
         "owed": daemon.owed,
         "memory": daemon.memory,
         "fill": daemon.fill,
-        "read_up_to_now": daemon.read_up_to_now,
         "close": daemon.close,
     }
 

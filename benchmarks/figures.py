@@ -305,20 +305,17 @@ def _measure_at(enrolled: int, sizes: Sizes) -> Passes:
 
 
 def _fill(stage: Stage, filler: Worker, enrolled: int, waiting: Mapping[str, str]) -> None:
-    """People who entered yesterday, in org and ledger alike."""
+    """People who entered yesterday, in org and ledger alike; the pull has read everything until now."""
     ask = stage.stand_ins.ask
     filler.ask("open", folder=stage.folder, now=stage.now.isoformat(), **stage.urls)
     due = stage.now + timedelta(days=59)
     shown = due.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-    ask("seed", count=enrolled, sequence=waiting["id"], Drip_Status__c="Queued", Drip_Next_Touch__c=shown)
+    since = {"Drip_Status__c": "Queued", "Drip_Next_Touch__c": shown}
+    ask("seed", count=enrolled, sequence=waiting["id"], days_ago=1, **since)
     step = 20_000
     for start in range(0, enrolled, step):
         rows = ask("people", start=start, count=step)
         filler.ask("fill", rows=rows, sequence=waiting["id"], step=waiting["step"], due=due.isoformat())
-    stage.now += timedelta(hours=1)
-    ask("set_time", now=stage.now.isoformat())
-    filler.ask("set_time", now=stage.now.isoformat())
-    filler.ask("read_up_to_now")
     filler.ask("close")
     stage.open_daemon()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from benchmarks.workers import serve
@@ -84,13 +84,14 @@ class StandIns:
         """The id of the example's own sequence."""
         return next(iter(self._sandbox.world.sequences.values()))
 
-    def seed(self, count: int, sequence: str, **more: Any) -> int:
-        """Put ticked contacts into the org, as an import would. more: further fields of every contact."""
+    def seed(self, count: int, sequence: str, *, days_ago: int = 0, **more: Any) -> int:
+        """Put ticked contacts into the org, as an import so many days ago would. more: further fields of each."""
         org = self._sandbox.org
         accounts = ({"Name": f"Company {number}"} for number in range(count // PEOPLE_PER_ACCOUNT + 1))
         self._accounts = self._sandbox.call(lambda: org.seed("Account", accounts))
         rows = self._rows(count, sequence, more)
-        self._ids += self._sandbox.call(lambda: org.seed("Contact", rows))
+        at = self._sandbox.clock() - timedelta(days=days_ago) if days_ago else None
+        self._ids += self._sandbox.call(lambda: org.seed("Contact", rows, at=at))
         return len(self._ids)
 
     def _rows(self, count: int, sequence: str, more: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

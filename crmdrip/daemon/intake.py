@@ -18,7 +18,18 @@ from crmdrip.core.caps import CapScope, Counter, counter_at, first_free
 from crmdrip.core.definition import validate
 from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.keys import domain_of, normalize_address, person_key
-from crmdrip.core.model import BoxPending, Enrollment, Owner, Record, Sequence, SequenceDraft, Signal, SignalKind
+from crmdrip.core.model import (
+    BoxPending,
+    Enrollment,
+    Owner,
+    Record,
+    RunStatus,
+    Sequence,
+    SequenceDraft,
+    SequenceStatus,
+    Signal,
+    SignalKind,
+)
 from crmdrip.core.plan import Enroll, Hold, Move, Readdress, Refuse, Snapshot, Stop, View, plan
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.render import check_template
@@ -31,7 +42,7 @@ from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import Background, Histories, load_background, load_histories, take_snapshot
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
 from crmdrip.ledger.people import KnownRecord
-from crmdrip.ledger.runs import LiveRun
+from crmdrip.ledger.runs import LiveRun, RunBrief
 from crmdrip.ports import PullPage
 
 log = structlog.get_logger()
@@ -103,7 +114,7 @@ def look_up_entering(parts: Parts, records: Iterable[Record]) -> Entrance:
     """
     ticked = [record for record in records if record.enrolled]
     with parts.ledger.read() as connection:
-        live = runs.live_runs_of_records(connection, [record.ref.id for record in ticked])
+        live = runs.briefs_of_records(connection, [record.ref.id for record in ticked])
     entering = [r for r in ticked if r.ref.id not in live or live[r.ref.id].sequence_id != r.sequence_id]
     if not entering:
         return Entrance(owners={}, objections={})
@@ -121,15 +132,46 @@ def apply_page(
     _store_brake(connection, page, now)
     background = load_background(connection)
     suppressing = apply_signals(connection, (*page.signals, *_refusals(page.records)), background, parts.org_id, now)
-    before = people.known_records(connection, [record.ref.id for record in page.records])
+    briefs = runs.briefs_of_records(connection, [record.ref.id for record in page.records])
+    news = [record for record in page.records if _is_news(record, briefs.get(record.ref.id), background)]
+    before = people.known_records(connection, [record.ref.id for record in news])
     people.remember_records(connection, page.records)
     planner = _Planner(connection, parts, background, entrance, now, before=before)
-    effects_of_page = planner.plan_page(page.records)
+    effects_of_page = planner.plan_page(news)
     enact(connection, [effect for _, effect in effects_of_page], now)
     _wake_changed(connection, page.records, now)
     marks.save_cursor(connection, CURSOR, page.cursor, now)
     kinds = Multiset(type(decision) for decision, _ in effects_of_page)
     return PullCount(enrolled=kinds[Enroll], refused=kinds[Refuse], stopped=kinds[Stop]), suppressing
+
+
+def _is_news(record: Record, run: RunBrief | None, background: Background) -> bool:
+    """Whether the record may change anything for its run.
+
+    Most that is pulled is what we wrote ourselves a moment ago: nothing else about the record is out of the ordinary,
+    and what core.plan would find in the signals and suppressions of its person was acted on as they came.
+    """
+    if run is None or not record.enrolled or record.sequence_id != run.sequence_id:
+        return True
+    known = background.sequences.get(run.sequence_id)
+    return not (
+        run.status in _ON_THEIR_WAY
+        and normalize_address(record.email) == run.address
+        and not record.opted_out
+        and not record.bounced
+        and not record.deleted
+        and record.merged_into is None
+        and record.converted_to is None
+        and record.paused_until is None
+        and not record.stop_field
+        and known is not None
+        and known.good is not None
+        and not known.removed
+        and known.good.status is not SequenceStatus.RETIRED
+    )
+
+
+_ON_THEIR_WAY = frozenset({RunStatus.QUEUED, RunStatus.ACTIVE})
 
 
 def _refusals(records: Iterable[Record]) -> Iterable[Signal]:

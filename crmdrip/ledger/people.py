@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Row, bindparam, case, select, text, update
+from sqlalchemy import Connection, Dialect, bindparam, case, select, text, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import BoxPending, Record, RecordKind, RecordRef, Signal, SignalKind
 from crmdrip.ledger.schema import record, signal, suppression
-from crmdrip.ledger.statements import Bulk, Lookup, select_in, upsert, upsert_of
+from crmdrip.ledger.statements import Bulk, Lookup, upsert, upsert_of
 
 SUPPRESSING = {
     SignalKind.UNSUBSCRIBE: "unsubscribed",
@@ -39,31 +39,38 @@ class KnownRecord:
     deleted: bool
 
 
-def _to_known(row: Row[Any]) -> KnownRecord:
+def _to_known(row: Sequence[Any]) -> KnownRecord:
+    """The columns in the table's order."""
+    record_id, kind, address, account_id, enrolled, sequence_id, box_pending, modified_at, deleted = row
     return KnownRecord(
-        ref=RecordRef(kind=RecordKind(row.kind), id=row.id),
-        address=row.address,
-        account_id=row.account_id,
-        enrolled=row.enrolled,
-        sequence_id=row.sequence_id,
-        box_pending=BoxPending(row.box_pending),
-        modified_at=row.modified_at,
-        deleted=row.deleted,
+        ref=RecordRef(kind=RecordKind(kind), id=record_id),
+        address=address,
+        account_id=account_id,
+        enrolled=enrolled,
+        sequence_id=sequence_id,
+        box_pending=BoxPending(box_pending),
+        modified_at=modified_at,
+        deleted=deleted,
     )
 
 
 def known_records(connection: Connection, ids: Iterable[str]) -> dict[str, KnownRecord]:
     """The remembered records among the ids."""
-    return {row.id: _to_known(row) for row in select_in(connection, select(record), record.c.id, ids)}
+    return {known.ref.id: known for known in map(_to_known, _KNOWN.rows(connection, ids))}
+
+
+_KNOWN = Lookup(select(record), record.c.id)
 
 
 def records_of_addresses(connection: Connection, addresses: Iterable[str]) -> dict[str, list[KnownRecord]]:
     """Every remembered, not deleted record of each normalized address: the twins an opt-out is written to."""
     found: dict[str, list[KnownRecord]] = defaultdict(list)
-    statement = select(record).where(record.c.deleted.is_(False))
-    for row in select_in(connection, statement, record.c.address, addresses):
-        found[row.address].append(_to_known(row))
+    for known in map(_to_known, _KNOWN_BY_ADDRESS.rows(connection, addresses)):
+        found[known.address].append(known)
     return found
+
+
+_KNOWN_BY_ADDRESS = Lookup(select(record).where(record.c.deleted.is_(False)), record.c.address)
 
 
 def pending_boxes(connection: Connection, ids: Iterable[str]) -> dict[str, BoxPending]:

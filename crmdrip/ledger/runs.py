@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Row, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Dialect, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.model import (
@@ -23,7 +23,7 @@ from crmdrip.core.model import (
 from crmdrip.core.plan import PastRun
 from crmdrip.core.steps import Passed
 from crmdrip.ledger.schema import IS_HELD, IS_LIVE, IS_OPEN, IS_UNPROVEN, enrollment, touch
-from crmdrip.ledger.statements import Bulk, Lookup, chunks, select_in, upsert, upsert_of
+from crmdrip.ledger.statements import Bulk, Lookup, chunks, upsert, upsert_of
 
 LIVE = tuple(status.value for status in RunStatus if status.live)
 
@@ -126,27 +126,10 @@ def _from_enrollment(run: Enrollment, ended_at: datetime | None) -> tuple[Any, .
     )
 
 
-def _to_touch(row: Row[Any]) -> Touch:
-    return Touch(
-        id=row.id,
-        enrollment_id=row.enrollment_id,
-        step_id=row.step_id,
-        order=row.step_order,
-        kind=StepKind(row.kind),
-        state=TouchState(row.state),
-        attempt=row.attempt,
-        at=row.at,
-        not_before=row.not_before,
-        address=row.address,
-        sender=row.sender,
-        message_id=row.message_id,
-        subject=row.subject,
-        version=row.version,
-        zone=row.zone,
-        zone_source=row.zone_source,
-        provider_id=row.provider_id,
-        detail=row.detail,
-    )
+def _to_touch(row: Sequence[Any]) -> Touch:
+    """The columns in the order of _TOUCH_NAMES."""
+    values = dict(zip(_TOUCH_FIELDS, row, strict=True))
+    return Touch(**{**values, "kind": StepKind(values["kind"]), "state": _STATE[values["state"]]})
 
 
 def _from_touch(row: Touch) -> tuple[Any, ...]:
@@ -174,6 +157,7 @@ def _from_touch(row: Touch) -> tuple[Any, ...]:
 
 
 _TOUCH_NAMES = tuple(column.name for column in touch.c)
+_TOUCH_FIELDS = tuple("order" if name == "step_order" else name for name in _TOUCH_NAMES)
 
 
 # --- enrollments ---------------------------------------------------------------------------------------------
@@ -217,6 +201,36 @@ def lock_runs(connection: Connection, ids: Iterable[int]) -> dict[int, Enrollmen
 
 
 _LOCK = Lookup(select(enrollment).with_for_update(), enrollment.c.id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunBrief:
+    """As much of a live run as tells whether its record has news for it."""
+
+    id: int
+    address: str
+    sequence_id: str
+    status: RunStatus
+
+
+def briefs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[str, RunBrief]:
+    """The live run of each record that has one, in brief."""
+    return {
+        record_id: RunBrief(id=number, address=address, sequence_id=sequence_id, status=_STATUS[status])
+        for record_id, number, address, sequence_id, status in _BRIEFS.rows(connection, record_ids)
+    }
+
+
+_BRIEFS = Lookup(
+    select(
+        enrollment.c.record_id,
+        enrollment.c.id,
+        enrollment.c.address,
+        enrollment.c.sequence_id,
+        enrollment.c.status,
+    ).where(IS_LIVE),
+    enrollment.c.record_id,
+)
 
 
 def live_runs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[str, Enrollment]:
@@ -429,8 +443,10 @@ _PASSED = Lookup(
 
 def touches_in_full(connection: Connection, enrollment_ids: Iterable[int]) -> list[Touch]:
     """Every touch of these runs, oldest first: for history."""
-    rows = [_to_touch(row) for row in select_in(connection, select(touch), touch.c.enrollment_id, enrollment_ids)]
-    return sorted(rows, key=lambda row: row.at)
+    return sorted(map(_to_touch, _TOUCHES.rows(connection, enrollment_ids)), key=lambda row: row.at)
+
+
+_TOUCHES = Lookup(select(touch), touch.c.enrollment_id)
 
 
 def intend(connection: Connection, touches: Iterable[Touch]) -> None:
@@ -617,5 +633,8 @@ def doubt_all(connection: Connection) -> None:
 
 def runs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str, int], Enrollment]:
     """Every run of these records by (record id, sequence id, run number)."""
-    rows = select_in(connection, select(enrollment), enrollment.c.record_id, record_ids)
-    return {(row.record_id, row.sequence_id, row.run): _to_enrollment(row) for row in rows}
+    found = map(_to_enrollment, _RUNS_BY_RECORD.rows(connection, record_ids))
+    return {(run.ref.id, run.sequence_id, run.run): run for run in found}
+
+
+_RUNS_BY_RECORD = Lookup(select(enrollment), enrollment.c.record_id)

@@ -186,9 +186,3 @@ def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-def select_in(connection: Connection, statement: Any, column: Any, values: Iterable[Any]) -> Iterator[Any]:
-    """The rows of statement whose column is among the values, read in chunks; no values, no rows."""
-    for chunk in chunks(values):
-        yield from connection.execute(statement.where(column.in_(chunk))).all()
