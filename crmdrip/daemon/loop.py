@@ -21,6 +21,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from crmdrip.core.errors import CrmdripError, RateLimitedError
 from crmdrip.daemon import passes
 from crmdrip.daemon.parts import Parts
+from crmdrip.ledger.errors import LedgerConflictError
 
 log = structlog.get_logger()
 
@@ -150,6 +151,11 @@ class Daemon:
             state.pause_until = time.monotonic() + wait
             state.last_error = str(error)
             log.warning("loop_told_to_wait", loop=name, seconds=round(wait))
+            return False
+        except LedgerConflictError as error:
+            log.exception("loop_broke", loop=name)
+            state.bugs += 1
+            self._failed(name, str(error), "bug")
             return False
         except CrmdripError as error:
             self._failed(name, str(error), error.error_class.value)

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError, explain
 
@@ -64,6 +64,8 @@ class Ledger:
                 connection.begin(),
             ):
                 yield connection
+        except IntegrityError as error:
+            raise explain(error, self.where) from None  # its text holds what was to be stored: people's addresses
         except DatabaseError as error:
             raise explain(error, self.where) from error
 
@@ -159,7 +161,8 @@ def open_ledger(url: str) -> Ledger:
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    # A traceback in the log must not show addresses.
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
