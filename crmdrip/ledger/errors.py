@@ -41,7 +41,7 @@ def explain(error: BaseException, where: str) -> LedgerBrokenError:
     text = str(error).lower()
     if isinstance(error, IntegrityError):
         return LedgerConflictError(
-            f"the ledger refused a change that would break a promise ({_first_line(error.orig)}). Nothing of it is stored.",
+            f"the ledger refused a change that would break a promise ({_first_line(error.orig)}); it was not stored.",
             where=where,
             do_next="This is a fault of crmdrip: please report it, with the log.",
         )
