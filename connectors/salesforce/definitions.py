@@ -1,7 +1,7 @@
 """Sequences and steps as they stand in the org, kept whole in memory, so that a change costs no call of its own.
 
-Both come with every pull as what changed since; a changed step is put into its sequence here, and the sequence is
-given out whole. Our own writes (version, error, counts) move a sequence's stamp and are no change.
+Both come with every second pull at least, as what changed since; a changed step is put into its sequence here, and the
+sequence is given out whole. Our own writes (version, error, counts) move a sequence's stamp and are no change.
 """
 
 from __future__ import annotations

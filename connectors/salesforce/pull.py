@@ -12,7 +12,7 @@ judged by the sequence as it is now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -135,15 +135,7 @@ class Pull:
         asks = self._asks(schema, state, overlap, whole=whole)
         always = self._brake.parts(schema)
         always += [self._people(schema, kind, state.people.get(kind.value), overlap) for kind in schema.kinds()]
-        read = take_turns(
-            {name: len(parts) for name, parts in asks.items()},
-            due=_due(asks, state, now) if goes_on else asks,
-            places=HEAVY_PARTS - sum(part.heavy for part in always),
-        )
-        answers = client.read([*always, *(part for name in asks if name in read for part in asks[name])], Purpose.PULL)
-        if _DEFINITIONS not in read and self._somebody_ticked(schema, answers):
-            more = client.read([part for name in asks if name not in read for part in asks[name]], Purpose.PULL)
-            answers, read = replace(answers, parts={**answers.parts, **more.parts}), frozenset(asks)
+        answers, read = self._ask(schema, always, asks, due=_due(asks, state, now) if goes_on else asks)
         for name in ("sequence", "step", *(kind.value for kind in schema.kinds())):
             if name in answers.parts:
                 answers.body(name)  # a refusal is known before anything is taken in
@@ -152,6 +144,19 @@ class Pull:
         self._border = (answers.at - overlap).strftime("%Y-%m-%dT%H:%M:%S")
         names = frozenset({_DEFINITIONS, *(stream.name for stream in org.streams(schema))})
         return _Opening(schema=schema, state=state, answers=answers, streams=names, read=read, whole=whole)
+
+    def _ask(
+        self, schema: Schema, always: list[Part], asks: Mapping[str, list[Part]], *, due: Collection[str]
+    ) -> tuple[Answers, frozenset[str]]:
+        """The answers, with the streams that were read. Sequences are read after people, so that they are no older."""
+        client = self._org.client
+        queries = {name: len(parts) for name, parts in asks.items()}
+        read = take_turns(queries, due=due, places=HEAVY_PARTS - sum(part.heavy for part in always))
+        answers = client.read([*always, *(part for name in asks if name in read for part in asks[name])], Purpose.PULL)
+        if _DEFINITIONS in read or not self._somebody_ticked(schema, answers):
+            return answers, read
+        more = client.read([part for name in asks if name not in read for part in asks[name]], Purpose.PULL)
+        return replace(answers, parts={**answers.parts, **more.parts}), frozenset(asks)
 
     def _asks(self, schema: Schema, state: Cursor, overlap: timedelta, *, whole: bool) -> dict[str, list[Part]]:
         """What there is to ask each stream for, the most urgent first. Signals begin with the first reading."""
