@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from stage import MONDAY, Stage
 
 from crmdrip.core.model import RunStatus
@@ -272,3 +273,19 @@ def test_a_restored_record_stays_stopped_until_it_is_ticked_again(stage: Stage) 
     stage.tick(contact, sequence)
     stage.turn()
     assert len(stage.sent()) == 2
+
+
+@pytest.mark.parametrize("pulls", [0, 1, 2])
+def test_a_sequence_made_just_before_the_tick_is_entered(stage: Stage, pulls: int) -> None:
+    """B9, P3: whichever streams a pull asks for in turn, nobody is refused for a sequence that is there."""
+    for _ in range(pulls):
+        stage.later(minutes=1)
+        passes.pull(stage.parts)
+    stage.later(minutes=1)
+    contact = stage.contact()
+    stage.tick(contact, stage.sequence())
+    passes.pull(stage.parts)
+    passes.pull(stage.parts)
+    passes.write_back(stage.parts)
+    assert stage.now > MONDAY
+    assert stage.shown(contact)[0] == RunStatus.QUEUED
