@@ -85,7 +85,7 @@ def parse_cursor(text: str | None, org_id: str) -> Cursor:
         raise ConfigurationError(
             "the saved pull cursor cannot be read.",
             where="Salesforce",
-            do_next="Type crmdrip rebuild, or restore the ledger this cursor belongs to.",
+            do_next="Move the ledger away: it is filled from the CRM again.",
         ) from None
     if cursor.org_id[:15] != org_id[:15]:
         raise ConfigurationError(
