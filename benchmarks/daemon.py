@@ -25,6 +25,8 @@ from crmdrip.config import load
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import Enrollment, Record, RecordKind, RecordRef, RunStatus
 from crmdrip.daemon import passes
+from crmdrip.daemon.clock import HandClock
+from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, people, runs
 
@@ -38,21 +40,6 @@ _CHANGES = {
     "# domain_per_hour = 100": "domain_per_hour = 100000000",
     "# confirm_above = 500": "confirm_above = 100000000",
 }
-
-
-class Clock:
-    """Stands still until it is set."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-
-    def now(self) -> datetime:
-        """Aware UTC."""
-        return self._now
-
-    def set(self, now: datetime) -> None:
-        """Move it."""
-        self._now = now
 
 
 @dataclass(slots=True)
@@ -82,7 +69,7 @@ class Daemon:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._clock: Clock
+        self._clock: HandClock
         self._parts: Parts
 
     def open(self, folder: str, salesforce: str, sendgrid: str, now: str) -> None:
@@ -95,13 +82,14 @@ class Daemon:
             text = text.replace(old, new)
         config = Path(folder) / "config.toml"
         config.write_text(text, encoding="utf-8")
-        self._clock = Clock(datetime.fromisoformat(now))
+        self._clock = HandClock(datetime.fromisoformat(now))
         self._parts = self._stack.enter_context(assemble(load(config), self._clock, exclusive=True))
+        collect_rarely()
         passes.prepare(self._parts)
 
     def set_time(self, now: str) -> None:
         """Move the clock."""
-        self._clock.set(datetime.fromisoformat(now))
+        self._clock.move(datetime.fromisoformat(now))
 
     def pull(self) -> dict[str, Any]:
         """One pull."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connectors.salesforce.schema import Schema
+from connectors.salesforce.schema import Access, Schema
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.ports import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
 
@@ -63,6 +64,7 @@ class RowWrite:
         return replace(self, values=values, tried=self.tried | {remedy})
 
 
+@lru_cache(maxsize=1_024)  # the times of one batch are mostly the same
 def moment(at: datetime | None) -> str | None:
     """A dateTime as the REST API takes it."""
     return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -172,6 +174,7 @@ def _task(schema: Schema, write: TaskWrite, zone: str) -> dict[str, Any]:
     return values
 
 
+@lru_cache(maxsize=1_024)
 def _local_date(at: datetime, zone: str) -> str:
     """The day as the owner sees it, UTC's where the owner's zone is not known."""
     try:
@@ -190,16 +193,16 @@ def _update(
         raise ConfigurationError(
             f"the org has no {schema.mapping.objects.get(word) or word}, or hides it.", where="Salesforce"
         )
+    writable = schema.writable(word, Access.CREATE if record_id is None else Access.UPDATE)
     columns: dict[str, Any] = {}
     for field_word, value in values.items():
-        mapped = schema.mapping.fields[word].get(field_word, "")
-        found = info.find(mapped) if mapped else None
-        if found is None or not (found.createable if record_id is None else found.updateable):
+        found = writable.get(field_word)
+        if found is None:
             if field_word in _NEEDED:
+                mapped = schema.mapping.fields[word].get(field_word) or field_word
                 raise ConfigurationError(
-                    f"{info.name}.{mapped or field_word} cannot be written by the connected user.", where="Salesforce"
+                    f"{info.name}.{mapped} cannot be written by the connected user.", where="Salesforce"
                 )
             continue
-        limit = found.length or _TASK_TEXT
-        columns[found.name] = value[:limit] if isinstance(value, str) else value
+        columns[found.name] = value[: found.length or _TASK_TEXT] if isinstance(value, str) else value
     return RowWrite(writes=(write,), object=info.name, id=record_id, values=columns, urgent=urgent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from connectors.salesforce import soql
@@ -47,6 +48,13 @@ WRITTEN_BY_US: Mapping[str, tuple[str, ...]] = {
     "sequence": ("version", "error", "active", "sent", "replied", "meetings", "stopped", "held"),
     "step": (),
 }
+
+
+class Access(Enum):
+    """How a field is about to be written."""
+
+    CREATE = "create"
+    UPDATE = "update"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +101,10 @@ class Schema:
     """The first closed status of tasks."""
     stop_when: Mapping[str, str] = field(default_factory=dict)
     """The raw stop condition by sequence id, where there is one."""
+    _writable: dict[tuple[str, Access], Mapping[str, FieldInfo]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What `writable` found, since it is asked for every row."""
 
     def has(self, word: str) -> bool:
         """Whether the object can be read."""
@@ -111,6 +123,19 @@ class Schema:
     def names(self, word: str, field_words: Iterable[str]) -> dict[str, str]:
         """API names by word, of those that can be read."""
         return {w: self.mapping.field(word, w) for w in field_words if self.sees(word, w)}
+
+    def writable(self, word: str, access: Access) -> Mapping[str, FieldInfo]:
+        """The fields of an object that our user may write so, by our word."""
+        found = self._writable.get((word, access))
+        if found is None:
+            creating, info = access is Access.CREATE, self.objects[word]
+            mapped = {w: info.find(name) for w, name in self.mapping.fields[word].items() if name}
+            found = self._writable[word, access] = {
+                w: one
+                for w, one in mapped.items()
+                if one is not None and (one.createable if creating else one.updateable)
+            }
+        return found
 
     def kinds(self) -> tuple[RecordKind, ...]:
         """The objects that people are kept in here."""

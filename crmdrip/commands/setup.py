@@ -11,6 +11,7 @@ from crmdrip import logs
 from crmdrip.assembly import WallClock, assemble, connect_crm
 from crmdrip.config import Settings, load
 from crmdrip.core.errors import ConfigurationError
+from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
 from crmdrip.inspection.rehearsal import copy_ledger
 from crmdrip.ledger.store import Ledger, open_ledger
@@ -91,4 +92,5 @@ def open_crm(settings: Settings) -> CrmSource:
 def work(settings: Settings) -> Iterator[Parts]:
     """The parts for a daemon or a pass: every other daemon is kept off the ledger."""
     with assemble(settings, WallClock(), exclusive=True) as parts:
+        collect_rarely()
         yield parts

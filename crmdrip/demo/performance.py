@@ -13,6 +13,7 @@ from pathlib import Path
 from crmdrip.assembly import assemble
 from crmdrip.config import Settings
 from crmdrip.daemon.clock import HandClock
+from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
 from crmdrip.demo.audit import Findings, audit
 from crmdrip.demo.config import write_settings
@@ -66,6 +67,7 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
         settings = write_settings(Path(name), salesforce=stage.salesforce, sendgrid=stage.sendgrid, port=door.port)
         with assemble(settings, clock, exclusive=True) as parts:
             open_door(door, parts, settings)
+            collect_rarely()
             play = Play(parts, stage, clock, settle=door.settle, seed=script.seed)
             stage.tick_boxes(TICKED)
             play.run(BEGIN + timedelta(days=script.days), watch, with_trouble=script.trouble)
