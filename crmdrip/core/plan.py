@@ -103,7 +103,7 @@ class Snapshot:
     reread: bool = False
     """The pull gave the record as it was dealt with before (it reads an overlap again): its box is no news (B9)."""
     restored: bool = False
-    """The record was deleted when it was read before (B14)."""
+    """The record was deleted when the ledger heard of it last (B14)."""
     winner_stopped: bool = False
     """The record that took this one's place was stopped in this sequence: a stop on either wins (B12)."""
 
@@ -361,13 +361,12 @@ def stop_when_gone(snapshot: Snapshot, run: Enrollment) -> Stop | Move | None:
         return Move(to=RecordRef(kind=run.ref.kind, id=record.merged_into), because="merged")
     if record.deleted:
         return _stop(StopReason.DELETED, untick=False)
-    return _after_conversion(snapshot, record)
+    if record.converted_to is not None:
+        return _after_conversion(snapshot, record, record.converted_to)
+    return _stop(StopReason.RESTORED) if snapshot.restored else None
 
 
-def _after_conversion(snapshot: Snapshot, record: Record) -> Stop | Move | None:
-    contact = record.converted_to
-    if contact is None:
-        return None
+def _after_conversion(snapshot: Snapshot, record: Record, contact: RecordRef) -> Stop | Move:
     if snapshot.moved_to_live_run or snapshot.winner_stopped:
         return _stop(StopReason.MERGED, contact.id, untick=False)
     policy = snapshot.sequence.on_conversion if snapshot.sequence is not None else OnConversion.STOP_IF_OPPORTUNITY

@@ -23,6 +23,7 @@ class StopReason(Enum):
     SPAM_REPORT = "The person reported an email as spam. No email goes out from any sequence."
     UNTICKED = "The box was unticked. Tick it again to start a new run."
     DELETED = "The record was deleted. If it is restored, tick the box to start a new run."
+    RESTORED = "The record was deleted and restored. Tick the box to start a new run."
     MERGED = "The record was merged into {detail}, which carries on the history."
     CONVERTED = "The lead was converted{detail}. No further email goes out."
     OPPORTUNITY = "An opportunity was created{detail}. No further email goes out."

@@ -110,21 +110,25 @@ def _store(parts: Parts, by_key: dict[str, Owed], outcomes: Iterable[WriteOutcom
     """Keep what became of each write."""
     now = parts.clock.now()
     done: list[Owed] = []
+    gone: set[str] = set()
     setbacks: list[Setback] = []
     for outcome in outcomes:
         owed = by_key[outcome.key]
         if outcome.error is None or outcome.error is ErrorClass.SKIPPABLE:
             done.append(owed)
+            if outcome.error is not None and isinstance(owed.write, StatusWrite):
+                gone.add(owed.write.ref.id)  # nothing was written: should it be restored, its box is as it was (B14)
             continue
         setbacks.append(_set_back(owed, outcome, outcome.error, now))
     boxes = [
         (one.write.ref.id, one.write.enrolled)
         for one in done
-        if isinstance(one.write, StatusWrite) and one.write.enrolled is not None
+        if isinstance(one.write, StatusWrite) and one.write.enrolled is not None and one.write.ref.id not in gone
     ]
     with parts.ledger.write() as connection:
         outbox.settle(connection, done)
         people.confirm_box(connection, boxes)
+        people.mark_deleted(connection, gone)
         outbox.put_off(connection, setbacks)
     parked = sum(1 for one in setbacks if one.not_before is None)
     for one in setbacks:

@@ -14,7 +14,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import BoxPending, Record, RecordKind, RecordRef, Signal, SignalKind
 from crmdrip.ledger.schema import record, signal, suppression
-from crmdrip.ledger.statements import Bulk, Lookup, upsert, upsert_of
+from crmdrip.ledger.statements import Bulk, Lookup, chunks, upsert, upsert_of
 
 SUPPRESSING = {
     SignalKind.UNSUBSCRIBE: "unsubscribed",
@@ -151,6 +151,12 @@ def _expect(dialect: Dialect) -> UpdateBase:
 
 
 _EXPECT = Bulk(_expect, _RECORD_NAMES)
+
+
+def mark_deleted(connection: Connection, record_ids: Iterable[str]) -> None:
+    """A write found these records deleted, before a pull told so."""
+    for chunk in chunks(record_ids):
+        connection.execute(update(record).where(record.c.id.in_(chunk)).values(deleted=True))
 
 
 def confirm_box(connection: Connection, boxes: Iterable[tuple[str, bool]]) -> None:

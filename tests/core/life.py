@@ -97,6 +97,8 @@ class Life:
     """The record as it was pulled last."""
     owed: StatusWrite | None = None
 
+    begun: int = 0
+    """Runs that ever began."""
     provider: list[Sent] = field(default_factory=list)
     timeline: list[str] = field(default_factory=list)
     figures: dict[str, int] = field(default_factory=dict)
@@ -110,6 +112,7 @@ class Life:
     def hear(self, kind: SignalKind) -> None:
         """Something happens to the person; the run ends at once, whether or not the CRM can be read."""
         self.signals.append(Signal(key=f"{kind}:{len(self.signals)}", kind=kind, at=self.now, source="test"))
+        self.now += MINUTE
         if self.run is not None:
             self._act(self._snapshot(View.BLIND, record=None))
 
@@ -175,7 +178,10 @@ class Life:
     def write_back(self) -> None:
         """Ledger to CRM. Nothing is written to a deleted record; the box goes out as the ledger means it."""
         write, self.owed = self.owed, None
-        if write is None or self.record.deleted:
+        if write is None:
+            return
+        if self.record.deleted:
+            self.known = replace(self.known or self.record, deleted=True)
             return
         meant = {BoxPending.OFF: False, BoxPending.ON: True}.get(self.box)
         enrolled = self.record.enrolled if meant is None else meant
@@ -230,6 +236,7 @@ class Life:
             case Enroll():
                 assert snapshot.record is not None
                 self.touches = {}
+                self.begun += 1
                 return effects.enroll(decision, snapshot.record, "".join(snapshot.record.email.split()), self.now)
             case Refuse():
                 assert snapshot.record is not None

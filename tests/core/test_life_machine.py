@@ -7,18 +7,20 @@ from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from life import Fate, Life
 from run_values import REP
 from schedule_values import make_step
 
 from crmdrip.core.keys import domain_of, normalize_address
-from crmdrip.core.model import BoxPending, Brake, Record, RunStatus, SequenceStatus, SignalKind
+from crmdrip.core.model import BoxPending, Brake, RunStatus, SequenceStatus, SignalKind
 from crmdrip.core.reasons import HoldReason, Reason, parse_reason
 
 ADDRESSES = ("ada@example.com", "Ada.Byron@Example.com", "ada@elsewhere.example", "ada..x@example.com", "")
 STOPPING = (SignalKind.REPLY, SignalKind.MEETING, SignalKind.BOUNCE)
 UNTIMED = {Reason(code=code).key for code in (HoldReason.IN_DOUBT, HoldReason.NEEDS_PERSON)}
+FATES = st.sampled_from([Fate.ACCEPTED, Fate.ACCEPTED, Fate.REFUSED, Fate.IN_DOUBT])
+GONE = Reason(code=HoldReason.RECORD_GONE).key
 WOKEN_BY_RECORD = {Reason(code=code).key for code in (HoldReason.MISSING_FIELD, HoldReason.ADDRESS_CHANGED)}
 
 
@@ -28,8 +30,15 @@ class Lives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.life = Life()
-        self.late_page: Record | None = None
         self.new_steps = 0
+        self.ticks = 0
+
+    @initialize(delays=st.lists(st.integers(0, 3), min_size=2, max_size=6), fates=st.lists(FATES, max_size=3))
+    def begin(self, delays: list[int], fates: list[Fate]) -> None:
+        """Ada was ticked some days ago; then anything may happen."""
+        self._set_steps(tuple(make_step(d, id=f"S{n}", order=10.0 * n) for n, d in enumerate(delays, 1)))
+        self.set_box(on=True)
+        self.days_pass(fates)
 
     # people
 
@@ -37,6 +46,7 @@ class Lives(RuleBasedStateMachine):
     @rule(on=st.booleans())
     def set_box(self, *, on: bool) -> None:
         """Somebody ticks or unticks, for the first time or again."""
+        self.ticks += on and not self.life.record.enrolled
         self.life.change(enrolled=on)
 
     @precondition(lambda self: not self.life.record.deleted)
@@ -52,7 +62,7 @@ class Lives(RuleBasedStateMachine):
         self.life.change(paused_until=None if days is None else self.life.now + timedelta(days=days))
 
     @precondition(lambda self: not self.life.record.deleted)
-    @rule(opted_out=st.booleans())
+    @rule(opted_out=st.sampled_from([False, False, True]))
     def opt_out(self, *, opted_out: bool) -> None:
         """The CRM's own box."""
         self.life.change(opted_out=opted_out)
@@ -125,24 +135,48 @@ class Lives(RuleBasedStateMachine):
         """Time passes."""
         self.life.now += timedelta(hours=hours)
 
+    @rule(fates=st.lists(FATES, min_size=1, max_size=6))
+    def days_pass(self, fates: list[Fate]) -> None:
+        """The daemon works as it does when nobody interferes: everything that falls due in the coming weeks."""
+        for fate in fates:
+            self.life.pull()
+            run = self.life.run
+            if run is not None and run.check_at is not None:
+                self.life.now = max(self.life.now, run.check_at)
+            self.dispatch(fate)
+            self.life.settle(found=True)
+            self.life.write_back()
+
     @rule()
     def pull(self) -> None:
         """The CRM is pulled."""
         self.life.pull()
 
-    @rule()
-    def read_a_page(self) -> None:
-        """A pull reads a page, and is slow to store it."""
-        self.late_page = self.life.record
+    @rule(kind=st.sampled_from([None, *STOPPING]))
+    def a_page_crosses_a_write(self, kind: SignalKind | None) -> None:
+        """B9: the pull reads, we write what we owe, and only then is the page stored."""
+        self.life.pull()
+        page = self.life.record
+        if kind is not None:
+            self.answer(kind)
+        self.life.write_back()
+        runs = self.life.begun, len(self.life.past)
+        self.life.read(page)
+        assert runs == (self.life.begun, len(self.life.past))
 
-    @precondition(lambda self: self.late_page is not None and self.life.known is self.late_page)
+    @rule(kind=st.sampled_from(STOPPING))
+    def answer_while_an_email_is_on_its_way(self, kind: SignalKind) -> None:
+        """P2: it turns out later that the email went out, and the run stays stopped."""
+        self.dispatch(Fate.IN_DOUBT)
+        self.answer(kind)
+        self.life.settle(found=True)
+        assert self.life.run is None
+
     @rule()
-    def store_a_page_again(self) -> None:
-        """B9: the overlap brings a page that was dealt with before, older than what we wrote since."""
-        assert self.late_page is not None
-        runs = len(self.life.past), self.life.run is not None and self.life.run.run
-        self.life.read(self.late_page)
-        assert runs == (len(self.life.past), self.life.run is not None and self.life.run.run)
+    def restart(self) -> None:
+        """The daemon starts again, and looks at every run whose touch it cannot vouch for."""
+        if self.life.run is not None:
+            self.life.run = replace(self.life.run, check_at=self.life.now)
 
     @rule()
     def write_back(self) -> None:
@@ -154,15 +188,19 @@ class Lives(RuleBasedStateMachine):
         """Doubts are looked up."""
         self.life.settle(found=found)
 
-    @rule(fate=st.sampled_from([Fate.ACCEPTED, Fate.ACCEPTED, Fate.REFUSED, Fate.IN_DOUBT]), blind=st.booleans())
-    def dispatch(self, fate: Fate, *, blind: bool) -> None:
-        """P2: what goes out was wanted at the last look, and nothing goes out unseen."""
+    @rule()
+    def look_in_vain(self) -> None:
+        """P4: nothing goes out unseen."""
+        assert self.life.dispatch(Fate.ACCEPTED, blind=True) is None
+
+    @rule(fate=FATES)
+    def dispatch(self, fate: Fate) -> None:
+        """P2: what goes out was wanted at the last look."""
         life, run = self.life, self.life.run
-        sent = life.dispatch(fate, blind=blind)
+        sent = life.dispatch(fate)
         if sent is None:
             return
         assert run is not None
-        assert not blind
         assert not life.record.deleted
         assert not life.record.opted_out
         assert life.record.enrolled or life.box is BoxPending.ON
@@ -196,8 +234,9 @@ class Lives(RuleBasedStateMachine):
             assert life.record.status not in {status.value for status in RunStatus if status.live}
             assert life.next_touch is None
             return
-        if life.run.reason != "" or life.run.status in (RunStatus.QUEUED, RunStatus.ACTIVE):
-            assert life.record.status == life.run.status.value
+        if life.run.reason == GONE:
+            return  # it is there again, and the next look says so
+        assert life.record.status == life.run.status.value
         if life.run.reason:
             assert life.reason == parse_reason(life.run.reason, life.run.reason_detail).sentence
 
@@ -210,6 +249,11 @@ class Lives(RuleBasedStateMachine):
         assert len(sent) == len(set(sent))
         days = [(one.run, one.at.date()) for one in self.life.provider]
         assert len(days) == len(set(days))
+
+    @invariant()
+    def only_a_person_starts_a_run(self) -> None:
+        """B9, B14: a box that goes from off to on by hand, and neither our own writes nor a restored record."""
+        assert self.life.begun <= self.ticks
 
     @invariant()
     def a_live_run_is_looked_at_again(self) -> None:

@@ -156,6 +156,11 @@ ENDS = [
         "stop: The record was deleted. If it is restored, tick the box to start a new run.",
         record={"deleted": True},
     ),
+    row(
+        "B14 deleted and restored",
+        "stop, untick: The record was deleted and restored. Tick the box to start a new run.",
+        restored=True,
+    ),
     row("B12 merged", "move to contact 003W: merged", record={"merged_into": WINNER, "deleted": True}),
     row(
         "B12 merged into a record with a run of its own",
