@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from connectors.salesforce.org import RIGHT_ORG, describe_org, wrong_org
 from connectors.salesforce.schema import PERMISSION_SET, REQUIRED, Schema
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.signals import open_streams
@@ -41,7 +42,7 @@ _SIGNALS = {
 def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterator[CheckResult]:
     """Every check, in order. Stops early when the org cannot be asked. Raises nothing."""
     try:
-        schema = source.org.schema()
+        schema = source.org.read_schema()
     except AuthError as error:
         yield CheckResult(code="SF-LOGIN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
         return
@@ -69,7 +70,7 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
 def check_identity(schema: Schema, settings: SalesforceSettings) -> CheckResult:
     """The org is the one that may be mailed from: a sandbox copy has an id of its own (B25)."""
     found = schema.identity
-    label = f"{found.name} ({found.org_id}{', a sandbox' if found.sandbox else ''})"
+    label = describe_org(found)
     if not settings.org_id:
         return CheckResult(
             code="SF-ORG",
@@ -77,13 +78,8 @@ def check_identity(schema: Schema, settings: SalesforceSettings) -> CheckResult:
             what=f"{label} answers, and no org_id is set: a sandbox copy of this org would be mailed from as well.",
             do_next=f'Set org_id = "{found.org_id}".',
         )
-    if settings.org_id[:15] != found.org_id[:15]:
-        return CheckResult(
-            code="SF-ORG",
-            level=CheckLevel.FAIL,
-            what=f"{label} answers, and only {settings.org_id} may be mailed from.",
-            do_next="Correct domain and credentials, or org_id if this org is meant.",
-        )
+    if (what := wrong_org(found, settings.org_id)) is not None:
+        return CheckResult(code="SF-ORG", level=CheckLevel.FAIL, what=what, do_next=RIGHT_ORG)
     return _ok("SF-ORG", f"{label} answers.")
 
 

@@ -16,9 +16,11 @@ from connectors.salesforce.schema import Schema, load_schema
 from connectors.salesforce.signals import Stream, open_streams
 from crmdrip.core.errors import ConfigurationError, ErrorClass
 from crmdrip.core.model import Record, RecordKind, Signal
-from crmdrip.ports import CrmMapping
+from crmdrip.ports import CrmIdentity, CrmMapping
 
 T = TypeVar("T")
+
+RIGHT_ORG = "Correct domain and credentials, or org_id if this org is meant."
 
 _PASSING = frozenset({ErrorClass.RETRIABLE, ErrorClass.RATE_LIMITED, ErrorClass.AUTH})
 """Refusals of a stream that say nothing about whether the org has it."""
@@ -40,7 +42,18 @@ class Org:
         self._refused: set[str] = set()
 
     def schema(self) -> Schema:
-        """The org's objects and fields. Raises AuthError, RetriableError, RateLimitedError, ConfigurationError."""
+        """The org's objects and fields. Everything that reads or writes comes by here.
+
+        Raises AuthError, RetriableError, RateLimitedError, and ConfigurationError when another org answers than the
+        one that may be mailed from (B25).
+        """
+        schema = self.read_schema()
+        if (what := wrong_org(schema.identity, self.client.settings.org_id)) is not None:
+            raise ConfigurationError(f"{what} Nothing is sent or written.", where="Salesforce", do_next=RIGHT_ORG)
+        return schema
+
+    def read_schema(self) -> Schema:
+        """As schema, whichever org answers: for the doctor alone."""
         with self._loading:
             if self.known is None:
                 self.known = load_schema(self.client, self.mapping)
@@ -105,6 +118,18 @@ class Org:
             url, more = page(self.client.read([soql.next_page(name, url)], purpose), name)
             rows = [*rows, *more]
         return rows
+
+
+def wrong_org(found: CrmIdentity, org_id: str) -> str | None:
+    """What is wrong with the org that answers, None when it is the configured one or none is configured (B25)."""
+    if not org_id or org_id[:15] == found.org_id[:15]:
+        return None
+    return f"{describe_org(found)} answers, and only {org_id} may be mailed from."
+
+
+def describe_org(found: CrmIdentity) -> str:
+    """The org by name and id."""
+    return f"{found.name} ({found.org_id}{', a sandbox' if found.sandbox else ''})"
 
 
 def page(answers: Answers, name: str) -> tuple[str, list[Row]]:

@@ -278,6 +278,19 @@ class TestDoctor:
         (org,) = (one for one in result.json["checks"] if one["code"] == "LEDGER-ORG")
         assert (result.code, org["level"]) == (1, "fail")
 
+    def test_another_org_than_the_configured_one_gets_nothing(self, office: Office, crmdrip: Shell) -> None:
+        """B25: the doctor says so, and neither a pass nor a plan touches it."""
+        office.ticked()
+        text = office.config.read_text(encoding="utf-8")
+        text = text.replace('domain = "acme.my"', 'domain = "acme.my"\norg_id = "00DDr0000000009"')
+        office.config.write_text(text, encoding="utf-8")
+        levels = {one["code"]: one["level"] for one in crmdrip("doctor", "--json").json["checks"]}
+        assert levels["SF-ORG"] == "fail"
+        for command in ("once", "run", "plan"):
+            result = crmdrip(command)
+            assert (result.code, "only 00DDr0000000009 may be mailed from" in result.err) == (2, True)
+        assert office.sent() == []
+
 
 class TestRetry:
     """What waits for a person."""

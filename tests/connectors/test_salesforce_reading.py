@@ -180,6 +180,17 @@ def test_a_cursor_of_another_org_is_refused(peer, source) -> None:
         read_all(copy.source(), cursor)
 
 
+def test_another_org_than_the_configured_one_is_neither_read_nor_written(peer) -> None:
+    """B25: with org_id set, a copy of the org answers in vain, whatever it is asked."""
+    source = peer.source(org_id="00DDr0000000009")
+    sink = peer.sink(source)
+    for question in (source.identity, lambda: read_all(source), lambda: source.look([], NO_PATHS, None)):
+        with pytest.raises(ConfigurationError, match="only 00DDr0000000009 may be mailed from"):
+            question()
+    with pytest.raises(ConfigurationError, match="Nothing is sent or written"):
+        write_all(sink, ControlWrite(key="control", heartbeat=AT, calls_used=None, calls_limit=None, state="Running."))
+
+
 @pytest.mark.parametrize("cursor", ["", "nonsense", "{}", '{"v":9}', "[]"])
 def test_a_cursor_that_is_none_is_refused(source, cursor) -> None:
     """A damaged cursor never silently means the beginning."""
