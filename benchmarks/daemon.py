@@ -31,7 +31,7 @@ from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, people, runs
 
 CONNECTIONS = 256
-_PAUSE = 0.01
+_PAUSE = 0.1
 """Seconds the write-back thread rests when nothing is owed."""
 
 _CHANGES = {

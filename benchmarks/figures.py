@@ -45,8 +45,8 @@ class Sizes:
 
 
 FULL = Sizes(
-    people=5_000,
-    people_slow=5_000,
+    people=10_000,
+    people_slow=10_000,
     script_people=1_000,
     script_people_slow=20,
     latency=0.1,
@@ -175,7 +175,7 @@ def measure_sending(sizes: Sizes, table: Table) -> None:
     slow = play(sizes.people_slow, sizes.latency)
     _add_rate(table, f"{sizes.latency * 1000:.0f} ms on every call", slow, slow_script, goal=300)
     table.notes.append(
-        f"(a), (b): {sizes.people} people through all four steps of the example, from the ticked box until nothing is"
+        f"(a), (b): {sizes.people:,} people through all four steps of the example, from the ticked box until nothing is"
         " owed any more; pulls, last looks, intents on disk, sending and write-back are all in it. One process of"
         " ours, the stand-ins in another on the same machine."
     )

@@ -65,9 +65,9 @@ OUTCOMES_PER_COMMIT = 500
 COMMIT_EVERY = 0.25
 """At most so many outcomes, and seconds of them, are committed together: what a crash takes with it is in doubt."""
 
-NEARLY = 0.5
-"""The share of a batch still to be sent when the next one is begun: each look is followed by its own emails within
-seconds (P2), and the connections do not rest meanwhile."""
+SHORT = 3.0
+"""Seconds a batch may take to go out for the next one to be looked at meanwhile, so that connections never rest. Where
+batches take longer, half of one has to be out first: each look is followed by its own emails within moments (P2)."""
 
 CLOCK_SLACK = timedelta(minutes=2)
 """How far this machine's clock may be ahead of the CRM's; beyond it the CRM's counts (B29)."""
@@ -124,10 +124,12 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
                 total = _add(total, _finish(before, batch))
             batch.begin(sender)
             batch.tell_twins()
-            before = batch
             if len(due) < parts.limits.batch:
+                before = batch
                 break
-            batch.nearly_sent.wait()
+            if before is None or before.seconds > SHORT:
+                batch.half_sent.wait()
+            before = batch
             if batch.in_vain:
                 break
         return total if before is None else _add(total, before.finish())
@@ -187,8 +189,9 @@ class _Batch:
         self._going: list[_Ready] = []
         self._sending: Future[None]
         self._suppressing: list[Signal] = []
-        self.nearly_sent = threading.Event()
-        """Little enough is left for the next batch to be prepared, and not so much that its look would grow old."""
+        self.half_sent = threading.Event()
+        self.seconds = 0.0
+        """How long it took to go out."""
         self.in_vain = False
         """Whether a further batch now would fare no better."""
 
@@ -234,15 +237,20 @@ class _Batch:
 
     def _send(self) -> None:
         by_id = {one.touch.id: one for one in self._going}
-        left = len(by_id)
+        began = time.monotonic()
         try:
-            for chunk in _chunks(self._parts.mailer.send([one.message for one in self._going])):
+            outcomes = self._parts.mailer.send([one.message for one in self._going])
+            for chunk in _chunks(self._listen(outcomes, len(by_id) / 2)):
                 self._conclude(by_id, chunk)
-                left -= len(chunk)
-                if left <= self._parts.limits.batch * NEARLY:
-                    self.nearly_sent.set()
         finally:
-            self.nearly_sent.set()
+            self.seconds = time.monotonic() - began
+            self.half_sent.set()
+
+    def _listen(self, outcomes: Iterator[SendOutcome], half: float) -> Iterator[SendOutcome]:
+        for number, outcome in enumerate(outcomes, 1):
+            if number >= half:
+                self.half_sent.set()
+            yield outcome
 
     def tell_twins(self) -> None:
         """Write the suppressions that came with the look on every record of their addresses."""

@@ -22,8 +22,8 @@ from crmdrip.ports import WriteOutcome
 
 log = structlog.get_logger()
 
-PER_PASS = 5_000
-"""Write-backs read from the outbox together: a few calls' worth, so that batches are full."""
+PER_PASS = 2_000
+"""Write-backs read from the outbox together: two calls' worth, so that calls are full and little is held in memory."""
 
 PARK_AFTER = 12
 """Attempts after which what still fails is parked and shown, about half a day."""

@@ -162,7 +162,7 @@ def open_ledger(url: str) -> Ledger:
 
 def _engine(url: str) -> Engine:
     # A traceback in the log must not show addresses.
-    engine = create_engine(url, hide_parameters=True, pool_pre_ping=not url.startswith("sqlite"))
+    engine = create_engine(url, hide_parameters=True, pool_use_lifo=True, pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -178,7 +178,7 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     # A busy daemon changes the same pages again and again: they are copied to the file every 32 MB, not every 4.
     cursor.execute("PRAGMA wal_autocheckpoint = 8000")
-    cursor.execute("PRAGMA cache_size = -16000")  # KiB, for each connection; with the default of 2,000 it reads twice
+    cursor.execute("PRAGMA cache_size = -4000")  # KiB, for each connection; with the default of 2,000 it reads twice
     cursor.close()
 
 

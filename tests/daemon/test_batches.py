@@ -1,0 +1,120 @@
+"""Batches one after another: the next is looked at while the present one goes out, and no promise gets lost between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from stage import Stage
+
+from crmdrip.core.model import TouchState
+from crmdrip.daemon import passes
+from crmdrip.ledger import runs
+from crmdrip.ledger.errors import LedgerBrokenError
+
+
+class WaitingMailer:
+    """Hands a batch over only once the next one has been looked at."""
+
+    def __init__(self, mailer: Any, looked: threading.Event) -> None:
+        self._mailer = mailer
+        self._looked = looked
+        self.waited = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mailer, name)
+
+    def send(self, messages: Any) -> Iterator[Any]:
+        """Half of the first batch, then a pause."""
+        if not self.waited:
+            self.waited = True
+            outcomes = list(self._mailer.send(messages[: len(messages) // 2]))
+            yield from outcomes
+            assert self._looked.wait(20), "nobody looked at the next batch"
+            messages = messages[len(messages) // 2 :]
+        yield from self._mailer.send(messages)
+
+
+class CountingSource:
+    """Tells when the second look is made."""
+
+    def __init__(self, source: Any, looked: threading.Event) -> None:
+        self._source = source
+        self._looked = looked
+        self.looks: list[list[str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def look(self, refs: Any, *args: Any) -> Any:
+        """As the source looks."""
+        self.looks.append([ref.id for ref in refs])
+        if len(self.looks) > 1:
+            self._looked.set()
+        return self._source.look(refs, *args)
+
+
+@pytest.fixture
+def people(stage: Stage) -> list[str]:
+    """Five contacts whose first email is due now, in batches of two."""
+    stage.limit(batch=2)
+    contacts = stage.ticked(stage.sequence(), 5)
+    passes.pull(stage.parts)
+    return contacts
+
+
+def test_the_next_batch_is_looked_at_while_the_present_one_goes_out(stage: Stage, people: list[str]) -> None:
+    """The second half of the first batch leaves after the second batch's look, and nobody is looked at twice."""
+    looked = threading.Event()
+    source = CountingSource(stage.parts.source, looked)
+    stage.parts = replace(stage.parts, source=source, mailer=WaitingMailer(stage.parts.mailer, looked))
+    assert passes.dispatch(stage.parts)["accepted"] == len(people)
+    assert sorted(one for look in source.looks for one in look) == sorted(people)
+    assert stage.twice() == {}
+
+
+def test_a_stop_between_two_looks_is_seen_by_the_second(stage: Stage, people: list[str]) -> None:
+    """P2: who unticks while the first batch goes out is in nobody's second batch."""
+    mailer = stage.parts.mailer
+    unticked: list[str] = []
+
+    class Unticking(WaitingMailer):
+        def send(self, messages: Any) -> Iterator[Any]:
+            if not unticked:
+                first = {message.to_address for message in messages}
+                unticked.extend(one for one in people if stage.record(one)["Email"] not in first)
+                for one in unticked:
+                    stage.change(one, Drip_Enrolled__c=False)
+            yield from mailer.send(messages)
+
+    stage.parts = replace(stage.parts, mailer=Unticking(mailer, threading.Event()))
+    passes.dispatch(stage.parts)
+    assert len(unticked) == 3
+    assert len(stage.sent()) == 2
+
+
+def test_a_batch_behind_one_that_cannot_be_concluded_is_not_in_doubt(
+    stage: Stage, people: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B30: the ledger breaks while outcomes are stored; of the prepared batch nothing has left, and it says so."""
+    looked = threading.Event()
+    source = CountingSource(stage.parts.source, looked)
+    stage.parts = replace(stage.parts, source=source, mailer=WaitingMailer(stage.parts.mailer, looked))
+    move, failed = runs.move_touches, []
+
+    def break_once(connection: Any, moves: Any) -> None:
+        if not failed and looked.is_set():
+            failed.append(True)
+            raise LedgerBrokenError("the disk is full.", where="the ledger")
+        move(connection, moves)
+
+    monkeypatch.setattr(runs, "move_touches", break_once)
+    with pytest.raises(LedgerBrokenError):
+        passes.dispatch(stage.parts)
+    states = {one: [touch.state for touch in stage.touches(one)] for one in people}
+    behind = source.looks[1]
+    assert [states[one] for one in behind] == [[TouchState.REFUSED]] * len(behind)
+    assert sum(found == [TouchState.INTENDED] for found in states.values()) <= 2
