@@ -61,6 +61,8 @@ class Effect:
     """Changes of the sequence's figures: active, held, sent, replied, meetings, stopped, finished."""
     box: BoxPending = BoxPending.NO
     """Which way the record's box is about to be set."""
+    deleted: tuple[str, ...] = ()
+    """Ids of records that are deleted, for the ledger to remember: restored, they stay stopped (B14)."""
     dropped: tuple[str, ...] = ()
     """Keys of write-backs that are owed no more: nothing is written to a record that is gone (B11, B12, B14)."""
 
@@ -189,7 +191,8 @@ def stop(decision: Stop, run: Enrollment, setting: Setting, *, replied_at: datet
         figures = (*figures, (_FIGURE_OF[code], 1))
     dropped = (_status_key(run.ref),) if ended.reason in _GONE or ended.ref != run.ref else ()
     if ended.reason in _GONE:
-        return Effect(run=ended, totals=figures, dropped=dropped)
+        deleted = (run.ref.id,) if code is StopReason.DELETED else ()
+        return Effect(run=ended, totals=figures, dropped=dropped, deleted=deleted)
     write = status_write(
         ended,
         decision.reason.sentence,

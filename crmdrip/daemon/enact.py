@@ -22,6 +22,7 @@ def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> N
     writes: list[tuple[Write, Priority]] = []
     touches: list[Touch] = []
     dropped: list[str] = []
+    deleted: list[str] = []
     figures: Counter[tuple[str, str]] = Counter()
     boxes: dict[BoxPending, list[RecordRef]] = {BoxPending.OFF: [], BoxPending.ON: []}
     for effect in effects:
@@ -36,6 +37,7 @@ def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> N
         writes.extend(effect.writes)
         touches.extend(effect.touches)
         dropped.extend(effect.dropped)
+        deleted.extend(effect.deleted)
         if effect.box is not BoxPending.NO:
             boxes[effect.box].extend(w.ref for w, _ in effect.writes if isinstance(w, StatusWrite))
     runs.save_runs(connection, changed.values(), now)  # first: a run that ends makes room for one of its address
@@ -44,6 +46,7 @@ def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> N
     tallies.add_totals(connection, figures)
     for pending, refs in boxes.items():
         people.expect_box(connection, refs, pending)
+    people.mark_deleted(connection, deleted)
     outbox.forget(connection, dropped)
     outbox.owe(connection, writes, now)
 

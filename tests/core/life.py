@@ -291,6 +291,8 @@ class Life:
             self.figures[word] = self.figures.get(word, 0) + difference
         for touch in effect.touches:
             self._touch(touch.step_id, touch.state, touch.order)
+        if effect.deleted:
+            self.known = replace(self.known or self.record, deleted=True)
         if effect.dropped:
             self.owed = None
         for write, _ in effect.writes:

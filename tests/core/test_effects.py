@@ -134,12 +134,12 @@ def test_an_unticked_box_is_left_alone() -> None:
     assert (status_of(effect).enrolled, effect.box) == (None, BoxPending.NO)
 
 
-@pytest.mark.parametrize("code", [StopReason.DELETED, StopReason.MERGED])
-def test_nothing_is_written_to_a_record_that_is_gone(code: StopReason) -> None:
+@pytest.mark.parametrize(("code", "deleted"), [(StopReason.DELETED, ("003",)), (StopReason.MERGED, ())])
+def test_nothing_is_written_to_a_record_that_is_gone(code: StopReason, deleted: tuple[str, ...]) -> None:
     """B12, B14: a write could bring it back or fail for ever."""
     effect = stop_for(code, WINNER, untick=False)
     assert effect.writes == ()
-    assert effect.dropped == ("status:003",)
+    assert (effect.dropped, effect.deleted) == (("status:003",), deleted)
     assert effect.run is not None
     assert effect.run.status is RunStatus.STOPPED
 

@@ -140,12 +140,17 @@ class Lives(RuleBasedStateMachine):
         """The daemon works as it does when nobody interferes: everything that falls due in the coming weeks."""
         for fate in fates:
             self.life.pull()
-            run = self.life.run
-            if run is not None and run.check_at is not None:
-                self.life.now = max(self.life.now, run.check_at)
+            self.until_due()
             self.dispatch(fate)
             self.life.settle(found=True)
             self.life.write_back()
+
+    @rule()
+    def until_due(self) -> None:
+        """Time passes until the run is to be looked at."""
+        run = self.life.run
+        if run is not None and run.check_at is not None:
+            self.life.now = max(self.life.now, run.check_at)
 
     @rule()
     def pull(self) -> None:
@@ -167,16 +172,20 @@ class Lives(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(STOPPING))
     def answer_while_an_email_is_on_its_way(self, kind: SignalKind) -> None:
         """P2: it turns out later that the email went out, and the run stays stopped."""
+        self.until_due()
         self.dispatch(Fate.IN_DOUBT)
         self.answer(kind)
         self.life.settle(found=True)
         assert self.life.run is None
 
-    @rule()
-    def restart(self) -> None:
-        """The daemon starts again, and looks at every run whose touch it cannot vouch for."""
+    @rule(fate=st.sampled_from([Fate.IN_DOUBT, Fate.REFUSED]))
+    def restart_while_an_email_is_on_its_way(self, fate: Fate) -> None:
+        """P1: the daemon starts again and looks at every run at once; what is in doubt is not sent again."""
+        self.until_due()
+        self.dispatch(fate)
         if self.life.run is not None:
             self.life.run = replace(self.life.run, check_at=self.life.now)
+            self.dispatch(Fate.ACCEPTED)
 
     @rule()
     def write_back(self) -> None:
