@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import Enrollment, Owner, Record, RunStatus, Sequence, Touch, TouchRecord, TouchState
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.steps import Passed, next_step
 from crmdrip.core.zones import resolve_zone
+
+HEARD_BACK = timedelta(days=14)
+"""How far back is heard what happened to people: a reply may have come while nobody listened, or be forgotten with
+the ledger. Older stops stand on the records."""
 
 _STATUS = {status.value: status for status in RunStatus}
 _THREAD_KEPT = 10
@@ -28,6 +32,7 @@ def adopt_run(record: Record, sequence: Sequence | None, owner: Owner | None, no
         return None
     if sequence is None or not address:
         return None
+    begun = min(record.last_touch or record.modified_at, now).replace(microsecond=0)
     run = Enrollment(
         id=0,
         person=person_key(address),
@@ -36,13 +41,17 @@ def adopt_run(record: Record, sequence: Sequence | None, owner: Owner | None, no
         sequence_id=sequence.id,
         run=record.run,
         status=status,
-        entered_at=min(record.last_touch or record.modified_at, now),
+        entered_at=begun,
         due_at=None,
         steps_done=0 if record.last_touch is None else 1,
         last_touch_at=record.last_touch,
         owner_id=record.owner_id if record.last_touch is not None else None,
     )
-    return plan_adopted(run, record, sequence, owner, {}) if status.live else run
+    if not status.live:
+        return run
+    planned = plan_adopted(run, record, sequence, owner, {})
+    # Nobody can tell any more when a run without a touch was begun: what happened lately counts as having come since.
+    return planned if record.last_touch is not None else replace(planned, entered_at=begun - HEARD_BACK)
 
 
 def plan_adopted(

@@ -299,7 +299,7 @@ class _Planner:
         twins.join_histories(self._connection, snapshot, self._parts.org_id, self._now)
         if run is not None and record.ref.id not in live and record.enrolled and record.sequence_id != run.sequence_id:
             # Moved to another sequence with the box on: the old run has ended, the new one begins at once (B9).
-            moved = replace(record, run=max(record.run, run.run))
+            moved = replace(record, run=max(record.run, run.run), last_touch=run.last_touch_at or record.last_touch)
             yield from self._decide(self._snapshot(moved, None, histories), live, histories, entry)
 
     def _snapshot(self, record: Record, run: Enrollment | None, histories: Histories) -> Snapshot:
@@ -361,8 +361,10 @@ def _effect_of(decision: object, snapshot: Snapshot, setting: Setting, entry: _E
             effect = effects.enroll(entry.place(decision, address), record, address, setting.now)
             if effect.run is None:
                 return effect
-            # A reply between the tick and its pull counts as one in the run, whatever our clock shows (P2, B29).
-            return replace(effect, run=replace(effect.run, entered_at=min(setting.now, record.modified_at)))
+            # A reply between the tick and its pull counts as one in the run, whatever our clock shows (P2, B29). Many
+            # of the times the CRM gives are whole seconds.
+            ticked_at = min(setting.now, record.modified_at).replace(microsecond=0)
+            return replace(effect, run=replace(effect.run, entered_at=ticked_at))
         case Refuse():
             return effects.refuse(decision, record)
         case Stop() if run is not None:
@@ -419,7 +421,7 @@ class _Entry:
         if start == self._now:
             return decision
         due_at = plan_due(decision.step, anchor=start, last_touch_at=None, zone=decision.zone.zone, sequence=sequence)
-        return replace(decision, due_at=due_at)
+        return replace(decision, due_at=max(due_at, decision.due_at))
 
     def _counts(self, scope: CapScope, key: str) -> dict[Counter, int]:
         if (scope, key) not in self._held:
