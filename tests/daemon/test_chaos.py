@@ -1,7 +1,7 @@
 """Everything goes wrong at random, and two promises hold: never twice, never after a stop (P1, P2, B1 to B5).
 
-What happens is drawn from a seed, so a failure can be played again: 153, 190 and 219 once failed. The oracles are the provider's record of what it
-accepted, and the world's record of who said stop and when.
+What happens is drawn from a seed, so a failure can be played again: 153, 190 and 219 once failed. The oracles are the
+provider's record of what it accepted, and the world's record of who said stop and when.
 """
 
 from __future__ import annotations
