@@ -6,7 +6,6 @@ The sequences' own status comes along: a pull may have read it a minute or two a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -73,8 +72,9 @@ class LastLook:
         records: dict[str, Record] = {}
         for name, reader in asked.items():
             rows: list[Row] = [row for row in answers.body(name) if row is not None]
-            found = read_rows(reader.reader(stops[reader.kind]), rows)
-            records.update(self._with_fields(schema, found, rows, columns[reader.kind]))
+            fields = self._merge_fields(schema, reader, rows, columns[reader.kind])
+            found = read_rows(reader.reader(stops[reader.kind]), rows, fields)
+            records.update((record.ref.id, record) for record in found)
         return Look(
             records=records,
             signals=tuple(
@@ -88,29 +88,22 @@ class LastLook:
             statuses=_read_statuses(schema, answers, wanted),
         )
 
-    def _with_fields(
-        self, schema: Schema, records: Sequence[Record], rows: Sequence[Row], columns: MergeColumns
-    ) -> dict[str, Record]:
-        """The records with the merge fields asked for, those of parents included."""
-        if not columns.own and not columns.parents:
-            return {record.ref.id: record for record in records}
-        ids = {
-            "account": [record.account_id for record in records if record.account_id],
-            "owner": [record.owner_id for record in records if record.owner_id],
-        }
-        parents = {
-            parent: self._org.parents.rows(schema, parent, ids[parent], list(names.values()), Purpose.LOOK)
-            for parent, names in columns.parents.items()
-        }
-        found: dict[str, Record] = {}
-        for record, row in zip(records, rows, strict=True):
-            fields: dict[str, Any] = {path: row.get(column) for path, column in columns.own.items()}
-            for parent, names in columns.parents.items():
-                parent_id = record.account_id if parent == "account" else record.owner_id
-                of = parents[parent].get(parent_id or "", {})
+    def _merge_fields(
+        self, schema: Schema, reader: RecordReader, rows: Sequence[Row], columns: MergeColumns
+    ) -> list[dict[str, Any]]:
+        """The merge fields asked for of each row, those of its parents included."""
+        ids = reader.parents(rows)
+        found = [{path: row.get(column) for path, column in columns.own.items()} for row in rows]
+        for parent, names in columns.parents.items():
+            wanted = [one for one in ids[parent] if one]
+            known = self._org.parents.rows(schema, parent, wanted, list(names.values()), Purpose.LOOK)
+            for fields, parent_id in zip(found, ids[parent], strict=True):
+                of = known.get(parent_id or "", _NO_ROW)
                 fields.update((path, of.get(column)) for path, column in names.items())
-            found[record.ref.id] = replace(record, fields=fields)
         return found
+
+
+_NO_ROW: Row = {}
 
 
 def _ask_statuses(schema: Schema, ids: Sequence[str]) -> list[Part]:

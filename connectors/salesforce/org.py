@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from connectors.salesforce import soql
 from connectors.salesforce.client import Answers, Part, SalesforceClient
@@ -144,10 +144,17 @@ def retrieve(name: str, object_name: str, ids: Sequence[str], columns: Sequence[
     return Part(name=name, path=f"composite/sobjects/{object_name}", method="POST", body=body)
 
 
-def read_rows(read: Callable[[Row], Record], rows: Sequence[Row]) -> list[Record]:
-    """Raises ConfigurationError when the org leaves out a field it was asked for: never read that as "not ticked"."""
+def read_rows(
+    read: Callable[..., Record], rows: Sequence[Row], fields: Sequence[Mapping[str, Any]] | None = None
+) -> list[Record]:
+    """The rows as records, each with its merge fields.
+
+    Raises ConfigurationError when the org leaves out a field it was asked for: never read that as "not ticked".
+    """
     try:
-        return [read(row) for row in rows]
+        if fields is None:
+            return [read(row) for row in rows]
+        return [read(row, own) for row, own in zip(rows, fields, strict=True)]
     except KeyError as error:
         raise ConfigurationError(
             f"the field {error.args[0]} was asked for and did not come.",

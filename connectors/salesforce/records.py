@@ -6,7 +6,7 @@ Readers are built once per object: the names are looked up then, so that a row c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +53,8 @@ _TOUCH = (
     "subject",
 )
 
+_NO_FIELDS: Mapping[str, Any] = {}
+
 _STOP_FIELD = re.compile(r"\s*([A-Za-z]\w*)")
 
 
@@ -81,8 +83,20 @@ class RecordReader:
         """What to select: Id, every mapped field that can be seen, and the extra ones."""
         return list(dict.fromkeys(["Id", *filter(None, self._names.values()), *filter(None, (extra or {}).values())]))
 
-    def reader(self, stops: Mapping[str, str]) -> Callable[[Row], Record]:
-        """The function from row to Record. stops: the stop condition's column by sequence id, where it can be seen."""
+    def parents(self, rows: Iterable[Row]) -> dict[str, list[str | None]]:
+        """The ids of the rows' accounts and owners, in the rows' order."""
+        owner, account = self._names["owner"], self._names["account"]
+        found: dict[str, list[str | None]] = {"account": [], "owner": []}
+        for row in rows:
+            found["account"].append(row.get(account))
+            found["owner"].append(row.get(owner))
+        return found
+
+    def reader(self, stops: Mapping[str, str]) -> Callable[..., Record]:
+        """The function from a row, and the merge fields read with it, to the Record.
+
+        stops: the stop condition's column by sequence id, where it can be seen.
+        """
         kind, names = self.kind, self._names
         email, owner, account = names["email"], names["owner"], names["account"]
         opted_out, bounced_reason, bounced_at = names["opted_out"], names["bounced_reason"], names["bounced_at"]
@@ -92,7 +106,7 @@ class RecordReader:
         merged_into, deleted, modified = names["merged_into"], names["deleted"], names["modified"]
         contact, opportunity = names["converted_contact"], names["converted_opportunity"]
 
-        def read(row: Row) -> Record:
+        def read(row: Row, fields: Mapping[str, Any] = _NO_FIELDS) -> Record:
             get = row.get
             sequence_id = get(sequence)
             stop = get(stops[sequence_id]) if sequence_id is not None and sequence_id in stops else None
@@ -120,6 +134,7 @@ class RecordReader:
                 converted_to=RecordRef(kind=RecordKind.CONTACT, id=converted) if converted else None,
                 converted_opportunity=bool(get(opportunity)),
                 stop_field="" if stop is None else _text(stop),
+                fields=fields,
             )
 
         return read
