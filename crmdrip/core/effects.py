@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from crmdrip.core import words
+from crmdrip.core.decisions import Enroll, Hold, Move, Readdress, Refuse, Skip, Stop, Wait
 from crmdrip.core.keys import person_key, touch_id
 from crmdrip.core.model import (
     BoxPending,
@@ -25,7 +26,6 @@ from crmdrip.core.model import (
     Touch,
     TouchState,
 )
-from crmdrip.core.plan import Enroll, Hold, Move, Readdress, Refuse, Skip, Stop, Wait
 from crmdrip.core.reasons import HoldReason, Reason, SkipReason, StopReason, parse_reason
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.steps import Passed, next_step, progress, progress_of

@@ -59,6 +59,11 @@ def person_key(address: str) -> str:
     return _digest("person", normalize_address(address))
 
 
+def stranger_key(record_id: str) -> str:
+    """Stands for the person of an ended run where the address it began with is not known any more."""
+    return _digest("stranger", record_id)
+
+
 def touch_id(org_id: str, person: str, sequence_id: str, run: int, step_id: str) -> str:
     """The id of one step of one run of one person through one sequence: 32 lower-case hex characters.
 

@@ -23,8 +23,10 @@ from sqlalchemy import Connection
 from crmdrip.core import effects
 from crmdrip.core.caps import CapScope, Claim, Counter, allot, counter_at
 from crmdrip.core.compose import TaskText, compose_task, merge_paths
+from crmdrip.core.decisions import Finish, Hold, Move, Readdress, Send, Skip, Stop, Wait
 from crmdrip.core.effects import Effect, Setting, Taken
 from crmdrip.core.errors import CrmdripError, ErrorClass, UnknownPathsError
+from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import domain_of, normalize_address, share, touch_id
 from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import (
@@ -41,10 +43,11 @@ from crmdrip.core.model import (
     Touch,
     TouchState,
 )
-from crmdrip.core.plan import RECHECK, Finish, Hold, Move, Readdress, Send, Skip, Snapshot, Stop, View, Wait, plan
+from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.retry import Verdict, decide_retry
 from crmdrip.core.schedule import next_opening, slip
+from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 from crmdrip.daemon import twins
 from crmdrip.daemon.enact import enact
@@ -350,6 +353,11 @@ class _Batch:
             ready = self._ready(connection, sends, changed, now)
             enact(connection, changed, now)
             runs.intend(connection, [one.touch for one in ready])
+            batches = marks.count_batches(connection) + 1
+            if ready:
+                marks.set_batches(connection, batches)
+        if ready:
+            parts.ledger.note(batches)
         return ready, suppressing
 
     def _effect(self, decision: object, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from crmdrip.core import effects, words
 from crmdrip.core.caps import CapScope, Counter, counter_at, first_free
+from crmdrip.core.decisions import Enroll, Hold, Move, Readdress, Refuse, Stop
 from crmdrip.core.definition import validate
 from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.keys import domain_of, normalize_address, person_key
@@ -30,10 +31,11 @@ from crmdrip.core.model import (
     Signal,
     SignalKind,
 )
-from crmdrip.core.plan import Enroll, Hold, Move, Readdress, Refuse, Snapshot, Stop, View, plan
+from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.render import check_template
 from crmdrip.core.schedule import plan_due
+from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.writes import SequenceWrite
 from crmdrip.daemon import twins
 from crmdrip.daemon.enact import enact

@@ -11,10 +11,10 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core import effects
+from crmdrip.core.decisions import Hold
 from crmdrip.core.effects import Effect, Setting, Taken
-from crmdrip.core.errors import RejectedError
+from crmdrip.core.errors import RejectedError, RetriableError
 from crmdrip.core.model import DelayUnit, Enrollment, Sequence, Step, Touch, TouchState
-from crmdrip.core.plan import Hold
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.steps import UNSETTLED, progress_of
 from crmdrip.core.writes import StatusWrite
@@ -60,13 +60,17 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
     now = parts.clock.now()
     with parts.ledger.read() as connection:
         doubtful = runs.unsettled(connection, now, PER_PASS)
-        unproven = runs.unproven_runs(connection, 10 * PER_PASS)
+        unproven = runs.unproven_runs(connection, PER_PASS) if _log_is_complete(connection, parts, now) else []
     sent = person = proven = 0
     for touch in doubtful:
         if parts.stopping.is_set():
             break
         since = max(touch.at - timedelta(minutes=5), now - LOG_KEPT)
-        finding = parts.mailer.find(touch.id, touch.address, since)
+        try:
+            finding = parts.mailer.find(touch.id, touch.address, since)
+        except RetriableError:
+            _look_again(parts, touch, now)  # should it be this one that cannot be asked for, the others come first
+            raise
         if finding.finding is Finding.SENT:
             _settle_sent(parts, touch, finding)
             sent += 1
@@ -76,7 +80,7 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
         else:
             _look_again(parts, touch, now)
     for run in unproven:
-        if proven == PER_PASS or parts.stopping.is_set():
+        if parts.stopping.is_set():
             break
         proven += _prove(parts, run, now)
     return ReconcileCount(sent=sent, needs_person=person, proven=proven)
@@ -228,19 +232,30 @@ def _wait_for_person(connection: Connection, parts: Parts, touch: Touch, run: En
 # --- after a rebuild (B4) -----------------------------------------------------------------------------------------
 
 
+def _log_is_complete(connection: Connection, parts: Parts, now: datetime) -> bool:
+    """Whether the provider's log has had the time to show the last email that went out before the rebuild."""
+    rebuilt_at = proof.rebuilt_at(connection)
+    first_look = timedelta(minutes=parts.limits.doubt_first_look_minutes)
+    return rebuilt_at is None or not timedelta() <= now - rebuilt_at < first_look
+
+
 def _prove(parts: Parts, run: Enrollment, now: datetime) -> int:
     """Look up the email that comes next before it may go out. Returns 1 when that was possible."""
     with parts.ledger.read() as connection:
         setting = setting_of(connection, parts.org_id, run, now)
         question = proof.ask(run, setting)
         rebuilt_at = proof.rebuilt_at(connection)
+        touches = runs.touches_in_full(connection, [run.id])
     if question is None:
         _change(parts, run.id, lambda _, locked: Effect(run=proof.proven(locked, now)))
         return 1
     known = setting.touches.get(question.email.id)
     if known is not None and known.state in UNSETTLED:
         return 0  # it is in doubt as it is, and settled there
-    finding = parts.mailer.find(question.touch_id, run.address, now - LOG_KEPT)
+    if proof.ids_are_known(run, touches, parts.org_id):
+        finding = parts.mailer.find(question.touch_id, run.address, min(now, rebuilt_at or now) - LOG_KEPT)
+    else:
+        finding = LogFinding(touch_id=question.touch_id, finding=Finding.UNAVAILABLE)
     cannot_be_out = finding.finding is Finding.UNAVAILABLE and proof.came_before(run, rebuilt_at)
 
     def act(connection: Connection, locked: Enrollment) -> Effect:

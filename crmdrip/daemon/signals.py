@@ -9,9 +9,11 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core import effects
+from crmdrip.core.decisions import Stop
 from crmdrip.core.effects import Effect, Setting, tell_suppression
 from crmdrip.core.model import Enrollment, Signal, SignalKind
-from crmdrip.core.plan import Stop, View, plan_stop
+from crmdrip.core.snapshot import View
+from crmdrip.core.stops import plan_stop
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.snapshots import Background, load_histories, take_snapshot
 from crmdrip.ledger import outbox, people, runs

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from crmdrip.core.keys import domain_of, normalize_address, person_key
 from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, Signal, SignalKind
-from crmdrip.core.plan import RELEASED, PastRun, Snapshot, View
+from crmdrip.core.snapshot import RELEASED, PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
 from crmdrip.core.words import day
 from crmdrip.ledger import definitions, marks, people, runs
@@ -59,6 +59,8 @@ class Histories:
     """Ended runs by keys.person_key."""
     past_of_record: Mapping[str, Sequence[tuple[str, PastRun]]]
     """Ended runs by record id, each with its address."""
+    last_numbers: Mapping[str, int]
+    """The highest number of a run by keys.person_key."""
     boxes: dict[str, BoxPending]
     objections: Mapping[str, str]
     """Why an address must not be entered, as another record of it says: "opted out of email on lead 00Q..."."""
@@ -89,6 +91,7 @@ def load_histories(
         live_by_address=runs.holders_of_addresses(connection, addresses if entering else addresses - own),
         past=runs.past_runs(connection, keys.values()) if entering else {},
         past_of_record=runs.past_runs_of_records(connection, record_ids) if entering else {},
+        last_numbers=runs.last_numbers(connection, keys.values()) if entering else {},
         objections=objections,
         boxes=people.pending_boxes(connection, record_ids),
     )
@@ -152,6 +155,7 @@ def take_snapshot(
         suppression=suppression_of(address, histories) or (objection if run is None else ""),
         twin=twin,
         past=_past_of(record, address, histories) if record is not None and run is None and address else (),
+        last_number=histories.last_numbers.get(person_key(address), 0) if run is None and address else 0,
         brake=background.brake,
         paused=paused,
         suspicion=known.suspicion if known is not None else "",

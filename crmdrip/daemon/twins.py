@@ -10,12 +10,13 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core import effects
+from crmdrip.core.decisions import Stop
 from crmdrip.core.effects import Setting, tell_suppression
 from crmdrip.core.errors import CrmdripError
 from crmdrip.core.keys import normalize_address, touch_id
 from crmdrip.core.model import Enrollment, Record, RunStatus, Signal, SignalKind, Touch, TouchState
-from crmdrip.core.plan import Snapshot, Stop
 from crmdrip.core.reasons import Reason, SkipReason, StopReason
+from crmdrip.core.snapshot import Snapshot
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, runs

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
+from crmdrip.core.keys import stranger_key
 from crmdrip.core.model import (
     Enrollment,
     RecordKind,
@@ -20,7 +21,7 @@ from crmdrip.core.model import (
     Touch,
     TouchState,
 )
-from crmdrip.core.plan import PastRun
+from crmdrip.core.snapshot import PastRun
 from crmdrip.core.steps import Passed
 from crmdrip.ledger.schema import IS_HELD, IS_LIVE, IS_OPEN, IS_UNPROVEN, enrollment, touch
 from crmdrip.ledger.statements import Bulk, Lookup, chunks, upsert, upsert_of
@@ -277,14 +278,24 @@ _PAST = select(
     enrollment.c.status,
     enrollment.c.ended_at,
     enrollment.c.steps_done,
+    enrollment.c.last_touch_at,
+    enrollment.c.last_touch_zone,
 ).where(enrollment.c.ended_at.is_not(None))
 _PAST_BY_PERSON = Lookup(_PAST, enrollment.c.person)
 _PAST_BY_RECORD = Lookup(_PAST, enrollment.c.record_id)
 
 
 def _to_past(row: Sequence[Any]) -> PastRun:
-    _, _, _, sequence_id, run, status, ended_at, steps_done = row
-    return PastRun(sequence_id=sequence_id, run=run, status=_STATUS[status], ended_at=ended_at, touched=steps_done > 0)
+    _, _, _, sequence_id, run, status, ended_at, steps_done, last_touch_at, last_touch_zone = row
+    return PastRun(
+        sequence_id=sequence_id,
+        run=run,
+        status=_STATUS[status],
+        ended_at=ended_at,
+        touched=steps_done > 0,
+        last_touch_at=last_touch_at,
+        last_touch_zone=last_touch_zone,
+    )
 
 
 def past_runs(connection: Connection, people: Iterable[str]) -> dict[str, list[PastRun]]:
@@ -301,6 +312,17 @@ def past_runs_of_records(connection: Connection, record_ids: Iterable[str]) -> d
     for row in _PAST_BY_RECORD.rows(connection, record_ids):
         found[row[1]].append((row[2], _to_past(row)))
     return found
+
+
+def last_numbers(connection: Connection, people: Iterable[str]) -> dict[str, int]:
+    """The highest number that any run of each person has, live ones included."""
+    highest: dict[str, int] = {}
+    for person, number in _NUMBERS.rows(connection, people):
+        highest[person] = max(number, highest.get(person, 0))
+    return highest
+
+
+_NUMBERS = Lookup(select(enrollment.c.person, enrollment.c.run), enrollment.c.person)
 
 
 def runs_of_record(connection: Connection, record_id: str) -> list[Enrollment]:
@@ -323,6 +345,21 @@ def runs_of_address(connection: Connection, address: str) -> list[Enrollment]:
         select(enrollment).where(enrollment.c.address == address).order_by(enrollment.c.entered_at)
     )
     return [_to_enrollment(row) for row in rows]
+
+
+def runs_of_people(connection: Connection, people: Iterable[str]) -> dict[tuple[str, str, int], Enrollment]:
+    """Every run of these persons by what must be unique: (person, sequence id, run number)."""
+    found = map(_to_enrollment, _RUNS_BY_PERSON.rows(connection, people))
+    return {(run.person, run.sequence_id, run.run): run for run in found}
+
+
+_RUNS_BY_PERSON = Lookup(select(enrollment), enrollment.c.person)
+
+
+def give_up_numbers(connection: Connection, ended: Iterable[Enrollment]) -> None:
+    """Another run bears the numbers of these ended ones: they stay, as somebody else's."""
+    for run in ended:
+        connection.execute(update(enrollment).where(enrollment.c.id == run.id).values(person=stranger_key(run.ref.id)))
 
 
 def add_runs(connection: Connection, runs: Iterable[Enrollment], *, ended_at: datetime | None = None) -> None:
@@ -574,8 +611,14 @@ def _wake_runs(connection: Connection, ids: Iterable[int], now: datetime) -> Non
 
 
 def unproven_runs(connection: Connection, limit: int) -> list[Enrollment]:
-    """Live runs whose next touch is still to be looked up in the provider's log, the earliest due first (B4)."""
-    rows = connection.execute(select(enrollment).where(IS_UNPROVEN, IS_LIVE).order_by(enrollment.c.due_at).limit(limit))
+    """Live runs whose next touch is still to be looked up in the provider's log, the earliest due first (B4).
+
+    Without those of which a touch is in doubt as it is: that is settled first.
+    """
+    unsettled = select(touch.c.id).where(touch.c.enrollment_id == enrollment.c.id, IS_OPEN).exists()
+    rows = connection.execute(
+        select(enrollment).where(IS_UNPROVEN, IS_LIVE, ~unsettled).order_by(enrollment.c.due_at).limit(limit)
+    )
     return [_to_enrollment(row) for row in rows]
 
 

@@ -14,6 +14,7 @@ from run_values import REP, UTC_ZONE, ada, sequence_of
 from schedule_values import at
 
 from crmdrip.core import effects
+from crmdrip.core.decisions import Enroll, Finish, Hold, Move, Readdress, Refuse, Send, Skip, Stop, Wait
 from crmdrip.core.effects import Effect, Setting, Taken
 from crmdrip.core.keys import touch_id
 from crmdrip.core.model import (
@@ -29,23 +30,9 @@ from crmdrip.core.model import (
     SignalKind,
     TouchState,
 )
-from crmdrip.core.plan import (
-    Enroll,
-    Finish,
-    Hold,
-    Move,
-    PastRun,
-    Readdress,
-    Refuse,
-    Send,
-    Skip,
-    Snapshot,
-    Stop,
-    View,
-    Wait,
-    plan,
-)
+from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason, Reason
+from crmdrip.core.snapshot import PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
 from crmdrip.core.writes import StatusWrite, TaskWrite
 

@@ -25,8 +25,8 @@ from crmdrip.core.model import (
     SignalKind,
     TouchState,
 )
-from crmdrip.core.plan import Snapshot, View
 from crmdrip.core.reasons import AnyReason, Reason
+from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.steps import Passed
 from crmdrip.core.zones import ZoneSource, ZoneUsed
 

@@ -29,10 +29,10 @@ from run_values import (
 )
 
 from crmdrip.core import effects
+from crmdrip.core.decisions import Enroll, Hold, Move, Readdress, Refuse, Skip, Stop, Wait
 from crmdrip.core.effects import LATE, Effect, Priority, Taken, tell_suppression
 from crmdrip.core.keys import person_key, touch_id
 from crmdrip.core.model import BoxPending, RecordKind, RecordRef, RunStatus, SignalKind, StepKind, TouchState
-from crmdrip.core.plan import Enroll, Hold, Move, Readdress, Refuse, Skip, Stop, Wait
 from crmdrip.core.reasons import AnyReason, HoldReason, Reason, RefuseReason, SkipReason, StopReason
 from crmdrip.core.writes import BounceWrite, OptOutWrite, StatusWrite, TaskWrite
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from run_values import DAY, HOUR, LEAD, NOW, REP, ada, sequence_of, steps_with, ticked
 
+from crmdrip.core.decisions import Enroll, Refuse
 from crmdrip.core.model import BoxPending, Reenrollment, RunStatus, SequenceStatus, ZonePolicy
-from crmdrip.core.plan import Enroll, PastRun, Refuse, plan
+from crmdrip.core.plan import plan
+from crmdrip.core.snapshot import PastRun
 
 NOTHING = "nothing"
 STARTS = "starts"

@@ -29,6 +29,7 @@ from run_values import (
 )
 from schedule_values import make_step
 
+from crmdrip.core.decisions import Finish, Hold, Move, Readdress, Send, Skip, Stop, Wait
 from crmdrip.core.model import (
     BoxPending,
     Brake,
@@ -42,8 +43,9 @@ from crmdrip.core.model import (
     SignalKind,
     TouchState,
 )
-from crmdrip.core.plan import Finish, Hold, Move, Readdress, Send, Skip, Snapshot, Stop, View, Wait, plan
+from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason
+from crmdrip.core.snapshot import Snapshot, View
 
 NOTHING = "nothing"
 SEND = "send B as 2 of 3"
