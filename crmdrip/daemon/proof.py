@@ -6,6 +6,7 @@ has none after it. Tasks before it leave no trace in the log; they are keyed in 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -56,6 +57,15 @@ def _first_email(run: Enrollment, sequence: Sequence, setting: Setting) -> Quest
     return None
 
 
+def ids_are_known(run: Enrollment, touches: Iterable[Touch], org_id: str) -> bool:
+    """Whether the ids of the run's emails can be told.
+
+    They derive from the address that the run began with. Where that was changed since, the touches on the timeline have
+    other ids than those of the present address, and no log can be asked for the id of the next one (B15).
+    """
+    return all(touch.id == touch_id(org_id, run.person, run.sequence_id, run.run, touch.step_id) for touch in touches)
+
+
 def rebuilt_at(connection: Connection) -> datetime | None:
     """When the last rebuild began, None when there was none."""
     text = marks.read_mark(connection, marks.REBUILT_AT)
@@ -95,7 +105,7 @@ def record_finding(
         address=run.address,
         version=question.version,
     )
-    detail = "found in the provider's log" if sent else "the ledger was lost and the provider has no log to ask"
+    detail = "found in the provider's log" if sent else "the ledger was lost and no log can be asked about it"
     runs.intend(connection, [touch])
     if sent:
         done = TouchState.ACCEPTED

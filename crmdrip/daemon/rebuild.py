@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
+from crmdrip.core.keys import stranger_key
 from crmdrip.core.model import Enrollment, RunStatus, Sequence, Touch, TouchRecord
 from crmdrip.daemon.adopt import HEARD_BACK, adopt_run, adopt_touch, with_touches
 from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up_entering
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
+from crmdrip.daemon.writeback import announce
 from crmdrip.ledger import definitions, marks, outbox, runs, tallies
 from crmdrip.ports import PullPage
 
@@ -28,21 +30,23 @@ log = structlog.get_logger()
 TOUCHES = "touches"
 """The cursor of the timelines: how far the CRM's touches are known to be in this ledger."""
 
-SKEW = timedelta(minutes=1)
+SKEW = timedelta(seconds=1)
+"""CRMs keep whole seconds."""
 
 
 def needs_rebuild(parts: Parts) -> bool:
     """Whether this ledger may know less than the CRM: it is new, a rebuild was interrupted, or it is an old copy.
 
     An old copy shows by the heartbeat in the CRM: the daemon stores its own before it writes it there, so the
-    CRM's is never the newer one. A copy cannot be told from a ledger that was merely shut down where the CRM took no
-    heartbeat since it was made. Raises what CrmSource.look raises.
+    CRM's is never the newer one. Where the CRM took no heartbeat since it was made, it shows by the number of batches
+    that is noted beside the file. Raises what CrmSource.look raises.
     """
     with parts.ledger.read() as connection:
         mode = marks.read_mark(connection, marks.MODE)
         cursor = marks.read_cursor(connection, CURSOR)
         own = marks.read_mark(connection, marks.HEARTBEAT)
-    if mode == marks.REBUILDING or cursor is None:
+        batches = marks.count_batches(connection)
+    if mode == marks.REBUILDING or cursor is None or parts.ledger.noted() > batches:
         return True
     brake = parts.source.look((), frozenset(), cursor).brake
     if brake is None or brake.heartbeat is None:
@@ -53,16 +57,18 @@ def needs_rebuild(parts: Parts) -> bool:
 def rebuild(parts: Parts) -> int:
     """Fill the ledger from the CRM; returns how many touches were new to it.
 
-    Can be interrupted anywhere and started again. Where the CRM shows that a daemon worked here before, no run goes
-    on before its next email was looked up in the provider's log. Raises what the methods of CrmSource raise.
+    Can be interrupted anywhere and started again. Unless the CRM shows that no daemon ever worked here, no run goes on
+    before its next email was looked up in the provider's log. A CRM that cannot carry a heartbeat shows nothing.
+    Raises what the methods of CrmSource and writeback.announce raise.
     """
+    first = parts.source.look((), frozenset(), None)
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.MODE, marks.REBUILDING)
-        marks.set_mark(connection, marks.REBUILT_AT, parts.clock.now().isoformat())
+        marks.set_mark(connection, marks.REBUILT_AT, first.at.isoformat())  # by the CRM's clock, which is right (B29)
     log.info("rebuild_started")
-    worked_before = False
+    worked_before = first.brake is None or first.brake.heartbeat is not None
     for page in parts.source.pull(None):
-        worked_before |= _shows_work(page)
+        worked_before |= any(record.status for record in page.records)
         entrance = look_up_entering(parts, page.records)
         now = parts.clock.now()
         with parts.ledger.write() as connection:
@@ -77,9 +83,12 @@ def rebuild(parts: Parts) -> int:
             marks.save_cursor(connection, TOUCHES, after, parts.clock.now())
     if worked_before:
         _hear_again(parts)
+    else:
+        worked_before = not announce(parts)
     with parts.ledger.write() as connection:
         if worked_before:
             runs.doubt_all(connection)
+        marks.set_batches(connection, max(marks.count_batches(connection), parts.ledger.noted()))
         marks.clear_mark(connection, marks.MODE)
     log.info("rebuild_finished", touches=new, unproven=worked_before)
     return new
@@ -93,12 +102,6 @@ def _hear_again(parts: Parts) -> None:
         apply_signals(connection, signals, load_background(connection), parts.org_id, now)
 
 
-def _shows_work(page: PullPage) -> bool:
-    """Whether a daemon has worked in this CRM: it left a heartbeat, or a status on somebody's record."""
-    beat = page.brake is not None and page.brake.heartbeat is not None
-    return beat or any(record.status for record in page.records)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Adopted:
     """What the records of one page change in the ledger."""
@@ -110,6 +113,8 @@ class _Adopted:
     """Runs of an older copy that ended since."""
     outdated: list[str]
     """Records of which an older copy still means to write a status."""
+    outnumbered: list[Enrollment]
+    """Ended runs in the ledger whose number a live run bears: the address of one of the two was changed since."""
 
 
 def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: Entrance, now: datetime) -> None:
@@ -124,6 +129,7 @@ def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: 
             spoken.append((run, min(record.last_touch or record.modified_at, now)))
     adopted = _compare(connection, spoken)
     runs.save_runs(connection, adopted.closed, now)
+    runs.give_up_numbers(connection, adopted.outnumbered)
     runs.add_runs(connection, adopted.new)
     for run, at in adopted.ended:
         runs.add_runs(connection, [run], ended_at=at)
@@ -138,9 +144,9 @@ def _compare(connection: Connection, spoken: list[tuple[Enrollment, datetime]]) 
     known = runs.runs_of_records(connection, ids)
     live = {run.ref.id: run for run in known.values() if run.status.live}
     taken = set(runs.holders_of_addresses(connection, [run.address for run, _ in spoken]))
-    numbers = {(run.person, run.sequence_id, run.run) for run in known.values()}
-    adopted = _Adopted(new=[], ended=[], closed=[], outdated=[])
-    for run, at in spoken:
+    numbered = runs.runs_of_people(connection, {run.person for run, _ in spoken})
+    adopted = _Adopted(new=[], ended=[], closed=[], outdated=[], outnumbered=[])
+    for run, at in sorted(spoken, key=lambda one: not one[0].status.live):
         same = known.get((run.ref.id, run.sequence_id, run.run))
         held = live.get(run.ref.id)
         if same is not None:
@@ -156,12 +162,15 @@ def _compare(connection: Connection, spoken: list[tuple[Enrollment, datetime]]) 
             adopted.outdated.append(run.ref.id)
             adopted.closed.append(_closed(held, RunStatus.STOPPED))
             taken.discard(held.address)
-        if run.status.live and run.address not in taken:
+        number = (run.person, run.sequence_id, run.run)
+        if not run.status.live:
+            # Two records of which one was given the other's address show two runs of one number (B15).
+            adopted.ended.append((replace(run, person=stranger_key(run.ref.id)) if number in numbered else run, at))
+        elif run.address not in taken and (number not in numbered or not numbered[number].status.live):
+            adopted.outnumbered.extend([numbered[number]] if number in numbered else ())
             taken.add(run.address)
             adopted.new.append(run)
-        elif not run.status.live and (run.person, run.sequence_id, run.run) not in numbers:
-            numbers.add((run.person, run.sequence_id, run.run))
-            adopted.ended.append((run, at))
+        numbered.setdefault(number, run)
     return adopted
 
 

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core.effects import Priority
-from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError
+from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError, RetriableError
 from crmdrip.core.keys import share
 from crmdrip.core.model import BoxPending
 from crmdrip.core.retry import RATE_LIMIT_DELAY, Verdict, decide_retry
@@ -157,23 +157,27 @@ def _set_back(owed: Owed, outcome: WriteOutcome, error: ErrorClass, now: datetim
     return Setback(owed=owed, not_before=retry.not_before if again else None, code=outcome.code, detail=outcome.detail)
 
 
-def announce(parts: Parts) -> None:
-    """Put a heartbeat into the CRM before anything goes out, in one call.
+def announce(parts: Parts) -> bool:
+    """Put a heartbeat into the CRM before anything goes out, in one call; whether this CRM can carry it.
 
-    From then on an empty ledger is known to be a lost one, and an old copy to be old (B4). Where it cannot be written
-    now the next figures bring it. Raises LedgerBrokenError.
+    From then on an empty ledger is known to be a lost one, and an old copy to be old (B4), so nothing may go out before
+    it stands. Raises what CrmSink.write raises, RetriableError where the CRM cannot take it just now, and
+    LedgerBrokenError.
     """
     now = parts.clock.now()
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.HEARTBEAT, now.isoformat())
-    try:
-        outcomes = list(parts.sink.write([_heartbeat(parts, now, "Starting.")]))
-    except CrmdripError as error:
-        log.warning("heartbeat_not_written", error_class=error.error_class.value)
-        return
-    for outcome in outcomes:
-        if outcome.error is not None:
-            log.warning("heartbeat_not_written", error_class=outcome.error.value, code=outcome.code)
+    for outcome in parts.sink.write([_heartbeat(parts, now, "Starting.")]):
+        if outcome.error is None:
+            return True
+        log.warning("heartbeat_not_written", error_class=outcome.error.value, code=outcome.code)
+        if outcome.error not in _FOR_GOOD:
+            raise RetriableError(f"the heartbeat could not be written: {outcome.detail or outcome.code}.")
+    return False
+
+
+_FOR_GOOD = frozenset({ErrorClass.CONFIGURATION, ErrorClass.REJECTED})
+"""The org has no place for a heartbeat, or does not let us write it."""
 
 
 def _heartbeat(parts: Parts, now: datetime, state: str) -> ControlWrite:

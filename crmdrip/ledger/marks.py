@@ -17,6 +17,8 @@ REBUILDING: Final = "rebuilding"
 REBUILT_AT: Final = "rebuilt_at"
 """When the last rebuild began."""
 HEARTBEAT: Final = "heartbeat"
+BATCHES: Final = "batches"
+"""How many batches of emails were committed to."""
 PAUSED: Final = "paused"
 """With ":<sequence id>" behind it for one sequence, alone for all."""
 BRAKE: Final = "brake"
@@ -46,6 +48,16 @@ def set_mark(connection: Connection, name: str, value: str) -> None:
 def clear_mark(connection: Connection, name: str) -> None:
     """Forget a fact."""
     connection.execute(delete(meta).where(meta.c.name == name))
+
+
+def count_batches(connection: Connection) -> int:
+    """How many batches of emails this ledger knows of."""
+    return int(read_mark(connection, BATCHES) or 0)
+
+
+def set_batches(connection: Connection, number: int) -> None:
+    """Remember how many there were."""
+    set_mark(connection, BATCHES, str(number))
 
 
 def read_cursor(connection: Connection, name: str) -> str | None:
