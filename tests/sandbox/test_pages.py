@@ -320,3 +320,30 @@ def test_a_button_never_leads_to_another_site(stage: Stage) -> None:
     person = stage.ordinary()
     where = press(stage, f"/people/{person.id}/untick", back="//evil.example").headers["Location"]
     assert where.startswith(f"/people/{person.id}?")
+
+
+# --- the emergency brake ----------------------------------------------------------------------------------------------
+
+
+def test_the_home_page_pulls_the_emergency_brake_and_releases_it(stage: Stage) -> None:
+    """Any admin can, from the first page, and sees that it is pulled."""
+    for form, expected, sight in (("pulled", True, "brake is pulled"), ("released", False, "Pull the brake")):
+        assert press(stage, "/brake", brake=form).status == 303
+        (control,) = stage.org.select("SELECT Drip_Brake__c FROM Drip_Control__c")
+        assert control["Drip_Brake__c"] is expected
+        assert sight in text_of(see(stage, "/"))
+
+
+def test_the_home_page_shows_when_the_daemon_last_looked(stage: Stage) -> None:
+    """A daemon that no longer runs is seen where people look."""
+    (control,) = stage.org.select("SELECT Id FROM Drip_Control__c")
+    stage.org.update(control["Id"], {"Drip_Heartbeat__c": MONDAY, "Drip_State__c": "Running."})
+    assert "crmdrip last looked Mon 2 Mar 2026, 08:00 UTC and said: Running." in text_of(see(stage, "/"))
+
+
+def test_a_brake_that_was_deleted_is_not_offered(stage: Stage) -> None:
+    """The home page works without it."""
+    (control,) = stage.org.select("SELECT Id FROM Drip_Control__c")
+    stage.org.delete(control["Id"])
+    assert "brake" not in text_of(see(stage, "/"))
+    assert press(stage, "/brake", brake="pulled").status == 404

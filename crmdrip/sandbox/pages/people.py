@@ -1,4 +1,4 @@
-"""What the pages show of people, read from the org: the list, the record, the timeline."""
+"""What the pages show, read from the org: the list of people, the record, the timeline, sequences, the brake."""
 
 from __future__ import annotations
 
@@ -117,6 +117,12 @@ def sequence(org: SalesforceOrg, sequence_id: str) -> tuple[dict[str, Any], list
         raise LookupError(f"there is no sequence {sequence_id}")
     rest = f"WHERE Drip_Sequence__c = {quote(sequence_id)} ORDER BY Drip_Order__c"
     return found[0], select(org, "Drip_Step__c", _STEP, rest)
+
+
+def control(org: SalesforceOrg) -> dict[str, Any] | None:
+    """The record with the emergency brake and the daemon's heartbeat, None when there is none."""
+    fields = ["Id", "Drip_Brake__c", "Drip_State__c", "Drip_Heartbeat__c"]
+    return next(iter(select(org, "Drip_Control__c", fields, "ORDER BY CreatedDate LIMIT 1")), None)
 
 
 def timeline(org: SalesforceOrg, record_id: str) -> list[Activity]:

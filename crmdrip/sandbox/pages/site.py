@@ -67,6 +67,7 @@ class Pages:
         self._templates.globals.update(tones=showing.STATUS_TONES, fate_tones=showing.FATE_TONES)
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Response]]] = [
             ("GET", re.compile(r"/"), self._home),
+            ("POST", re.compile(r"/brake"), self._brake),
             ("GET", re.compile(r"/people"), self._people),
             ("GET", re.compile(r"/people/(\w+)"), self._person),
             ("POST", re.compile(r"/people/(\w+)/(\w+)"), self._act),
@@ -133,6 +134,7 @@ class Pages:
             happened=[h for h in reversed(self._world.happened[-400:]) if h.deed.value != "tick"][:12],
             newest=[(number, accepted[number]) for number in range(len(accepted) - 1, max(-1, len(accepted) - 13), -1)],
             calls=self._org.api_calls,
+            control=people.control(self._org),
         )
 
     def _people(self, request: Request) -> Response:
@@ -261,6 +263,13 @@ class Pages:
             target = f"/people/{next_record}"
         mark = "&" if "?" in target else "?"
         return redirect(target if back else f"{target}{mark}said={quote_url(_SAID.get(deed, 'Done.'))}")
+
+    def _brake(self, request: Request) -> Response:
+        control = people.control(self._org)
+        if control is None:
+            raise NotFoundError("There is no control record: an admin deleted it.")
+        self._org.update(control["Id"], {"Drip_Brake__c": request.form().get("brake") == "pulled"})
+        return redirect("/")
 
     def _tick(self, record_id: str, form: Form) -> None:
         self._world.actions.tick(record_id, form.get("sequence") or None)
