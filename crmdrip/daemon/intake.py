@@ -135,7 +135,12 @@ def apply_page(
     background = load_background(connection)
     suppressing = apply_signals(connection, (*page.signals, *_refusals(page.records)), background, parts.org_id, now)
     briefs = runs.briefs_of_records(connection, [record.ref.id for record in page.records])
-    news = [record for record in page.records if _is_news(record, briefs.get(record.ref.id), background)]
+    were_deleted = people.deleted_records(connection, [record.ref.id for record in page.records])
+    news = [
+        record
+        for record in page.records
+        if record.ref.id in were_deleted or _is_news(record, briefs.get(record.ref.id), background)
+    ]
     before = people.known_records(connection, [record.ref.id for record in news])
     people.remember_records(connection, page.records)
     planner = _Planner(connection, parts, background, entrance, now, before=before)

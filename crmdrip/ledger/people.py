@@ -81,6 +81,14 @@ def pending_boxes(connection: Connection, ids: Iterable[str]) -> dict[str, BoxPe
 _PENDING = Lookup(select(record.c.id, record.c.box_pending).where(record.c.box_pending != text("''")), record.c.id)
 
 
+def deleted_records(connection: Connection, ids: Iterable[str]) -> set[str]:
+    """Those of the records that were deleted when the ledger heard of them last."""
+    return {row[0] for row in _DELETED.rows(connection, ids)}
+
+
+_DELETED = Lookup(select(record.c.id).where(record.c.deleted.is_(True)), record.c.id)
+
+
 def remember_records(connection: Connection, records: Iterable[Record]) -> None:
     """Store records as pulled. A box seen as we meant to set it ends the wait for our own write."""
     _REMEMBER.run(
