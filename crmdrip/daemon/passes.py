@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
 from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.daemon.dispatch import dispatch_once
@@ -73,8 +74,13 @@ def prepare(parts: Parts) -> None:
 
 
 def pull(parts: Parts) -> Mapping[str, Any]:
-    """CRM to ledger."""
-    return asdict(pull_once(parts))
+    """CRM to ledger. A brake that was pulled or released is confirmed in the CRM at once, not with the next beat."""
+    counts = asdict(pull_once(parts))
+    with parts.ledger.read() as connection:
+        news = read_state(connection) != (marks.read_mark(connection, marks.STATE) or RUNNING)
+    if news:
+        figures(parts)
+    return counts
 
 
 def feed(parts: Parts) -> Mapping[str, Any]:
@@ -111,9 +117,25 @@ def reconcile(parts: Parts) -> Mapping[str, Any]:
 
 
 def figures(parts: Parts) -> Mapping[str, Any]:
-    """Heartbeat and sequence figures to the outbox."""
-    owe_figures(parts, "Running.")
+    """Heartbeat, the daemon's state and sequence figures to the outbox."""
+    with parts.ledger.write() as connection:
+        state = read_state(connection)
+        marks.set_mark(connection, marks.STATE, state)
+    owe_figures(parts, state)
     return {}
+
+
+RUNNING = "Running."
+
+
+def read_state(connection: Connection) -> str:
+    """What the daemon does, in one sentence for the CRM's control record."""
+    by = marks.read_mark(connection, marks.BRAKE)
+    if by is not None:
+        return f"The emergency brake is pulled{f' by {by}' if by else ''}: no email goes out."
+    if marks.read_mark(connection, marks.PAUSED) is not None:
+        return "Paused by command: no email goes out until somebody types crmdrip resume."
+    return RUNNING
 
 
 PASSES: Mapping[str, Pass] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, delete, select
@@ -17,12 +17,13 @@ REBUILDING: Final = "rebuilding"
 REBUILT_AT: Final = "rebuilt_at"
 """When the last rebuild began."""
 HEARTBEAT: Final = "heartbeat"
-BATCHES: Final = "batches"
-"""How many batches of emails were committed to."""
+"""The newest that this ledger means to leave in the CRM."""
 PAUSED: Final = "paused"
 """With ":<sequence id>" behind it for one sequence, alone for all."""
 BRAKE: Final = "brake"
 """The name of who pulled the CRM's brake, absent when it is released."""
+STATE: Final = "state"
+"""The sentence on the daemon's state that the CRM was last told."""
 
 
 def read_mark(connection: Connection, name: str) -> str | None:
@@ -50,14 +51,23 @@ def clear_mark(connection: Connection, name: str) -> None:
     connection.execute(delete(meta).where(meta.c.name == name))
 
 
-def count_batches(connection: Connection) -> int:
-    """How many batches of emails this ledger knows of."""
-    return int(read_mark(connection, BATCHES) or 0)
+def read_heartbeat(connection: Connection) -> datetime | None:
+    """The newest heartbeat, None before the first."""
+    own = read_mark(connection, HEARTBEAT)
+    return datetime.fromisoformat(own) if own is not None else None
 
 
-def set_batches(connection: Connection, number: int) -> None:
-    """Remember how many there were."""
-    set_mark(connection, BATCHES, str(number))
+def next_heartbeat(connection: Connection, now: datetime) -> datetime:
+    """A heartbeat that is newer than every one before, by the second that CRMs keep; remembered as the newest.
+
+    So a ledger that knows an older one than the CRM is an old copy (B4), whatever the clock did (B29).
+    """
+    own = read_heartbeat(connection)
+    beat = now.replace(microsecond=0)
+    if own is not None:
+        beat = max(beat, own.replace(microsecond=0) + timedelta(seconds=1))
+    set_mark(connection, HEARTBEAT, beat.isoformat())
+    return beat
 
 
 def read_cursor(connection: Connection, name: str) -> str | None:

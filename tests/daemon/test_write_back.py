@@ -256,3 +256,22 @@ def test_figures_do_not_wipe_out_an_error_that_waits_to_be_written(stage: Stage)
     passes.figures(stage.parts)
     passes.write_back(stage.parts)
     assert stage.record(sequence)["Drip_Error__c"]
+
+
+def test_a_pulled_brake_is_confirmed_within_one_pull_and_so_is_its_release(stage: Stage) -> None:
+    """Whoever pulls the brake sees on the same record that it holds, and by whose hand."""
+    (control,) = stage.do(stage.sandbox.org.select, "SELECT Id FROM Drip_Control__c")
+    for pulled, said in ((True, "The emergency brake is pulled by"), (False, "Running.")):
+        stage.change(control["Id"], Drip_Brake__c=pulled)
+        stage.later(minutes=1)
+        passes.pull(stage.parts)
+        passes.write_back(stage.parts)
+        assert stage.record(control["Id"])["Drip_State__c"].startswith(said)
+
+
+def test_a_state_that_stays_costs_no_call(stage: Stage) -> None:
+    """P5: only a change is told beside the heartbeat."""
+    passes.run_all(stage.parts)
+    stage.later(minutes=1)
+    passes.pull(stage.parts)
+    assert stage.owed() == []
