@@ -166,12 +166,18 @@ class CrmSource(Protocol):
         ...
 
     def look(
-        self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None, sequences: Iterable[str] = ()
+        self,
+        refs: Iterable[RecordRef],
+        paths: frozenset[str],
+        cursor: str | None,
+        sequences: Iterable[str] = (),
+        heartbeat: datetime | None = None,
     ) -> Look:
         """Read the records by id, in as few calls as the limits allow, with the merge paths asked for.
 
         cursor: the newest pull cursor; signals since then come along. sequences: ids of those whose status is wanted
-        too, where it costs little. Never uses a search index.
+        too, where it costs little. heartbeat: left beside the brake, where there is a place for it; a look that could
+        not leave it just now fails. Never uses a search index.
         Raises as pull, and UnknownPathsError for merge paths that nobody here can see.
         """
         ...

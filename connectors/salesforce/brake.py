@@ -1,16 +1,22 @@
-"""Reads the control record: the emergency brake, who pulled it, and the newest heartbeat."""
+"""The control record: the emergency brake, who pulled it, and the newest heartbeat."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from connectors.salesforce.client import Answers, Part
 from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org
 from connectors.salesforce.records import Row, parse_time
-from connectors.salesforce.schema import Schema, control_query
-from crmdrip.core.errors import RateLimitedError, RetriableError
+from connectors.salesforce.rows import moment
+from connectors.salesforce.schema import Access, Schema, control_query
+from crmdrip.core.errors import ErrorClass, RateLimitedError, RetriableError
 from crmdrip.core.model import Brake
 
 _PART = "control"
+_HEARTBEAT = "heartbeat"
+
+_PASSING = frozenset({ErrorClass.RETRIABLE, ErrorClass.RATE_LIMITED, ErrorClass.AUTH})
 
 
 class BrakeReader:
@@ -29,6 +35,23 @@ class BrakeReader:
             return [control_query(self._org.mapping, ["Id", *names.values()])]
         path = f"sobjects/{schema.objects['control'].name}/{self._org.control_id}?fields={','.join(names.values())}"
         return [Part(name=_PART, path=path)]
+
+    def leave(self, schema: Schema, heartbeat: datetime) -> list[Part]:
+        """The request that writes a heartbeat. It comes after the reading, which tells who changed the record last."""
+        if self._org.control_id is None or not schema.has("control"):
+            return []
+        field = schema.writable("control", Access.UPDATE).get("heartbeat")
+        if field is None:
+            return []
+        path = f"sobjects/{schema.objects['control'].name}/{self._org.control_id}"
+        return [Part(name=_HEARTBEAT, method="PATCH", path=path, body={field.name: moment(heartbeat)})]
+
+    def demand_left(self, answers: Answers) -> None:
+        """Raises the error of a heartbeat that could not be left just now; an org that never takes one has none."""
+        answer = answers.parts.get(_HEARTBEAT)
+        fault = answer.fault if answer is not None else None
+        if fault is not None and fault.error_class in _PASSING:
+            raise fault.error(f"Salesforce ({_HEARTBEAT})")
 
     def read(self, schema: Schema, answers: Answers, purpose: Purpose) -> Brake | None:
         """The brake, None when it was not asked for. Raises the fault's error, except that the record is gone."""

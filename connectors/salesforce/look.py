@@ -6,7 +6,7 @@ The sequences' own status comes along: a pull may have read it a minute or two a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.salesforce.brake import BrakeReader
@@ -44,6 +44,8 @@ class LastLook:
         paths: frozenset[str],
         cursor: str | None,
         sequences: Iterable[str] = (),
+        *,
+        heartbeat: datetime | None = None,
     ) -> Look:
         """One call for up to 2,000 contacts and 2,000 leads of 15 sequences. Raises what the client raises.
 
@@ -68,6 +70,8 @@ class LastLook:
         parts += [stream.ask(at - overlap) for stream in streams if (at := state.since_of(stream.name)) is not None]
         wanted = list(dict.fromkeys(sequences))
         parts += _ask_statuses(schema, wanted)
+        if heartbeat is not None:
+            parts += self._brake.leave(schema, heartbeat)
         answers = org.client.read(parts, Purpose.LOOK)
         records: dict[str, Record] = {}
         for name, reader in asked.items():
@@ -75,6 +79,7 @@ class LastLook:
             fields = self._merge_fields(schema, reader, rows, columns[reader.kind])
             found = read_rows(reader.reader(stops[reader.kind]), rows, fields)
             records.update((record.ref.id, record) for record in found)
+        self._brake.demand_left(answers)
         return Look(
             records=records,
             signals=tuple(

@@ -58,11 +58,16 @@ class SalesforceSource:
         return self._pull.pages(cursor)
 
     def look(
-        self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None, sequences: Iterable[str] = ()
+        self,
+        refs: Iterable[RecordRef],
+        paths: frozenset[str],
+        cursor: str | None,
+        sequences: Iterable[str] = (),
+        heartbeat: datetime | None = None,
     ) -> Look:
         """The records and sequences as they are now, with what happened since the cursor. Raises as pull."""
         wanted, ids = list(refs), list(sequences)
-        return self.org.ask(lambda schema: self._look.look(schema, wanted, paths, cursor, ids))
+        return self.org.ask(lambda schema: self._look.look(schema, wanted, paths, cursor, ids, heartbeat=heartbeat))
 
     def owners(self, ids: Iterable[str]) -> Mapping[str, Owner]:
         """The users behind the ids, at most some minutes old; queues are no persons. Raises as pull."""

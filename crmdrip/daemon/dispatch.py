@@ -205,10 +205,11 @@ class _Batch:
 
     def prepare(self) -> None:
         """Look, decide, and commit the intents of what goes out."""
-        with self._parts.ledger.read() as connection:
+        with self._parts.ledger.write() as connection:
             background = load_background(connection)
             cursor = marks.read_cursor(connection, CURSOR)
-        look, blind = self._look(background, cursor)
+            heartbeat = marks.next_heartbeat(connection, self._parts.clock.now())
+        look, blind = self._look(background, cursor, heartbeat)
         owners: Mapping[str, Owner] = {}
         if look is not None:
             owners, blind = self._owners(look, background)
@@ -265,14 +266,16 @@ class _Batch:
 
     # the last look
 
-    def _look(self, background: Background, cursor: str | None) -> tuple[Look | None, _Blind | None]:
+    def _look(
+        self, background: Background, cursor: str | None, heartbeat: datetime
+    ) -> tuple[Look | None, _Blind | None]:
         """The records as they are now; None and why when they cannot be read (P4)."""
         used = {run.sequence_id for run in self._due}
         known = [background.sequences[one].good for one in used if one in background.sequences]
         steps = [step for sequence in known if sequence is not None for step in sequence.steps if step.active]
         refs, asked_at = [run.ref for run in self._due], self._parts.clock.now()
         try:
-            look = self._look_without_unknown(refs, merge_paths(steps), cursor, used)
+            look = self._look_without_unknown(refs, merge_paths(steps), cursor, used, heartbeat)
         except CrmdripError as error:
             log.warning("last_look_failed", error_class=error.error_class.value, runs=len(self._due))
             return None, _why_blind(error)
@@ -283,14 +286,14 @@ class _Batch:
         return look, None
 
     def _look_without_unknown(
-        self, refs: list[RecordRef], paths: frozenset[str], cursor: str | None, sequences: set[str]
+        self, refs: list[RecordRef], paths: frozenset[str], cursor: str | None, sequences: set[str], heartbeat: datetime
     ) -> Look:
         """A field that one template misspells is missing in that template, and no reason to be blind (B24)."""
         try:
-            return self._parts.source.look(refs, paths, cursor, sequences)
+            return self._parts.source.look(refs, paths, cursor, sequences, heartbeat)
         except UnknownPathsError as error:
             log.warning("merge_paths_unknown", paths=sorted(error.paths))
-            return self._parts.source.look(refs, paths - error.paths, cursor, sequences)
+            return self._parts.source.look(refs, paths - error.paths, cursor, sequences, heartbeat)
 
     def _owners(self, look: Look, background: Background) -> tuple[Mapping[str, Owner], _Blind | None]:
         wanted = {
@@ -353,11 +356,6 @@ class _Batch:
             ready = self._ready(connection, sends, changed, now)
             enact(connection, changed, now)
             runs.intend(connection, [one.touch for one in ready])
-            batches = marks.count_batches(connection) + 1
-            if ready:
-                marks.set_batches(connection, batches)
-        if ready:
-            parts.ledger.note(batches)
         return ready, suppressing
 
     def _effect(self, decision: object, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:

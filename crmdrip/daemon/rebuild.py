@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
@@ -30,28 +30,24 @@ log = structlog.get_logger()
 TOUCHES = "touches"
 """The cursor of the timelines: how far the CRM's touches are known to be in this ledger."""
 
-SKEW = timedelta(seconds=1)
-"""CRMs keep whole seconds."""
-
 
 def needs_rebuild(parts: Parts) -> bool:
     """Whether this ledger may know less than the CRM: it is new, a rebuild was interrupted, or it is an old copy.
 
     An old copy shows by the heartbeat in the CRM: the daemon stores its own before it writes it there, so the
-    CRM's is never the newer one. Where the CRM took no heartbeat since it was made, it shows by the number of batches
-    that is noted beside the file. Raises what CrmSource.look raises.
+    CRM's is never the newer one; and every last look leaves one, so that nothing goes out without. Raises what
+    CrmSource.look raises.
     """
     with parts.ledger.read() as connection:
         mode = marks.read_mark(connection, marks.MODE)
         cursor = marks.read_cursor(connection, CURSOR)
-        own = marks.read_mark(connection, marks.HEARTBEAT)
-        batches = marks.count_batches(connection)
-    if mode == marks.REBUILDING or cursor is None or parts.ledger.noted() > batches:
+        own = marks.read_heartbeat(connection)
+    if mode == marks.REBUILDING or cursor is None:
         return True
     brake = parts.source.look((), frozenset(), cursor).brake
     if brake is None or brake.heartbeat is None:
         return False
-    return own is None or brake.heartbeat > datetime.fromisoformat(own) + SKEW
+    return own is None or brake.heartbeat > own
 
 
 def rebuild(parts: Parts) -> int:
@@ -62,11 +58,14 @@ def rebuild(parts: Parts) -> int:
     Raises what the methods of CrmSource and writeback.announce raise.
     """
     first = parts.source.look((), frozenset(), None)
+    heard = first.brake.heartbeat if first.brake is not None else None
     with parts.ledger.write() as connection:
+        if heard is not None:
+            marks.next_heartbeat(connection, heard)  # ours are newer from now on
         marks.set_mark(connection, marks.MODE, marks.REBUILDING)
         marks.set_mark(connection, marks.REBUILT_AT, first.at.isoformat())  # by the CRM's clock, which is right (B29)
     log.info("rebuild_started")
-    worked_before = first.brake is None or first.brake.heartbeat is not None
+    worked_before = first.brake is None or heard is not None
     for page in parts.source.pull(None):
         worked_before |= any(record.status for record in page.records)
         entrance = look_up_entering(parts, page.records)
@@ -88,7 +87,6 @@ def rebuild(parts: Parts) -> int:
     with parts.ledger.write() as connection:
         if worked_before:
             runs.doubt_all(connection)
-        marks.set_batches(connection, max(marks.count_batches(connection), parts.ledger.noted()))
         marks.clear_mark(connection, marks.MODE)
     log.info("rebuild_finished", touches=new, unproven=worked_before)
     return new

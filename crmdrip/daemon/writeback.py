@@ -56,7 +56,7 @@ def write_back_once(parts: Parts) -> WriteBackCount:
     while not parts.stopping.is_set():
         now = parts.clock.now()
         with parts.ledger.read() as connection:
-            due = _with_boxes(connection, outbox.due(connection, now, PER_PASS))
+            due = _with_heartbeat(connection, _with_boxes(connection, outbox.due(connection, now, PER_PASS)))
         if not due:
             break
         by_key = {one.write.key: one for one in due}
@@ -79,6 +79,17 @@ def write_back_once(parts: Parts) -> WriteBackCount:
         if len(due) < PER_PASS or count.written == 0:
             break
     return WriteBackCount(written=written, put_off=put_off, parked=parked)
+
+
+def _with_heartbeat(connection: Connection, due: list[Owed]) -> list[Owed]:
+    """A heartbeat that waited is written as the newest: the CRM's must not go back (B4)."""
+    newest = marks.read_heartbeat(connection)
+    return [
+        replace(one, write=replace(one.write, heartbeat=newest))
+        if isinstance(one.write, ControlWrite) and newest is not None
+        else one
+        for one in due
+    ]
 
 
 _MEANT = {BoxPending.OFF: False, BoxPending.ON: True, BoxPending.NO: None}
@@ -164,10 +175,9 @@ def announce(parts: Parts) -> bool:
     it stands. Raises what CrmSink.write raises, RetriableError where the CRM cannot take it just now, and
     LedgerBrokenError.
     """
-    now = parts.clock.now()
     with parts.ledger.write() as connection:
-        marks.set_mark(connection, marks.HEARTBEAT, now.isoformat())
-    for outcome in parts.sink.write([_heartbeat(parts, now, "Starting.")]):
+        beat = marks.next_heartbeat(connection, parts.clock.now())
+    for outcome in parts.sink.write([_heartbeat(parts, beat, "Starting.")]):
         if outcome.error is None:
             return True
         log.warning("heartbeat_not_written", error_class=outcome.error.value, code=outcome.code)
@@ -188,9 +198,8 @@ def _heartbeat(parts: Parts, now: datetime, state: str) -> ControlWrite:
 def owe_figures(parts: Parts, state: str) -> None:
     """Owe the CRM the heartbeat, the budget, and the figures of every sequence whose figures changed."""
     now = parts.clock.now()
-    beat = _heartbeat(parts, now, state)
     with parts.ledger.write() as connection:
-        marks.set_mark(connection, marks.HEARTBEAT, now.isoformat())
+        beat = _heartbeat(parts, marks.next_heartbeat(connection, now), state)
         sequences = definitions.load_sequences(connection)
         figures = tallies.totals(connection, sequences)
         told = marks.read_marks(connection, "figures:")

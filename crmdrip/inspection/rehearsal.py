@@ -87,9 +87,15 @@ class OnceRead:
             self._pulled = True
 
     def look(
-        self, refs: Iterable[RecordRef], paths: frozenset[str], cursor: str | None, sequences: Iterable[str] = ()
+        self,
+        refs: Iterable[RecordRef],
+        paths: frozenset[str],
+        cursor: str | None,
+        sequences: Iterable[str] = (),
+        heartbeat: datetime | None = None,
     ) -> Look:
-        del sequences  # pulled a moment ago, and none of them changes during a rehearsal
+        # Sequences were pulled a moment ago, and none of them changes during a rehearsal, which leaves no trace.
+        del sequences, heartbeat
         with self._lock:
             return self._look(list(refs), paths, cursor)
 

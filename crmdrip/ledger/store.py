@@ -124,38 +124,6 @@ class Ledger:
         handle.flush()
         self._lock_file = handle
 
-    def note(self, batches: int) -> None:
-        """Note beside the file how many batches were committed to, durably, before the newest of them goes out.
-
-        A copy of the file that is put in its place later shows by a lower number. Raises LedgerBrokenError.
-        """
-        if self.path is None:
-            return
-        try:
-            note = os.open(self._note_path(self.path), os.O_WRONLY | os.O_CREAT, 0o600)
-            try:
-                os.pwrite(note, f"{batches:020}\n".encode(), 0)
-                os.fsync(note)
-            finally:
-                os.close(note)
-        except OSError as error:
-            raise explain(error, self.where) from error
-
-    def noted(self) -> int:
-        """How many batches the note speaks of; 0 where there is none. Raises LedgerBrokenError."""
-        if self.path is None:
-            return 0
-        try:
-            return int(self._note_path(self.path).read_text(encoding="ascii") or 0)
-        except FileNotFoundError:
-            return 0
-        except (OSError, ValueError) as error:
-            raise explain(error, str(self._note_path(self.path))) from error
-
-    @staticmethod
-    def _note_path(path: Path) -> Path:
-        return path.with_name(path.name + ".batches")
-
     def room_left(self) -> bool:
         """Whether the disk has room to remember what is about to be sent (B30)."""
         if self.path is None:
