@@ -88,7 +88,9 @@ def refuse(snapshot: Snapshot, record: Record, now: datetime) -> Reason | None:
     if snapshot.suppression:
         return Reason(code=RefuseReason.SUPPRESSED, detail=snapshot.suppression)
     if record.bounced:
-        return Reason(code=RefuseReason.SUPPRESSED, detail="bounced; correct it and clear the bounce")
+        return Reason(
+            code=RefuseReason.SUPPRESSED, detail="bounced; correct it, clear the bounce and tick the box again"
+        )
     if snapshot.twin:
         return Reason(code=RefuseReason.SAME_ADDRESS, detail=snapshot.twin)
     if sequence is None:

@@ -89,7 +89,7 @@ def hold_while_sender_broken(snapshot: Snapshot, run: Enrollment, now: datetime)
     if sequence.sender_policy is SenderPolicy.FIXED:
         return None
     if owner is None:
-        return hold(HoldReason.SENDER_BROKEN, "a record without a readable owner", check_at=now + RECHECK)
+        return hold(HoldReason.SENDER_BROKEN, "this record's owner, whom crmdrip cannot see,", check_at=now + RECHECK)
     if not owner.is_person:
         return hold(
             HoldReason.SENDER_BROKEN, f"the queue {owner.name or 'that owns this record'}", check_at=now + RECHECK

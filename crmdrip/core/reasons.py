@@ -21,7 +21,7 @@ class StopReason(Enum):
     OPTED_OUT = "Email Opt Out is ticked on this person. No email goes out from any sequence."
     BOUNCED = "The address does not accept mail{detail}. Correct the address and tick the box again."
     SPAM_REPORT = "The person reported an email as spam. No email goes out from any sequence."
-    UNTICKED = "The box was unticked. Tick it again to start a new run."
+    UNTICKED = "The box was unticked. Tick it again to start a new run, if the sequence allows one."
     DELETED = "The record was deleted. If it is restored, tick the box to start a new run."
     RESTORED = "The record was deleted and restored. Tick the box to start a new run."
     MERGED = "The record was merged into {detail}, which carries on the history."
@@ -41,21 +41,29 @@ class HoldReason(Enum):
     """The next touch waits and goes out by itself once the cause is gone."""
 
     MISSING_FIELD = "Waiting: missing {detail}. Fill it in and the email goes out at the next opening."
-    TEMPLATE_BROKEN = "Waiting: the step cannot be rendered ({detail}). Correct the step and the email goes out."
+    TEMPLATE_BROKEN = (
+        "Waiting: the email cannot be written ({detail}). Correct that and it goes out at the next opening."
+    )
     NO_LAST_LOOK = "Waiting: the record could not be read right before sending ({detail}). It goes out once it can."
     NOT_PERMITTED = "Waiting: {detail}."
     """The look is refused until somebody grants a permission or corrects a setting; detail says which (B26)."""
     BRAKE = "Waiting: the emergency brake is pulled{detail}. Release it and sending goes on."
-    PAUSED_BY_COMMAND = "Waiting: sending was paused by command. Type crmdrip resume and sending goes on."
+    PAUSED_BY_COMMAND = (
+        "Waiting: sending was paused by command. It goes on once whoever runs crmdrip types crmdrip resume."
+    )
     SEQUENCE_PAUSED = "Waiting: the sequence is paused. Set it to Live and sending goes on."
     SEQUENCE_NOT_LIVE = "Waiting: the sequence is not Live yet. Set it to Live and the run starts."
     PAUSED_UNTIL = "Paused until {detail}. Clear Paused Until to go on sooner."
     NEEDS_APPROVAL = "Waiting for approval: tick Approved on this record to let step {detail} go out."
-    OWNER_CHANGED = "Waiting: the owner changed to {detail}, and this sequence waits. Change its owner policy."
-    SENDER_BROKEN = "Waiting: {detail} cannot send. Mend the sender and the email goes out."
-    ADDRESS_CHANGED = "Waiting: the address moved to another domain ({detail}). Untick and tick to start anew."
+    OWNER_CHANGED = (
+        "Waiting: the owner changed to {detail}, and this sequence then waits. Change the owner back, or its Sender."
+    )
+    SENDER_BROKEN = "Waiting: {detail} cannot send. Change the owner or mend the sender, and the email goes out."
+    ADDRESS_CHANGED = "Waiting: the address moved to another domain ({detail}). Untick and tick the box to start anew."
     IN_DOUBT = "Waiting: it is not known whether step {detail} went out. It is being checked."
-    NEEDS_PERSON = "A person must decide: nobody could tell if step {detail} went out. Type crmdrip retry."
+    NEEDS_PERSON = (
+        "Nobody could tell if step {detail} went out, so a person decides: whoever runs crmdrip types crmdrip retry."
+    )
     SUSPICION = "Waiting for confirmation: {detail}. Set Confirmed on the sequence to go on."
     MASS_STOP = (
         "Waiting for confirmation: {detail}. Set Confirmed on the sequence to let them stop, or undo the change."
@@ -82,9 +90,9 @@ class RefuseReason(Enum):
     """The box was ticked and the run does not start."""
 
     NO_SEQUENCE = "Not started: choose a sequence on this record, then tick the box."
-    NO_ADDRESS = "Not started: this record has no email address."
+    NO_ADDRESS = "Not started: this record has no email address. Add one and tick the box again."
     INVALID_ADDRESS = "Not started: the email address is not valid. Correct it and tick the box again."
-    OPTED_OUT = "Not started: Email Opt Out is ticked on this person."
+    OPTED_OUT = "Not started: Email Opt Out is ticked on this person, and no email goes out."
     SUPPRESSED = "Not started: this address {detail}."
     SAME_ADDRESS = "Not started: same address as {detail}, which is already in a sequence."
     ALREADY_RUN = "Not started: this person already went through the sequence, and it does not run twice."

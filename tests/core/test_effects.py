@@ -83,7 +83,12 @@ def test_a_run_begins_queued_and_says_when_it_starts() -> None:
 def test_a_refused_box_is_unticked_and_says_why() -> None:
     """B9: a box that is on means that email can still go out, so this one goes off."""
     effect = effects.refuse(Refuse(reason=Reason(code=RefuseReason.NO_ADDRESS)), ada(run=3, last_touch=NOW - DAY))
-    assert shown(effect) == ("Refused", "Not started: this record has no email address.", "", None)
+    assert shown(effect) == (
+        "Refused",
+        "Not started: this record has no email address. Add one and tick the box again.",
+        "",
+        None,
+    )
     assert (status_of(effect).enrolled, effect.box, effect.run) == (False, BoxPending.OFF, None)
     assert (status_of(effect).run, status_of(effect).last_touch) == (3, NOW - DAY)
 

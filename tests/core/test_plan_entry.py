@@ -58,14 +58,22 @@ BOX = [
         record={"sequence_id": None},
         sequence=UNREADABLE,
     ),
-    row("no address", "Not started: this record has no email address.", record={"email": " "}),
+    row(
+        "no address",
+        "Not started: this record has no email address. Add one and tick the box again.",
+        record={"email": " "},
+    ),
     row(
         "an address that no provider takes",
         "Not started: the email address is not valid. Correct it and tick the box again.",
         record={"email": "ada..byron@example.com"},
     ),
     row("an address in another script", STARTS, record={"email": "山田@例え.jp"}),
-    row("B22 opted out", "Not started: Email Opt Out is ticked on this person.", record={"opted_out": True}),
+    row(
+        "B22 opted out",
+        "Not started: Email Opt Out is ticked on this person, and no email goes out.",
+        record={"opted_out": True},
+    ),
     row(
         "B22 suppressed",
         "Not started: this address unsubscribed on 1 Nov 2026.",
@@ -73,7 +81,7 @@ BOX = [
     ),
     row(
         "the CRM knows of a bounce",
-        "Not started: this address bounced; correct it and clear the bounce.",
+        "Not started: this address bounced; correct it, clear the bounce and tick the box again.",
         record={"bounced": True},
     ),
     row(

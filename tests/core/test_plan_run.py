@@ -105,7 +105,7 @@ OPPORTUNITY = "stop, untick: An opportunity was created on 2 Nov 2026. No furthe
 QUALIFIED = "stop, untick: The sequence's stop condition is met: Status is Qualified. No further email goes out."
 SAME_ADDRESS = "stop, untick: The address was changed to that of"
 MOVED_AWAY = "paused, tell the rep: Waiting: the address moved to another domain"
-UNTICKED = "stop: The box was unticked. Tick it again to start a new run."
+UNTICKED = "stop: The box was unticked. Tick it again to start a new run, if the sequence allows one."
 
 ENDS = [
     row("P2 replied", REPLIED, signals=(signal_of(SignalKind.REPLY),)),
@@ -223,7 +223,7 @@ ENDS = [
     ),
     row(
         "B15 the address moved to another domain",
-        f"{MOVED_AWAY} (elsewhere.example). Untick and tick to start anew.",
+        f"{MOVED_AWAY} (elsewhere.example). Untick and tick the box to start anew.",
         record={"email": "ada@elsewhere.example"},
     ),
     row(
@@ -312,7 +312,7 @@ MUTE_REP = replace(REP, email="")
 NEW_REP = Owner(id="006", name="Nora New", email="nora@acme.example", active=True)
 OWNER_OR_HOLD = {"sender_policy": SenderPolicy.OWNER_OR_HOLD}
 FIXED = {"sender_policy": SenderPolicy.FIXED, "from_address": "team@acme.example"}
-CANNOT_SEND = "cannot send. Mend the sender and the email goes out."
+CANNOT_SEND = "cannot send. Change the owner or mend the sender, and the email goes out."
 IN_DOUBT = "held: Waiting: it is not known whether step 2 of 3 went out. It is being checked."
 UNREAD = "held: Waiting: the record could not be read right before sending"
 CROWD = "900 people were added within a day, more than 500"
@@ -327,7 +327,8 @@ HOLDS = [
     row("B1 on its way since a crash", IN_DOUBT, touches=A_SENT | {"B": touched(TouchState.INTENDED, 20.0)}),
     row(
         "B1 nobody could tell",
-        "held: A person must decide: nobody could tell if step 2 of 3 went out. Type crmdrip retry.",
+        "held: Nobody could tell if step 2 of 3 went out, so a person decides: "
+        "whoever runs crmdrip types crmdrip retry.",
         touches=A_SENT | {"B": touched(TouchState.NEEDS_PERSON, 20.0)},
     ),
     row(
@@ -359,7 +360,7 @@ HOLDS = [
     ),
     row(
         "paused by command",
-        "held: Waiting: sending was paused by command. Type crmdrip resume and sending goes on.",
+        "held: Waiting: sending was paused by command. It goes on once whoever runs crmdrip types crmdrip resume.",
         paused=True,
     ),
     row(
@@ -422,7 +423,11 @@ HOLDS = [
         sequence=APPROVAL,
     ),
     row("the step is approved", SEND, sequence=APPROVAL, record={"approved": True}),
-    row("B16 no readable owner", f"held: Waiting: a record without a readable owner {CANNOT_SEND}", owner=None),
+    row(
+        "B16 no readable owner",
+        f"held: Waiting: this record's owner, whom crmdrip cannot see, {CANNOT_SEND}",
+        owner=None,
+    ),
     row("B16 the owner is a queue", f"held: Waiting: the queue Web Leads {CANNOT_SEND}", owner=ROBO),
     row("B16 the owner is deactivated", f"held: Waiting: Rita Rep, who is deactivated, {CANNOT_SEND}", owner=GONE_REP),
     row(
@@ -434,7 +439,8 @@ HOLDS = [
     row("B16 the owner changed, and the sequence follows", SEND, owner=NEW_REP),
     row(
         "B16 the owner changed, and the sequence waits",
-        "held: Waiting: the owner changed to Nora New, and this sequence waits. Change its owner policy.",
+        "held: Waiting: the owner changed to Nora New, and this sequence then waits. "
+        "Change the owner back, or its Sender.",
         owner=NEW_REP,
         sequence=OWNER_OR_HOLD,
     ),
