@@ -7,7 +7,7 @@ Methods raise only members of the taxonomy in `crmdrip.core.errors`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -300,9 +300,11 @@ class Mailer(Protocol):
         """What this provider offers. Raises nothing."""
         ...
 
-    def send(self, messages: Iterable[EmailMessage]) -> Iterator[SendOutcome]:
+    def send(self, messages: Iterable[EmailMessage]) -> Generator[SendOutcome, None, None]:
         """Hand over each message once, several at a time; yields one outcome per message, as they come.
 
+        Closing the generator ends the sending: what had not been begun then is not sent. A message whose not_after is
+        past is not begun either, and comes back REFUSED with ErrorClass.RETRIABLE.
         Never repeats a request by itself. A definite refusal, a refused connection and a failed name look-up are
         REFUSED; anything after the body may have left is UNKNOWN. Raises nothing once sending has begun: an
         AuthError for the first message is an outcome with ErrorClass.AUTH, and the rest are not attempted and

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
 from importlib.metadata import version
 from queue import SimpleQueue
@@ -40,7 +40,7 @@ class SendGridMailer:
         """The Email Logs can be asked."""
         return frozenset({Capability.OUTCOME_LOOKUP})
 
-    def send(self, messages: Iterable[EmailMessage]) -> Iterator[SendOutcome]:
+    def send(self, messages: Iterable[EmailMessage]) -> Generator[SendOutcome, None, None]:
         """Hand over each message once, `connections` at a time. Begins at the first outcome asked for.
 
         Whoever stops asking stops the sending: what had not been begun then is not sent.
@@ -123,6 +123,9 @@ class _Sending:
             self._waiting.clear()
         while self._waiting:
             message = self._waiting.popleft()
+            if message.not_after is not None and self._clock.now() > message.not_after:
+                self._refuse(message, ErrorClass.RETRIABLE, "not attempted: the last look at the record is too old")
+                continue
             try:
                 return message, self._builder.build(message)
             except RejectedError as error:

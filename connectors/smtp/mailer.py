@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
 from queue import SimpleQueue
 
@@ -29,7 +29,7 @@ class SmtpMailer:
         """None: SMTP keeps no log that could be asked."""
         return frozenset()
 
-    def send(self, messages: Iterable[EmailMessage]) -> Iterator[SendOutcome]:
+    def send(self, messages: Iterable[EmailMessage]) -> Generator[SendOutcome, None, None]:
         """Hand over each message once, `connections` at a time. Begins at the first outcome asked for.
 
         Whoever stops asking stops the sending: what had not been begun then is not sent.
@@ -181,6 +181,9 @@ class _Sending:
 
     def _deliver(self, session: SmtpSession, message: EmailMessage) -> bool:
         """Deliver one message. False when the session is of no further use."""
+        if message.not_after is not None and self._clock.now() > message.not_after:
+            self._refuse(message, ErrorClass.RETRIABLE, "not attempted: the last look at the record is too old")
+            return True
         reused = session.used
         try:
             sender = self._settings.bounce_address or message.from_address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,3 +25,5 @@ class EmailMessage:
     """Message-ID, In-Reply-To, References, List-Unsubscribe, List-Unsubscribe-Post."""
     category: str = ""
     """No personal data: the sequence's record id, for the provider's statistics."""
+    not_after: datetime | None = None
+    """When the last look it was decided by has grown too old, so that it is not begun any more (P2); None for never."""

@@ -13,7 +13,7 @@ from collections import Counter as Multiset
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -50,7 +50,7 @@ from crmdrip.core.schedule import next_opening, slip
 from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 from crmdrip.daemon import twins
-from crmdrip.daemon.enact import enact
+from crmdrip.daemon.enact import enact, is_newest, without_status
 from crmdrip.daemon.intake import CURSOR
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
@@ -71,6 +71,9 @@ COMMIT_EVERY = 0.25
 SHORT = 3.0
 """Seconds a batch may take to go out for the next one to be looked at meanwhile, so that connections never rest. Where
 batches take longer, half of one has to be out first: each look is followed by its own emails within moments (P2)."""
+
+LOOK_LASTS = timedelta(minutes=2)
+"""An email that was not begun so long after its look needs another: the provider is slow, or the machine slept (P2)."""
 
 CLOCK_SLACK = timedelta(minutes=2)
 """How far this machine's clock may be ahead of the CRM's; beyond it the CRM's counts (B29)."""
@@ -125,6 +128,7 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
             batch.prepare()
             if before is not None:
                 total = _add(total, _finish(before, batch))
+                batch.withdraw_ended()
             batch.begin(sender)
             batch.tell_twins()
             if len(due) < parts.limits.batch:
@@ -188,6 +192,7 @@ class _Batch:
         self._count = dict.fromkeys(DispatchCount.__slots__, 0)
         self._count["looked"] = len(due)
         self._ahead = timedelta()
+        self._looked_at = parts.clock.now()
         self._log = log.bind()  # once: the lazy one makes a new logger for each event, also for those not wanted
         self._going: list[_Ready] = []
         self._sending: Future[None]
@@ -227,25 +232,38 @@ class _Batch:
 
     def withdraw(self) -> None:
         """It will not be begun: nothing of it is in doubt, if the ledger can still be told so."""
-        detail = "not attempted: the outcomes of the batch before could not be stored"
         with suppress(CrmdripError):
-            self._conclude(
-                {one.touch.id: one for one in self._going},
-                [
-                    SendOutcome(
-                        touch_id=one.touch.id, status=SendStatus.REFUSED, error=ErrorClass.RETRIABLE, detail=detail
-                    )
-                    for one in self._going
-                ],
+            self._take_back(self._going, "the outcomes of the batch before could not be stored")
+
+    def withdraw_ended(self) -> None:
+        """What was heard while the batch before went out counts: whose run has ended since is not mailed (P2)."""
+        with self._parts.ledger.read() as connection:
+            live = runs.live_among(connection, [one.run.id for one in self._going])
+        ended = [one for one in self._going if one.run.id not in live]
+        if ended:
+            self._take_back(ended, "the run has ended since the last look")
+            self._going = [one for one in self._going if one.run.id in live]
+
+    def _take_back(self, unsent: list[_Ready], why: str) -> None:
+        refused = [
+            SendOutcome(
+                touch_id=one.touch.id,
+                status=SendStatus.REFUSED,
+                error=ErrorClass.RETRIABLE,
+                detail=f"not attempted: {why}",
             )
+            for one in unsent
+        ]
+        self._conclude({one.touch.id: one for one in unsent}, refused)
 
     def _send(self) -> None:
         by_id = {one.touch.id: one for one in self._going}
         began = time.monotonic()
         try:
-            outcomes = self._parts.mailer.send([one.message for one in self._going])
-            for chunk in _chunks(self._listen(outcomes, len(by_id) / 2)):
-                self._conclude(by_id, chunk)
+            # Closed when an outcome cannot be stored: what was not begun by then is not sent (B30).
+            with closing(self._parts.mailer.send([one.message for one in self._going])) as outcomes:
+                for chunk in _chunks(self._listen(outcomes, len(by_id) / 2)):
+                    self._conclude(by_id, chunk)
         finally:
             self.seconds = time.monotonic() - began
             self.half_sent.set()
@@ -273,7 +291,8 @@ class _Batch:
         used = {run.sequence_id for run in self._due}
         known = [background.sequences[one].good for one in used if one in background.sequences]
         steps = [step for sequence in known if sequence is not None for step in sequence.steps if step.active]
-        refs, asked_at = [run.ref for run in self._due], self._parts.clock.now()
+        refs = [run.ref for run in self._due]
+        asked_at = self._looked_at = self._parts.clock.now()
         try:
             look = self._look_without_unknown(refs, merge_paths(steps), cursor, used, heartbeat)
         except CrmdripError as error:
@@ -459,6 +478,7 @@ class _Batch:
             zone=send.zone.zone,
             zone_source=send.zone.source,
         )
+        message = replace(message, not_after=self._looked_at + LOOK_LASTS)
         return _Ready(touch=touch, send=send, run=run, snapshot=snapshot, message=message)
 
     def _cannot_render(self, reason: Reason, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:
@@ -482,7 +502,8 @@ class _Batch:
                 run = locked[one.run.id]
                 move, effect = self._outcome(outcome, one, run, now, used)
                 moves.append(move)
-                changed.append(effect)
+                newest = run.status.live or is_newest(connection, run)
+                changed.append(effect if newest else without_status(effect))
             runs.move_touches(connection, moves)
             enact(connection, changed, now)
             tallies.add(connection, used)

@@ -54,3 +54,13 @@ def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> N
 def with_write(effect: Effect, writes: Iterable[tuple[Write, Priority]]) -> Effect:
     """The effect with further write-backs."""
     return replace(effect, writes=(*effect.writes, *writes))
+
+
+def is_newest(connection: Connection, run: Enrollment) -> bool:
+    """Whether no later run of its record is known."""
+    return all(other.run <= run.run or other.id == run.id for other in runs.runs_of_record(connection, run.ref.id))
+
+
+def without_status(effect: Effect) -> Effect:
+    """The record shows a later run by now: the touch goes on the timeline alone."""
+    return replace(effect, writes=tuple(one for one in effect.writes if not isinstance(one[0], StatusWrite)))

@@ -17,10 +17,9 @@ from crmdrip.core.errors import RejectedError, RetriableError
 from crmdrip.core.model import DelayUnit, Enrollment, Sequence, Step, Touch, TouchState
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.steps import UNSETTLED, progress_of
-from crmdrip.core.writes import StatusWrite
 from crmdrip.core.zones import ZoneUsed
 from crmdrip.daemon import proof
-from crmdrip.daemon.enact import enact
+from crmdrip.daemon.enact import enact, is_newest, without_status
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import definitions, runs
 from crmdrip.ledger.runs import TouchMove
@@ -169,16 +168,7 @@ def taken_effect(connection: Connection, parts: Parts, touch: Touch, run: Enroll
     effect = effects.take(taken, replace(run, unproven=False), setting)
     if effect.run is not None and run.unproven and effect.run.status.live:
         effect = replace(effect, run=replace(effect.run, unproven=True))
-    return effect if _is_newest(connection, run) else _without_status(effect)
-
-
-def _is_newest(connection: Connection, run: Enrollment) -> bool:
-    return all(other.run <= run.run or other.id == run.id for other in runs.runs_of_record(connection, run.ref.id))
-
-
-def _without_status(effect: Effect) -> Effect:
-    """The record shows a later run by now: the touch goes on the timeline alone."""
-    return replace(effect, writes=tuple(one for one in effect.writes if not isinstance(one[0], StatusWrite)))
+    return effect if is_newest(connection, run) else without_status(effect)
 
 
 def _step_of(connection: Connection, touch: Touch, sequence: Sequence | None) -> Step:

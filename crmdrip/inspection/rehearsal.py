@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -161,7 +161,7 @@ class EverythingTaken:
     def capabilities(self) -> frozenset[Capability]:
         return frozenset({Capability.OUTCOME_LOOKUP})
 
-    def send(self, messages: Iterable[EmailMessage]) -> Iterator[SendOutcome]:
+    def send(self, messages: Iterable[EmailMessage]) -> Generator[SendOutcome, None, None]:
         for message in messages:
             yield SendOutcome(touch_id=message.touch_id, status=SendStatus.ACCEPTED)
 

@@ -204,6 +204,14 @@ def lock_runs(connection: Connection, ids: Iterable[int]) -> dict[int, Enrollmen
 _LOCK = Lookup(select(enrollment).with_for_update(), enrollment.c.id)
 
 
+def live_among(connection: Connection, ids: Iterable[int]) -> set[int]:
+    """Those of the runs that have not ended."""
+    return {row[0] for row in _LIVE_AMONG.rows(connection, ids)}
+
+
+_LIVE_AMONG = Lookup(select(enrollment.c.id).where(IS_LIVE), enrollment.c.id)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunBrief:
     """As much of a live run as tells whether its record has news for it."""

@@ -132,6 +132,14 @@ class MailerContract:
         assert list(mailer.send([])) == []
         assert not peer.offered()
 
+    def test_an_email_whose_time_is_over_is_not_begun(self, mailer: Mailer, peer: Peer) -> None:
+        """P2: of five emails the two whose last look is too old come back refused, to be tried again after another."""
+        messages = [replace(m, not_after=LONG_AGO if n in {1, 3} else None) for n, m in enumerate(build_messages(5))]
+        outcomes = {outcome.touch_id: outcome for outcome in mailer.send(messages)}
+        late = [outcomes[message.touch_id] for message in messages if message.not_after is not None]
+        assert [(one.status, one.error) for one in late] == [(SendStatus.REFUSED, ErrorClass.RETRIABLE)] * 2
+        assert {one.touch_id for one in peer.accepted()} == {m.touch_id for m in messages if m.not_after is None}
+
     def test_everything_of_a_message_is_carried(self, mailer: Mailer, peer: Peer) -> None:
         """Names, subject, both bodies and every header arrive as they were given, beyond ASCII and with dots."""
         message = build_message(1)
