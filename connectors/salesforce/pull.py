@@ -88,10 +88,12 @@ class Pull:
         """Raises AuthError, RetriableError, RateLimitedError, ConfigurationError."""
         opening = self._org.ask(lambda schema: self._open(schema, cursor))
         self._last = None  # until a page is out, whatever is taken in below counts as not given
-        schema, answers, state = opening.schema, opening.answers, opening.state
+        schema, answers, state, began = opening.schema, opening.answers, opening.state, opening.answers.at
         changed, removed = self._definitions(opening)
         signals = self._signals(opening)
         brake = self._brake.read(schema, answers, Purpose.PULL)
+        # From here on rows are let go of as they are read: a page of them is eight megabytes.
+        opening = replace(opening, answers=replace(answers, parts={}))
         people = dict(state.people)
         waiting = {kind.value: "" for kind in schema.kinds()}
         first = True
@@ -100,8 +102,10 @@ class Pull:
             for word in list(waiting):
                 url, rows = page(answers, word)
                 records += self._read(schema, RecordKind(word), rows)
-                people[word] = _advance(people.get(word), rows, schema.name(word, "modified"), opening.answers.at, url)
+                people[word] = _advance(people.get(word), rows, schema.name(word, "modified"), began, url)
                 waiting[word] = url
+                del rows
+            del answers
             waiting = {word: url for word, url in waiting.items() if url}
             point = self._last = opening.cursor(people, self._org.client.meter.hours())
             if first:
@@ -113,7 +117,7 @@ class Pull:
                     brake=brake,
                     cursor=point,
                 )
-                self._note_crowds(state, waiting, opening.answers.at)
+                self._note_crowds(state, waiting, began)
             else:
                 yield PullPage(records=tuple(records), cursor=point)
             first = False
