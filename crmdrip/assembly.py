@@ -16,7 +16,7 @@ from crmdrip.core.compose import Composer, ComposeSettings, ReplyTo
 from crmdrip.daemon.parts import Limits, Parts
 from crmdrip.daemon.passes import identify
 from crmdrip.ledger import marks
-from crmdrip.ledger.store import Ledger, open_ledger
+from crmdrip.ledger.store import Ledger
 from crmdrip.ports import Clock, Connector, ConnectorContext, CrmSource, Role
 
 
@@ -97,10 +97,11 @@ def assemble(settings: Settings, clock: Clock, *, exclusive: bool) -> Iterator[P
     ConfigurationError, LedgerBusyError, LedgerBrokenError, and what CrmSource.identity raises.
     """
     crm, mail = connect_crm(settings, clock), connect_mail(settings, clock)
-    ledger = open_ledger(settings.ledger.url)
+    ledger = Ledger(settings.ledger.url)
     try:
         if exclusive:
             ledger.lock()
+        ledger.migrate()  # after the lock: never under a daemon that is at work
         source = crm.connector.build_source(crm.context)
         mailer = mail.connector.build_mailer(mail.context)
         try:

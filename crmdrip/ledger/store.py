@@ -38,6 +38,8 @@ class Ledger:
         self.engine = _engine(url)
         self._turn = threading.Lock() if self.path is not None else nullcontext()
         self._lock_file: IO[str] | None = None
+        self._file: tuple[int, int] | None = None
+        """Device and inode of the file that was locked."""
         self._lock_connection: Connection | None = None
 
     @contextmanager
@@ -56,6 +58,7 @@ class Ledger:
         Writers take turns, so that what is read inside is still true when it is written (on PostgreSQL the rows
         read for update are). Raises LedgerBrokenError.
         """
+        self._require_own_file()
         try:
             # Waiting for each other here costs nothing; SQLite would have the second ask again every few milliseconds.
             with (
@@ -80,6 +83,7 @@ class Ledger:
         except DatabaseError as error:
             raise explain(error, self.where) from error
         if version == HEAD:
+            self._remember_file()
             return
         from crmdrip.ledger.migrate import upgrade  # noqa: PLC0415 - Alembic costs 0.3 s and is rarely needed
 
@@ -87,6 +91,20 @@ class Ledger:
             upgrade(self.engine)
         except DatabaseError as error:
             raise explain(error, self.where) from error
+        self._remember_file()
+
+    def _remember_file(self) -> None:
+        if self._lock_file is not None and self.path is not None:
+            self._file = _identity_of(self.path)
+
+    def _require_own_file(self) -> None:
+        """A file that was deleted or replaced is no ledger: another daemon may be at work on the one in its place."""
+        if self._file is not None and self.path is not None and _identity_of(self.path) != self._file:
+            raise LedgerBrokenError(
+                "the file was moved, deleted or replaced while the daemon was at work. Nothing is sent any more.",
+                where=self.where,
+                do_next="Start the daemon again: what the ledger lacks is read back from the CRM.",
+            )
 
     def lock(self) -> None:
         """Keep every other daemon off this ledger until `close` or the end of the process.
@@ -148,6 +166,15 @@ class Ledger:
         if self._lock_file is not None:
             self._lock_file.close()
             self._lock_file = None
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    """Device and inode, None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _BUSY_NEXT = "Stop that one first, or give this one a ledger of its own in [ledger] url."
