@@ -52,7 +52,7 @@ def test_unticking_stops_and_the_record_says_so(stage: Stage) -> None:
 
 
 def test_off_then_on_is_a_new_run_where_the_policy_allows(stage: Stage) -> None:
-    """B9: the second run begins with the first step, under its own number."""
+    """B9, B19: the second run begins with the first step, under its own number, and not on the same day."""
     contact = stage.contact()
     sequence = stage.sequence(Drip_Re_Enrollment__c="After Days", Drip_Re_Enroll_After_Days__c=0)
     stage.tick(contact, sequence)
@@ -65,6 +65,9 @@ def test_off_then_on_is_a_new_run_where_the_policy_allows(stage: Stage) -> None:
     stage.turn()
     assert [run.run for run in stage.runs(contact)] == [1, 2]
     assert stage.record(contact)["Drip_Run__c"] == 2
+    assert len(stage.sent()) == 1
+    stage.later(days=1)
+    stage.turn()
     assert len(stage.sent()) == 2
 
 

@@ -258,6 +258,7 @@ def test_without_a_log_a_person_decides_what_may_have_gone_out(stage: Stage) -> 
     stage.lose_ledger()
     stage.parts = replace(stage.parts, mailer=NoLog(stage.parts.mailer))
     passes.prepare(stage.parts)
+    stage.later(minutes=6)
     stage.turn()
     assert [touch.state for touch in stage.touches(contact)] == [TouchState.ACCEPTED, TouchState.NEEDS_PERSON]
     assert len(stage.sent()) == 1

@@ -121,6 +121,8 @@ def test_an_opt_out_that_an_admin_cleared_lets_the_person_in_again(stage: Stage)
     stage.later(hours=1)
     stage.tick(contact, sequence)
     stage.turn()
+    stage.later(days=1)
+    stage.turn()
     assert len(stage.sent()) == 2
     assert stage.run(contact).run == 2
 
