@@ -32,12 +32,18 @@ from crmdrip.secrets import is_sandbox_constant
 def examine(config: Path) -> Iterator[CheckResult]:
     """Every check, in order, as they are made. Raises nothing that was foreseen."""
     yield registry.check_connectors_owner()
+    if not config.exists():
+        yield _fail(
+            "CFG-INVALID", f"{config}: there is no such file.", "Type crmdrip init, or name yours with --config."
+        )
+        return
     try:
         settings = load(config)
     except ConfigProblems as problems:
         for problem in problems.problems:
             place = f"{config}:{problem.line}" if problem.line else str(config)
-            yield _fail("CFG-INVALID", f"{place}: {problem.path} {problem.what}.".replace("  ", " "), problem.do_next)
+            what = f"{place}: {problem.path} {problem.what}".replace("  ", " ")
+            yield _fail("CFG-INVALID", what if what.endswith((".", "?")) else f"{what}.", problem.do_next)
         return
     yield _ok("CFG-LOADED", f"{config} is valid.")
     yield from check_ledger(Path(settings.ledger.url.removeprefix("sqlite:///")))
@@ -76,7 +82,7 @@ def check_ledger(path: Path) -> Iterator[CheckResult]:
             "LEDGER-ROOM", f"{free // 2**20} MB are free; below {ROOM // 2**20} MB nothing is sent.", "Free space."
         )
     else:
-        yield _ok("LEDGER-ROOM", f"{free // 2**20} MB are free.")
+        yield _ok("LEDGER-ROOM", f"{free / 2**30:,.1f} GB are free.")
     if not path.exists():
         yield _ok("LEDGER-FILE", "there is no ledger yet; the daemon makes it and fills it from the CRM.")
         return
@@ -91,6 +97,10 @@ def check_file(path: Path) -> CheckResult:
             answer = connection.execute("PRAGMA quick_check").fetchone()[0]
             connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.DatabaseError as error:
+        if "unable to open" in str(error):  # which says nothing about what is in it
+            return _fail(
+                "LEDGER-FILE", f"{path} cannot be opened.", "Type this as the daemon's user, who may write it."
+            )
         return _fail(
             "LEDGER-FILE", f"{path} is no whole ledger ({error}).", "Move it away: it is rebuilt from the CRM."
         )

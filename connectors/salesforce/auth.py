@@ -94,7 +94,17 @@ def _post(session: requests.Session, settings: SalesforceSettings, form: dict[st
     try:
         response = session.post(url, data=form, headers={"Accept": "application/json"}, allow_redirects=False)
     except requests.RequestException as error:
-        raise RetriableError(f"no answer from the login host ({type(error).__name__}).", where=url) from None
+        if settings.base_url:
+            raise RetriableError(
+                f"the sandbox does not answer ({type(error).__name__}).",
+                where=settings.base_url,
+                do_next="Type crmdrip sandbox in another terminal; for the real Salesforce remove base_url.",
+            ) from None
+        raise RetriableError(
+            f"no answer from the login host ({type(error).__name__}).",
+            where=url,
+            do_next="Check domain and the way out to the network, and try again later.",
+        ) from None
     if response.status_code != 200:
         raise _refusal(url, response)
     try:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from crmdrip import logs
 from crmdrip.commands.output import aside, print_json
 from crmdrip.demo.audit import Findings
-from crmdrip.demo.performance import BEGIN, Script, perform
+from crmdrip.demo.performance import BEGIN, Script, Show, perform
 from crmdrip.demo.play import Progress as PlayProgress
 
 
@@ -42,7 +42,7 @@ def demo(*, people: int, days: int, seed: int, faults: bool, serve: bool, as_jso
             print_json(findings.to_json())
         out.print(report(findings), markup=False)
         if serve:
-            out.print(f"\nThe org as a rep sees it: {show.pages}\nThe daemon works on. Ctrl-C ends.", markup=False)
+            out.print(invite(show), markup=False)
             try:
                 while True:
                     show.go_on()
@@ -92,6 +92,18 @@ def tell(state: PlayProgress) -> str:
     return (
         f"{state.emails} emails, {deeds['reply']} replies, {deeds['meeting']} meetings, {left} opt-outs,"
         f" {state.stopped} stopped"
+    )
+
+
+def invite(show: Show) -> str:
+    """Where to look now, and at what."""
+    person = f"{show.pages}/people/{show.example}" if show.example else f"{show.pages}/people?status=stopped"
+    return (
+        f"\nThe org as a rep sees it: {show.pages}\n"
+        f"  Somebody who answered:     {person}\n"
+        f"  Who waits, and for what:   {show.pages}/people?status=held\n"
+        f"  Every email as received:   {show.pages}/outbox\n"
+        "\nTick a box, reply, unsubscribe, pull the brake: the daemon works on, a minute a second.\nCtrl-C ends."
     )
 
 

@@ -32,8 +32,9 @@ def init(config: Path) -> int:
         ) from error
     aside().print(
         f"Wrote {config}. It runs against the sandbox as it stands:\n"
-        "  crmdrip sandbox     in one terminal\n"
-        "  crmdrip doctor      in another, then crmdrip run\n"
+        "  crmdrip sandbox     in one terminal; tick boxes on the pages whose address it prints\n"
+        "  crmdrip doctor      in another: is all as it should be?\n"
+        "  crmdrip run         the daemon\n"
         "For your own org change the lines marked REAL.",
         markup=False,
     )

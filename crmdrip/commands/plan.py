@@ -38,7 +38,7 @@ def _print(found: Forecast) -> None:
     for one in found.sendings:
         who = f"{one.name} <{one.address}>" if one.name else one.address
         what = f"step {one.step}" + (" (a task for the rep)" if one.kind != "email" else "")
-        out.print(f"\n{one.at:%a %d %b %H:%M}  {who}", markup=False, style="bold")
+        out.print(f"\n{one.at:%a %d %b %H:%M} UTC  {who}", markup=False, style="bold")
         out.print(f"  {one.sequence}, {what}: {one.subject}\n  {one.why}", markup=False)
     if found.waiting:
         out.print(f"\n{len(found.waiting)} people wait:")

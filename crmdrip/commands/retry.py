@@ -56,16 +56,16 @@ def retry(config: Path, person: str | None, *, write_backs: bool, verdict: Verdi
                 what = (
                     "went out; the run goes on" if verdict is Verdict.WENT_OUT else "did not go out; it is sent again"
                 )
-                aside().print(f"Step {touch.order:g} {what}.", markup=False)
+                aside().print(f"The email of {touch.at:%Y-%m-%d %H:%M} UTC {what}.", markup=False)
         return 0
     with open_existing_ledger(settings) as ledger:
         if person is not None:
             keys = set(_parked_of(ledger, identify(settings, ledger, person)))
-            aside().print(f"{_unpark(ledger, keys)} write-backs are tried again.")
+            aside().print(f"Write-backs that are tried again: {_unpark(ledger, keys)}.")
         elif write_backs:
             with ledger.write() as connection:
                 count = outbox.unpark(connection, WallClock().now())
-            aside().print(f"{count} write-backs are tried again.")
+            aside().print(f"Write-backs that are tried again: {count}.")
         else:
             _list(_read_stuck(ledger), as_json=as_json)
     return 0
@@ -130,8 +130,8 @@ def _list(stuck: _Stuck, *, as_json: bool) -> None:
         out.print("Nothing waits for a person.")
     for touch, record in stuck.touches:
         out.print(
-            f"Step {touch.order:g} to {touch.address} ({record}) may or may not have gone out on"
-            f" {touch.at:%Y-%m-%d %H:%M} UTC.\n"
+            f"An email to {touch.address} ({record}) may or may not have gone out on {touch.at:%Y-%m-%d %H:%M} UTC:"
+            f" {touch.subject!r}.\n"
             f"  Look into the provider's log, then type crmdrip retry {record} --went-out, or --did-not-go-out.",
             markup=False,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,29 @@ def open_existing_ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+@contextmanager
+def read_existing_ledger(settings: Settings) -> Iterator[Ledger]:
+    """As open_existing_ledger, for commands that only read: of a volume that is read-only, they read a copy (B30)."""
+    if not ledger_file(settings).exists() or is_writable(ledger_file(settings).parent):
+        with open_existing_ledger(settings) as ledger:
+            yield ledger
+        return
+    with tempfile.TemporaryDirectory(prefix="crmdrip-read-") as name:
+        copy = Path(name) / "copy.sqlite3"
+        copy_ledger(ledger_file(settings), copy)
+        ledger = open_ledger(f"sqlite:///{copy}")
+        ledger.where = f"{ledger_file(settings)} (read-only)"
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether this user may make a file there; on a read-only volume nobody may."""
+    return os.access(folder, os.W_OK)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import click
 
 from crmdrip.assembly import WallClock
 from crmdrip.commands.output import console, print_json, print_table
-from crmdrip.commands.setup import open_existing_ledger, read_settings_to_look
+from crmdrip.commands.setup import read_existing_ledger, read_settings_to_look
 from crmdrip.config import Settings
 from crmdrip.inspection.overview import Overview, read_overview
 
@@ -33,7 +33,7 @@ def status(config: Path, *, healthy: bool, as_json: bool) -> int:
     door = ask_door(settings)
     if healthy:
         return 0 if is_healthy(settings, door) else 1
-    with open_existing_ledger(settings) as ledger:
+    with read_existing_ledger(settings) as ledger:
         overview = read_overview(ledger, WallClock().now())
     if as_json:
         print_json({"daemon": door, "overview": overview})
@@ -62,7 +62,7 @@ def is_healthy(settings: Settings, door: dict[str, Any] | None) -> bool:
     """Whether a daemon is at work: by its door, and where it has none by its heartbeat in the ledger."""
     if settings.web.address is not None:
         return door is not None and bool(door["alive"])
-    with open_existing_ledger(settings) as ledger:
+    with read_existing_ledger(settings) as ledger:
         return read_overview(ledger, WallClock().now()).daemon_seen
 
 
@@ -97,15 +97,10 @@ def _print(overview: Overview, door: dict[str, Any] | None) -> None:
 
 def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
     """What concerns everything, one thing a line."""
-    beat = f"{overview.heartbeat:%Y-%m-%d %H:%M} UTC" if overview.heartbeat is not None else "never"
-    if door is not None:
-        daemon = "works" if door["ready"] else "runs, and one of its loops fails or history is being read back"
-    else:
-        daemon = "does not answer" + (", its heartbeat is young" if overview.daemon_seen else "")
     touches = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in overview.touches.items()) or "none"
     lines = [
-        f"Org {overview.org_id or 'not known yet'}. The daemon {daemon}. Last heartbeat {beat}.",
-        f"Touches: {touches}. {overview.overdue} runs to be looked at now.",
+        f"Org {overview.org_id or 'not known yet'}. {describe_daemon(overview, door)}",
+        f"Touches: {touches}. Runs to be looked at now: {overview.overdue}.",
         f"Owed to the CRM: {overview.owed}, and {overview.parked} parked.",
         f"Ledger {overview.ledger}" + ("." if overview.room else ": THE DISK IS NEARLY FULL, nothing is sent."),
     ]
@@ -121,5 +116,20 @@ def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
         lines.append("EVERYTHING IS PAUSED by command. Type crmdrip resume to go on.")
     waits = overview.touches.get("needs_person", 0)
     if overview.parked or waits:
-        lines.append(f"{waits} touches need a person, {overview.parked} write-backs are parked: type crmdrip retry.")
+        lines.append(f"Touches that need a person: {waits}. Parked write-backs: {overview.parked}. Type crmdrip retry.")
     return lines
+
+
+def describe_daemon(overview: Overview, door: dict[str, Any] | None) -> str:
+    """Whether a daemon works here, and what is wrong with it."""
+    if door is None:
+        beat = overview.heartbeat
+        last = f"The last sign of work: {beat:%Y-%m-%d %H:%M} UTC." if beat is not None else "None ever worked here."
+        return f"No daemon answers. {last}"
+    if door["ready"]:
+        return "The daemon works."
+    loops: dict[str, Any] = door.get("loops") or {}
+    failing = [name for name, loop in loops.items() if loop["failures"]]
+    if failing:
+        return f"The daemon runs, and this fails: {', '.join(failing)}. What works goes on, and it is tried again."
+    return "The daemon has just started, or reads history back from the CRM."

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from crmdrip.commands.output import aside, console, print_json
-from crmdrip.commands.setup import open_crm, open_existing_ledger, read_settings_to_look
+from crmdrip.commands.setup import open_crm, read_existing_ledger, read_settings_to_look
 from crmdrip.config import Settings
 from crmdrip.core.errors import CrmdripError
 from crmdrip.inspection.history import History, OwedLine, RunLine, read_history, to_json
@@ -26,7 +26,7 @@ def why(config: Path, person: str, *, as_json: bool) -> int:
     PERSON is a record id, an email address, or a part of a name.
     """
     settings = read_settings_to_look(config)
-    with open_existing_ledger(settings) as ledger:
+    with read_existing_ledger(settings) as ledger:
         subject = identify(settings, ledger, person)
         with ledger.read() as connection:
             history = read_history(connection, subject)
@@ -84,7 +84,7 @@ def describe_run(run: RunLine) -> list[str]:
     """One run in lines."""
     lines = [f"Run {run.run} of {run.sequence!r} on {run.record_id}, begun {_moment(run.entered_at)}: {run.status}"]
     lines += [
-        f"  {_moment(touch.at)}  step {touch.step} {touch.kind}: {touch.state.replace('_', ' ')}"
+        f"  {_moment(touch.at)}  step {touch.step}, {touch.kind}: {touch.state.replace('_', ' ')}"
         + (f", {touch.subject!r}" if touch.subject else "")
         + (f", in {touch.zone}" if touch.zone else "")
         + (f"; {touch.detail}" if touch.detail else "")

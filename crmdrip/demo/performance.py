@@ -50,6 +50,8 @@ class Show:
     findings: Findings
     pages: str
     """The address of the pages."""
+    example: str
+    """The record of somebody who answered late, so after several emails; "" when nobody did."""
     go_on: Callable[[], None]
     """Lets a second pass, a minute on the sandbox's clock, in which the daemon works on."""
 
@@ -78,7 +80,13 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
                 now=clock.now(),
                 seconds=time.monotonic() - began,
             )
-            yield Show(findings=findings, pages=stage.pages, go_on=lambda: _go_on(play, clock))
+            answers = [one.record_id for one in stage.happened() if one.deed == "reply" and one.record_id]
+            yield Show(
+                findings=findings,
+                pages=stage.pages,
+                example=answers[-1] if answers else "",
+                go_on=lambda: _go_on(play, clock),
+            )
 
 
 def open_door(door: Door, parts: Parts, settings: Settings) -> None:

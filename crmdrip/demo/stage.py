@@ -74,14 +74,16 @@ class Stage:
         """The oracle's figures."""
         return dict(self._get("state"))
 
-    def ticked(self) -> set[str]:
-        """The record ids of every box a rep ticked so far."""
-        found: set[str] = set()
+    def happened(self) -> Iterator[Happened]:
+        """Everything that happened so far, oldest first."""
         since = 0
         while rows := self._get(f"happened?since={since}")["happened"]:
-            found.update(row["record_id"] for row in rows if row["deed"] == "tick")
+            yield from (Happened(deed=row["deed"], record_id=row["record_id"]) for row in rows)
             since += len(rows)
-        return found
+
+    def ticked(self) -> set[str]:
+        """The record ids of every box a rep ticked so far."""
+        return {one.record_id for one in self.happened() if one.deed == "tick"}
 
     def _get(self, name: str) -> Any:
         answer = self._session.get(f"{self.pages}/_sandbox/{name}", timeout=ANSWER_SECONDS)
@@ -110,9 +112,10 @@ def open_stage(folder: Path, *, people: int, seed: int, now: datetime) -> Iterat
             [
                 *(sys.executable, "-m", "crmdrip.sandbox", "--speed", "0", "--now", now.isoformat()),
                 *("--people", str(people), "--seed", str(seed), "--ports-file", str(ports_file)),
-                *("--salesforce-port", "0", "--sendgrid-port", "0", "--pages-port", "0"),
+                *("--salesforce-port", "0", "--sendgrid-port", "0", "--pages-port", "0", "--end-with-stdin"),
             ],
-            stdin=subprocess.DEVNULL,
+            # Never written to. It closes however the demo ends, kill -9 included, and the sandbox ends with it.
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             # A Ctrl-C is for the demo, which then ends the sandbox itself.
@@ -124,10 +127,10 @@ def open_stage(folder: Path, *, people: int, seed: int, now: datetime) -> Iterat
     finally:
         process.terminate()
         try:
-            process.wait(timeout=10)
+            process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def _await_file(ports_file: Path, process: subprocess.Popen[bytes], log_file: Path) -> None:

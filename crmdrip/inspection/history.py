@@ -13,7 +13,7 @@ from crmdrip.core import words
 from crmdrip.core.keys import person_key
 from crmdrip.core.model import Enrollment, RunStatus, Touch, TouchState
 from crmdrip.core.reasons import parse_reason
-from crmdrip.core.steps import progress
+from crmdrip.core.steps import progress, progress_of
 from crmdrip.inspection.subject import Subject
 from crmdrip.ledger import definitions, marks, outbox, people, runs
 from crmdrip.ledger.definitions import KnownSequence
@@ -31,7 +31,7 @@ class TouchLine:
     touch_id: str
     at: datetime
     step: str
-    """The order the step had."""
+    """Such as "2 of 4"."""
     kind: str
     state: str
     subject: str
@@ -145,7 +145,10 @@ def _run_line(run: Enrollment, known: KnownSequence | None, touches: list[Touch]
         sentence=explain_run(run, known),
         entered_at=run.entered_at,
         next_touch=run.due_at if run.status.live else None,
-        touches=tuple(_touch_line(touch) for touch in touches),
+        touches=tuple(
+            _touch_line(touch, progress_of(known.good if known is not None else None, touch.step_id, done))
+            for done, touch in enumerate(touches)
+        ),
     )
 
 
@@ -165,14 +168,14 @@ def explain_run(run: Enrollment, known: KnownSequence | None) -> str:
     return words.upcoming(progress(good, step, run.steps_done), run.due_at, zone)
 
 
-def _touch_line(touch: Touch) -> TouchLine:
+def _touch_line(touch: Touch, step: str) -> TouchLine:
     detail = touch.detail
     if touch.state is TouchState.SKIPPED and detail.startswith("skip."):
-        detail = parse_reason(detail, f"{touch.order:g}").sentence
+        detail = parse_reason(detail, step).sentence
     return TouchLine(
         touch_id=touch.id,
         at=touch.at,
-        step=f"{touch.order:g}",
+        step=step,
         kind=touch.kind.value,
         state=touch.state.value,
         subject=touch.subject,
@@ -202,7 +205,7 @@ def _now(subject: Subject, lines: tuple[RunLine, ...], suppressed: str, *, pause
         return f"Not in a sequence now. The last run: {lines[-1].status}. {lines[-1].sentence}"
     if record is not None and record.status:
         return f"Not in a sequence. The record says {record.status}: its reason stands on the record."
-    return "Never was in a sequence."
+    return "This person was never in a sequence."
 
 
 def _owed(connection: Connection, record_ids: Iterable[str], touch_ids: Iterable[str]) -> tuple[OwedLine, ...]:

@@ -14,6 +14,7 @@ from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import Enrollment, Owner, Record, RecordRef, RunStatus, Sequence, SequenceDraft, Step, StepKind
 from crmdrip.core.reasons import Reason
 from crmdrip.core.render import check_template
+from crmdrip.core.steps import progress
 from crmdrip.ports import CrmSource, Look
 
 NOBODY = "preview"
@@ -25,7 +26,7 @@ class StepPreview:
     """One step for one person."""
 
     step: str
-    """Its order, and its variant where it has one."""
+    """Such as "2 of 4", and its variant where it has one."""
     kind: str
     problem: str
     """Why it cannot be rendered ("missing Title"), "" when it can."""
@@ -112,7 +113,7 @@ def preview(composer: Composer, sequence: Sequence, record: Record, owner: Owner
 def _preview_step(
     composer: Composer, sequence: Sequence, step: Step, *, run: Enrollment, record: Record, owner: Owner | None
 ) -> tuple[StepPreview, EmailMessage | None]:
-    shown = StepPreview(step=f"{step.order:g} {step.variant}".strip(), kind=step.kind.value, problem="")
+    shown = StepPreview(step=f"{progress(sequence, step, 0)} {step.variant}".strip(), kind=step.kind.value, problem="")
     made: EmailMessage | TaskText | Reason
     if step.kind is StepKind.TASK:
         made = compose_task(step=step, sequence=sequence, record=record, owner=owner)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -42,14 +43,23 @@ def copy_ledger(origin: Path, copy: Path) -> None:
     """
     if not origin.exists():
         return
+    address = f"{origin.resolve().as_uri()}?mode=ro"
     try:
-        with (
-            closing(sqlite3.connect(f"{origin.resolve().as_uri()}?mode=ro", uri=True)) as source,
-            closing(sqlite3.connect(copy)) as target,
-        ):
-            source.backup(target)
+        try:
+            _copy(address, copy)
+        except sqlite3.OperationalError:
+            if os.access(origin.parent, os.W_OK):
+                raise
+            # SQLite reads a file in WAL mode only where it can put another beside it, unless told that nobody writes:
+            # here nobody can (B30).
+            _copy(f"{address}&immutable=1", copy)
     except sqlite3.DatabaseError as error:
         raise explain(error, str(origin)) from error
+
+
+def _copy(address: str, copy: Path) -> None:
+    with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
 
 
 def hurry(ledger: Ledger) -> None:

@@ -78,6 +78,6 @@ def only(subjects: Iterable[Subject], text: str) -> Subject:
         raise RejectedError(
             f"nobody is found for {text!r}.", do_next="Give a record id, an email address, or a part of a name."
         )
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    names = "; ".join(subject.label for subject in found[:SHOWN])
-    raise RejectedError(f"{len(found)} records are found for {text!r}.", do_next=f"Give an id: {names}{more}.")
+    names = "".join(f"\n    {subject.label}" for subject in found[:SHOWN])
+    more = "\n    and more: give more of the name." if len(found) > SHOWN else ""
+    raise RejectedError(f"several records are found for {text!r}.", do_next=f"Give the id of one:{names}{more}")

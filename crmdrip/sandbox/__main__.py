@@ -1,4 +1,4 @@
-"""python -m crmdrip.sandbox: serves the stand-ins, the world and its pages on this machine until it is told to end."""
+"""crmdrip sandbox: serves the stand-ins, the world and its pages on this machine until it is told to end."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    if options.end_with_stdin:
+        threading.Thread(target=_await_end_of_stdin, args=(ended,), daemon=True).start()
     sandbox = Sandbox(
         people=options.people,
         seed=options.seed,
@@ -41,13 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             while not ended.wait(TICK if options.speed else None):
                 sandbox.tick()
     except OSError as error:
-        print(f"cannot serve: {error}. Choose other ports.", file=sys.stderr)  # noqa: T201 - a command's output
+        print(  # noqa: T201 - a command's output
+            f"cannot serve: {error.strerror or error}.\nPerhaps another sandbox runs already. Otherwise choose other"
+            " ports: --salesforce-port, --sendgrid-port, --pages-port.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
 
+def _await_end_of_stdin(ended: threading.Event) -> None:
+    """A pipe's other end closes even when whoever held it was killed."""
+    while os.read(sys.stdin.fileno(), 4_096):
+        pass
+    ended.set()
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m crmdrip.sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(prog="crmdrip sandbox", description=__doc__)
     parser.add_argument("--people", type=int, default=2_000, help="contacts and leads together (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same world (%(default)s)")
     parser.add_argument(
@@ -61,6 +74,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sendgrid-port", type=int, default=SENDGRID_PORT, help="0 for any (%(default)s)")
     parser.add_argument("--pages-port", type=int, default=PAGES_PORT, help="0 for any (%(default)s)")
     parser.add_argument("--ports-file", type=Path, help="write the addresses here as JSON once everything is served")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does")
     return parser.parse_args(arguments)
 
 
@@ -81,6 +95,7 @@ def _announce(sandbox: Sandbox, ports_file: Path | None) -> None:
     }
     for name in ("salesforce", "sendgrid", "pages"):
         print(f"{name:<10} {addresses[name]}", flush=True)  # noqa: T201 - a command's output
+    print("Tick boxes and answer emails on the pages. Ctrl-C ends.", flush=True)  # noqa: T201 - a command's output
     if ports_file is not None:
         partial = ports_file.with_name(ports_file.name + ".part")
         partial.write_text(json.dumps(addresses), encoding="utf-8")

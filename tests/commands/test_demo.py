@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 import requests
-from office import environment, now
+from office import environment, now, until
 
 from crmdrip.demo.audit import Findings, explained
 
@@ -99,24 +101,49 @@ class TestTroubled:
         assert troubled[1]["enrolled"] == quiet[1]["enrolled"]
 
 
-def test_whatever_ends_the_demo_ends_its_sandbox(tmp_path: Path) -> None:
-    """A closed terminal or a supervisor's SIGTERM leaves no server and no folder behind."""
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A demo that has come to its end and keeps its pages open: its process, and their address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "crmdrip.cli", "demo", "--people", "20", "--days", "1"],
-        env={**environment(), "TMPDIR": str(tmp_path)},
+        env={**environment(), "TMPDIR": str(folder)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stderr is not None
-    address = next(line for line in process.stderr if "as a rep sees it" in line).split()[-1]
-    assert requests.get(address, timeout=10).status_code == 200
-    process.terminate()
-    process.communicate(timeout=60)
-    assert process.returncode == 0
-    with pytest.raises(requests.ConnectionError):
-        requests.get(address, timeout=10)
+    try:
+        yield process, next(line for line in process.stderr if "as a rep sees it" in line).split()[-1]
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+
+
+def is_up(address: str) -> bool:
+    """Whether a server answers there."""
+    try:
+        return requests.get(address, timeout=10).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def test_whatever_ends_the_demo_ends_its_sandbox(tmp_path: Path) -> None:
+    """A closed terminal or a supervisor's SIGTERM leaves no server and no folder behind."""
+    with serving(tmp_path) as (process, address):
+        assert is_up(address)
+        process.terminate()
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert not is_up(address)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_that_is_killed_takes_its_sandbox_with_it(tmp_path: Path) -> None:
+    """Nobody is there to end it: it notices by itself."""
+    with serving(tmp_path) as (process, address):
+        assert is_up(address)
+        process.kill()
+        until(lambda: not is_up(address))
 
 
 def test_a_seed_gives_the_same_fortnight(tmp_path: Path) -> None:

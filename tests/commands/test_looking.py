@@ -89,8 +89,24 @@ class TestOnce:
         (person,) = office.ticked()
         result = crmdrip("once", "--json")
         assert (result.code, result.json["dispatch"]["accepted"]) == (0, 1)
-        assert "1 enrolled, 0 refused" in result.err
+        assert "1 enrolled (1 of them found in the CRM as the new ledger was filled), 0 refused" in result.err
         assert office.read(person, "Drip_Status__c") == ("Active",)
+
+    def test_who_is_ticked_later_is_simply_enrolled(self, office: Office, crmdrip: Shell) -> None:
+        """Only a new ledger is filled."""
+        crmdrip("once")
+        office.ticked()
+        assert "1 enrolled, 0 refused" in crmdrip("once").err
+
+    def test_a_pass_that_fails_keeps_no_other_from_being_made(self, office: Office, crmdrip: Shell) -> None:
+        """A key that may not read the suppression lists still sends, and cron hears what is wrong."""
+        (person,) = office.ticked()
+        refused = Fault(kind=FaultKind.ANSWER, path="/v3/suppression", status=403, times=None, body="{}")
+        office.sandbox.call(lambda: office.sandbox.account.faults.add(refused))
+        result = crmdrip("once", "--json")
+        assert (result.code, list(result.json["failed"])) == (1, ["feed"])
+        assert "feed failed: " in result.err
+        assert (len(office.sent()), office.read(person, "Drip_Status__c")) == (1, ("Active",))
 
 
 class TestWhy:
@@ -103,7 +119,7 @@ class TestWhy:
         crmdrip("once")
         said = crmdrip("why", {"id": person, "address": "P0@firm0.example", "name": "Lee"}[form]).out
         assert "Active in 'Hello'. Step 2 of 2 is due" in said
-        assert "step 1 email: accepted, 'Hello 1'" in said
+        assert "step 1 of 2, email: accepted, 'Hello 1'" in said
         assert "In the CRM: the box is ticked, the status is Active." in said
 
     def test_it_gives_the_reason_of_a_hold_in_the_records_own_words(self, office: Office, crmdrip: Shell) -> None:
@@ -126,7 +142,7 @@ class TestWhy:
         refused = Fault(kind=FaultKind.ANSWER, status=401, times=None, body="[]")
         office.sandbox.call(lambda: office.sandbox.org.faults.add(refused))
         result = crmdrip("why", person)
-        assert (result.code, "step 1 email: accepted" in result.out) == (0, True)
+        assert (result.code, "step 1 of 2, email: accepted" in result.out) == (0, True)
         assert "The CRM cannot be asked" in result.err
 
     def test_several_people_of_a_name_are_listed(self, office: Office, crmdrip: Shell) -> None:
@@ -134,7 +150,7 @@ class TestWhy:
         people = office.ticked(2)
         crmdrip("once")
         result = crmdrip("why", "Lee")
-        assert (result.code, "2 records are found for 'Lee'." in result.err) == (1, True)
+        assert (result.code, "several records are found for 'Lee'." in result.err) == (1, True)
         assert all(person in result.err for person in people)
 
     def test_nobody_is_an_answer_too(self, office: Office, crmdrip: Shell) -> None:
@@ -159,6 +175,19 @@ class TestStatus:
         assert found["overview"]["touches"] == {"accepted": 2}
         assert found["daemon"] is None
         assert office.sandbox.org.api_calls == calls
+
+    def test_a_ledger_that_cannot_be_written_is_read_all_the_same(
+        self, office: Office, crmdrip: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """B30: on a volume that has become read-only people still see where they stand, and nothing is touched."""
+        (person,) = office.ticked()
+        crmdrip("once")
+        before = office.ledger_file.read_bytes()
+        monkeypatch.setattr("crmdrip.commands.setup.is_writable", lambda _: False)
+        found = crmdrip("status", "--json").json["overview"]
+        assert (found["touches"], "read-only" in found["ledger"]) == ({"accepted": 1}, True)
+        assert "step 1 of 2, email: accepted" in crmdrip("why", person).out
+        assert office.ledger_file.read_bytes() == before
 
     def test_it_says_that_the_brake_is_pulled(self, office: Office, crmdrip: Shell) -> None:
         """And that it is released in the CRM."""
@@ -198,6 +227,7 @@ class TestPreview:
         result = crmdrip("preview", "Hello", person)
         assert result.code == 0
         assert result.out.count("Hi Ms Lee") == 2
+        assert "-- step 2 of 2, email" in result.out
         assert "Subject: Hello 2" in result.out
         assert (office.sent(), office.ledger_file.exists()) == ([], False)
 
@@ -246,6 +276,21 @@ class TestDoctor:
         assert result.code == 1
         assert len(found) > 3
         assert all(one["do_next"] for one in found)
+
+    def test_no_configuration_at_all_says_how_to_begin(self, office: Office, crmdrip: Shell) -> None:
+        """The first thing a newcomer types."""
+        office.config.unlink()
+        (found,) = (one for one in crmdrip("doctor", "--json").json["checks"] if one["level"] == "fail")
+        assert (found["code"], "crmdrip init" in found["do_next"]) == ("CFG-INVALID", True)
+
+    def test_a_sandbox_that_is_not_started_is_named_as_such(self, office: Office, crmdrip: Shell) -> None:
+        """Nobody goes looking for acme.my.salesforce.com."""
+        text = office.config.read_text(encoding="utf-8").replace(office.sandbox.salesforce_url, "http://127.0.0.1:9")
+        office.config.write_text(text, encoding="utf-8")
+        result = crmdrip("once")
+        assert result.code == 1
+        assert "http://127.0.0.1:9: the sandbox does not answer" in result.err
+        assert "Type crmdrip sandbox" in result.err
 
     def test_refused_credentials_fail(self, office: Office, crmdrip: Shell) -> None:
         """With what to do."""
@@ -320,7 +365,7 @@ class TestRetry:
         """B21: for everybody, or for one person."""
         office.sandbox.call(office.sandbox.org.records.validation_rules.clear)
         result = crmdrip("retry", *arguments)
-        assert "1 write-backs are tried again." in result.err
+        assert "Write-backs that are tried again: 1." in result.err
         crmdrip("once")
         assert office.read(person, "Drip_Status__c") == ("Active",)
         assert crmdrip("retry").out == "Nothing waits for a person.\n"

@@ -72,7 +72,7 @@ class TestKilled:
             until(lambda: len(office.sent()) == len(sent) + 1, process)
             until(lambda: office.touches()["accepted"] == len(sent) + 2, process)
         assert office.twice() == {}
-        assert "step 1 email: accepted" in crmdrip("why", second).out
+        assert "step 1 of 2, email: accepted" in crmdrip("why", second).out
 
 
 class TestEnded:

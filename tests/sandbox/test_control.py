@@ -221,5 +221,5 @@ def test_a_taken_port_is_said_and_ends_with_one() -> None:
             [*command, "--salesforce-port=0", "--sendgrid-port=0"], capture_output=True, text=True, check=False
         )
     assert ended.returncode == 1
-    assert "Choose other ports" in ended.stderr
+    assert "choose other ports" in ended.stderr
     assert "Traceback" not in ended.stderr
