@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from stage import Stage
 
-from crmdrip.core.model import TouchState
-from crmdrip.daemon import passes
+from crmdrip.core.model import RunStatus, TouchState
+from crmdrip.daemon import dispatch, passes
 from crmdrip.ledger import runs
 from crmdrip.ledger.errors import LedgerBrokenError
 
@@ -118,3 +119,89 @@ def test_a_batch_behind_one_that_cannot_be_concluded_is_not_in_doubt(
     behind = source.looks[1]
     assert [states[one] for one in behind] == [[TouchState.REFUSED]] * len(behind)
     assert sum(found == [TouchState.INTENDED] for found in states.values()) <= 2
+
+
+def test_who_stops_while_the_batch_before_goes_out_is_withdrawn(stage: Stage, people: list[str]) -> None:
+    """P2: the second batch was looked at already; what the ledger has heard since counts all the same."""
+    passes.write_back(stage.parts)
+    looked, mailer = threading.Event(), stage.parts.mailer
+    source = CountingSource(stage.parts.source, looked)
+    stopped: list[str] = []
+
+    class Stopping(WaitingMailer):
+        def send(self, messages: Any) -> Iterator[Any]:
+            for number, outcome in enumerate(super().send(messages)):
+                if number == 1 and not stopped:
+                    stopped.append(source.looks[1][0])
+                    stage.later(minutes=1)
+                    stage.change(stopped[0], Drip_Enrolled__c=False)
+                    passes.pull(stage.parts)
+                yield outcome
+
+    stage.parts = replace(stage.parts, source=source, mailer=Stopping(mailer, looked))
+    passes.dispatch(stage.parts)
+    assert len(stage.sent()) == len(people) - 1
+    assert stage.sent(stage.record(stopped[0])["Email"]) == []
+    assert stage.shown(stopped[0])[0] != RunStatus.STOPPED
+    passes.write_back(stage.parts)
+    assert stage.shown(stopped[0])[0] == RunStatus.STOPPED
+
+
+def test_a_batch_that_waited_for_long_is_looked_at_again(stage: Stage, people: list[str]) -> None:
+    """P2, B29: the machine slept, or the provider is slow; a reply that came meanwhile ends the run, others go on."""
+    looked, mailer = threading.Event(), stage.parts.mailer
+    source = CountingSource(stage.parts.source, looked)
+    answered: list[str] = []
+
+    class Sleeping(WaitingMailer):
+        def send(self, messages: Any) -> Iterator[Any]:
+            for number, outcome in enumerate(super().send(messages)):
+                if number == 1 and not answered:
+                    answered.append(stage.record(source.looks[1][0])["Email"])
+                    stage.later(hours=1)
+                    stage.do(stage.sandbox.world.actions.reply, answered[0], "No, thank you.")
+                yield outcome
+
+    stage.parts = replace(stage.parts, source=source, mailer=Sleeping(mailer, looked))
+    passes.dispatch(stage.parts)
+    assert stage.sent(answered[0]) == []
+    stage.play(stage.now + timedelta(hours=1), step=timedelta(minutes=5))
+    assert stage.sent(answered[0]) == []
+    assert len(stage.sent()) == len(people) - 1
+    assert stage.do(stage.sandbox.world.violations) == []
+
+
+def test_a_ledger_that_breaks_ends_the_sending_at_once(
+    stage: Stage, people: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B30: what was not begun when an outcome could not be stored does not leave behind the ledger's back."""
+    stage.limit(batch=len(people))
+    mailer, begun, ended = stage.parts.mailer, [], []
+
+    class OneByOne:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(mailer, name)
+
+        def send(self, messages: Any) -> Iterator[Any]:
+            try:
+                for message in messages:
+                    begun.append(message.touch_id)
+                    yield from mailer.send([message])
+            finally:
+                ended.append(True)
+
+    def broken(*_: Any) -> None:
+        raise LedgerBrokenError("the disk is full.", where="the ledger")
+
+    monkeypatch.setattr(dispatch, "OUTCOMES_PER_COMMIT", 1)
+    with monkeypatch.context() as breaking:
+        breaking.setattr(runs, "move_touches", broken)
+        with pytest.raises(LedgerBrokenError):
+            passes.dispatch(replace(stage.parts, mailer=OneByOne()))
+        assert (len(begun), ended) == (1, [True])
+    stage.turn()
+    states = [touch.state for one in people for touch in stage.touches(one)]
+    assert states.count(TouchState.IN_DOUBT) + states.count(TouchState.ACCEPTED) == len(people)
+    stage.play(stage.now + timedelta(hours=1), step=timedelta(minutes=10))
+    assert stage.twice() == {}
+    assert len(stage.sent()) == 1

@@ -265,3 +265,34 @@ def test_a_doubt_of_an_earlier_run_does_not_overwrite_what_the_record_tells_of_t
     assert [touch.state for touch in stage.touches(contact)] == [TouchState.ACCEPTED, TouchState.ACCEPTED]
     assert stage.record(contact)["Drip_Run__c"] == 2
     assert stage.shown(contact)[0] == RunStatus.ACTIVE
+
+
+class RestartedMeanwhile(AnsweredMeanwhile):
+    """While the email is on its way the rep unticks the box and ticks it again."""
+
+    def send(self, messages):
+        """Hands over, and lets two pulls come before the outcome is stored."""
+        stage = self._stage
+        (contact,) = stage.do(stage.sandbox.org.select, "SELECT Id FROM Contact")
+        for outcome in self._mailer.send(messages):
+            for ticked in (False, True):
+                stage.change(contact["Id"], Drip_Enrolled__c=ticked)
+                passes.pull(stage.parts)
+                stage.later(minutes=1)
+            yield outcome
+
+
+def test_an_outcome_of_an_earlier_run_does_not_overwrite_what_the_record_tells_of_the_next(stage: Stage) -> None:
+    """P3, B9: run one was unticked while its email went out; the record shows run two."""
+    contact = stage.contact()
+    stage.tick(contact, stage.sequence(Drip_Re_Enrollment__c="After Days", Drip_Re_Enroll_After_Days__c=0))
+    passes.pull(stage.parts)
+    passes.write_back(stage.parts)
+    stage.later(minutes=1)
+    # One batch: the second run is not due before tomorrow.
+    passes.dispatch(replace(stage.parts, mailer=RestartedMeanwhile(stage)))
+    passes.write_back(stage.parts)
+    assert [run.status.live for run in stage.runs(contact)] == [False, True]
+    assert stage.record(contact)["Drip_Run__c"] == 2
+    assert stage.shown(contact)[0] == RunStatus.QUEUED
+    assert len(stage.tasks(contact)) == 1
