@@ -1,7 +1,8 @@
 """The doctor: every check before sending, each with a stable code, what is wrong, and what to do. Changes nothing.
 
 Codes of its own: CFG-INVALID, CFG-LOADED, CFG-CONNECTOR, PKG-CONNECTORS, LEDGER-FILE, LEDGER-WRITABLE, LEDGER-ROOM,
-LEDGER-DAEMON, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, TEMPLATES. Those of connectors have letters of their own (SF-, SG-).
+LEDGER-DAEMON, LEDGER-PAUSED, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, TEMPLATES. Those of connectors have letters of
+their own (SF-, SG-).
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from urllib.parse import urlsplit
 from crmdrip import registry
 from crmdrip.assembly import Connection, WallClock, connect_crm, connect_mail
 from crmdrip.config import ConfigProblems, Settings, is_loopback, load
+from crmdrip.core.compose import merge_paths
 from crmdrip.core.definition import validate
-from crmdrip.core.errors import ConfigurationError, CrmdripError
+from crmdrip.core.errors import ConfigurationError, CrmdripError, UnknownPathsError
 from crmdrip.core.model import Sequence
 from crmdrip.core.render import check_template
 from crmdrip.inspection.preview import read_drafts
 from crmdrip.ledger import marks
 from crmdrip.ledger.errors import LedgerBusyError
 from crmdrip.ledger.store import ROOM, Ledger
-from crmdrip.ports import CheckLevel, CheckResult
+from crmdrip.ports import CheckLevel, CheckResult, CrmSource
 from crmdrip.secrets import is_sandbox_constant
 
 
@@ -86,8 +88,11 @@ def check_ledger(path: Path) -> Iterator[CheckResult]:
     if not path.exists():
         yield _ok("LEDGER-FILE", "there is no ledger yet; the daemon makes it and fills it from the CRM.")
         return
-    yield check_file(path)
-    yield check_daemon(path)
+    file = check_file(path)
+    yield file
+    if file.level is CheckLevel.OK:
+        yield check_daemon(path)
+        yield from check_pauses(path)
 
 
 def check_file(path: Path) -> CheckResult:
@@ -123,6 +128,27 @@ def check_daemon(path: Path) -> CheckResult:
     return _ok("LEDGER-DAEMON", "no daemon is running on this ledger.")
 
 
+def check_pauses(path: Path) -> Iterator[CheckResult]:
+    """Nothing is held back by command, and no brake was pulled when the CRM was last read."""
+    ledger = Ledger(f"sqlite:///{path}")
+    try:
+        with ledger.read() as connection:
+            paused = marks.read_marks(connection, marks.PAUSED)
+            brake = marks.read_mark(connection, marks.BRAKE)
+    except CrmdripError as error:
+        yield _fail("LEDGER-PAUSED", error.what, error.do_next)
+        return
+    finally:
+        ledger.close()
+    if brake is not None:
+        yield _warn("LEDGER-PAUSED", "the emergency brake is pulled in the CRM.", "Release it there.")
+    if paused:
+        what = "everything is" if marks.PAUSED in paused else f"sequences are ({len(paused)})"
+        yield _warn("LEDGER-PAUSED", f"{what} paused by command.", "Type crmdrip resume.")
+    if brake is None and not paused:
+        yield _ok("LEDGER-PAUSED", "nothing is paused.")
+
+
 # --- the unsubscribe link -----------------------------------------------------------------------------------------
 
 
@@ -130,27 +156,24 @@ def check_unsubscribe(settings: Settings) -> Iterator[CheckResult]:
     """People can reach the page in every email, and nobody can forge its links (P7)."""
     url = settings.unsubscribe.base_url
     if is_loopback(url):
-        yield CheckResult(
-            code="UNSUB-URL",
-            level=CheckLevel.WARN,
-            what=f"{url} leads to this machine: nobody else can unsubscribe there.",
-            do_next="For real email, give the https address at which the world reaches [web] listen.",
+        yield _warn(
+            "UNSUB-URL",
+            f"{url} leads to this machine: nobody else can unsubscribe there.",
+            "For real email, give the https address at which the world reaches [web] listen.",
         )
     elif settings.web.address is None:
-        yield CheckResult(
-            code="UNSUB-URL",
-            level=CheckLevel.WARN,
-            what=f"unsubscribe links lead to {urlsplit(url).hostname}, and this daemon has no door.",
-            do_next="Set [web] listen, or make sure that another crmdrip answers there on the same ledger.",
+        yield _warn(
+            "UNSUB-URL",
+            f"unsubscribe links lead to {urlsplit(url).hostname}, and this daemon has no door.",
+            "Set [web] listen, or make sure that another crmdrip answers there on the same ledger.",
         )
     else:
         yield _ok("UNSUB-URL", f"unsubscribe links lead to {url}.")
     if any(is_sandbox_constant(key.get_secret_value()) for key in settings.unsubscribe.keys):
-        yield CheckResult(
-            code="UNSUB-KEYS",
-            level=CheckLevel.WARN,
-            what="unsubscribe links are signed with the sandbox's key, which everybody knows.",
-            do_next='For real email: keys = [{ env = "UNSUBSCRIBE_KEY" }].',
+        yield _warn(
+            "UNSUB-KEYS",
+            "unsubscribe links are signed with the sandbox's key, which everybody knows.",
+            'For real email: keys = [{ env = "UNSUBSCRIBE_KEY" }].',
         )
     else:
         yield _ok("UNSUB-KEYS", f"{len(settings.unsubscribe.keys)} signing keys.")
@@ -167,25 +190,38 @@ def check_sequences(crm: Connection) -> Iterator[CheckResult]:
     except CrmdripError as error:
         yield _fail("TEMPLATES", f"the sequences cannot be read: {error}", error.do_next)
         return
-    good = 0
+    good: list[Sequence] = []
     for draft in drafts:
         result = validate(draft, check_template=check_template)
         if isinstance(result, Sequence):
-            good += 1
+            good.append(result)
             continue
         name = draft.fields.get("name") or draft.id
-        yield CheckResult(
-            code="TEMPLATES",
-            level=CheckLevel.WARN,
-            what=f"the sequence {name!r} is not valid, so its last good version stays in force: {' '.join(result)}",
-            do_next="Correct it in the CRM.",
+        yield _warn(
+            "TEMPLATES",
+            f"the sequence {name!r} is not valid, so its last good version stays in force: {' '.join(result)}",
+            "Correct it in the CRM.",
         )
+    yield from check_fields(source, good)
     if good:
-        yield _ok("TEMPLATES", f"{good} of {len(drafts)} sequences are valid.")
+        yield _ok("TEMPLATES", f"{len(good)} of {len(drafts)} sequences are valid.")
     elif not drafts:
-        yield CheckResult(
-            code="TEMPLATES", level=CheckLevel.WARN, what="there is no sequence yet.", do_next="Make one in the CRM."
-        )
+        yield _warn("TEMPLATES", "there is no sequence yet.", "Make one in the CRM.")
+
+
+def check_fields(source: CrmSource, sequences: list[Sequence]) -> Iterator[CheckResult]:
+    """Every merge field of the templates is there: whoever comes to a step with another one waits (B24)."""
+    paths = {sequence.name: merge_paths(sequence.steps) for sequence in sequences}
+    try:
+        source.look([], frozenset().union(*paths.values()), None)
+    except UnknownPathsError as error:
+        for name, used in paths.items():
+            if unknown := sorted(used & error.paths):
+                fields = ", ".join(f"{{{{ {path} }}}}" for path in unknown)
+                what = f"the sequence {name!r} asks for {fields}, and no such field can be seen: its emails wait."
+                yield _warn("TEMPLATES", what, error.do_next)
+    except CrmdripError as error:
+        yield _fail("TEMPLATES", f"the merge fields cannot be checked: {error}", error.do_next)
 
 
 def check_org(settings: Settings, crm: Connection) -> Iterator[CheckResult]:
@@ -215,6 +251,10 @@ def check_org(settings: Settings, crm: Connection) -> Iterator[CheckResult]:
 
 def _ok(code: str, what: str) -> CheckResult:
     return CheckResult(code=code, level=CheckLevel.OK, what=what)
+
+
+def _warn(code: str, what: str, do_next: str) -> CheckResult:
+    return CheckResult(code=code, level=CheckLevel.WARN, what=what, do_next=do_next)
 
 
 def _fail(code: str, what: str, do_next: str) -> CheckResult:

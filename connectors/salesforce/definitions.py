@@ -47,7 +47,7 @@ class Definitions:
 
         whole: the time of a reading of everything, None for one of changes.
         """
-        before = {one: self._draft(one) for one in self._sequences}
+        before = {one: self._draft(schema, one) for one in self._sequences}
         if whole is not None:
             self._sequences, self._steps, self.loaded_at = {}, {}, whole
         removed = set()
@@ -61,7 +61,7 @@ class Definitions:
             else:
                 self._sequences[row["Id"]] = _fields(schema, columns, row)
         self._take_steps(schema, steps)
-        changed = [draft for one in self._sequences if (draft := self._draft(one)) != before.get(one)]
+        changed = [draft for one in self._sequences if (draft := self._draft(schema, one)) != before.get(one)]
         removed.update(one for one in before if one not in self._sequences)
         return changed, sorted(removed)
 
@@ -80,11 +80,21 @@ class Definitions:
             else:
                 siblings[row["Id"]] = StepDraft(id=row["Id"], fields=_fields(schema, columns, row))
 
-    def _draft(self, sequence_id: str) -> SequenceDraft:
-        steps = self._steps.get(sequence_id, {})
+    def _draft(self, schema: Schema, sequence_id: str) -> SequenceDraft:
+        fields, steps = self._sequences[sequence_id], self._steps.get(sequence_id, {})
         return SequenceDraft(
-            id=sequence_id, fields=self._sequences[sequence_id], steps=tuple(steps[one] for one in sorted(steps))
+            id=sequence_id,
+            fields=fields,
+            steps=tuple(steps[one] for one in sorted(steps)),
+            problems=_check_stop_field(schema, stop_field(fields.get("stop_when"))),
         )
+
+
+def _check_stop_field(schema: Schema, name: str) -> tuple[str, ...]:
+    """A condition on a field that neither contacts nor leads have would never be met, and nobody would know."""
+    if not name or any(schema.objects[kind.value].find(name) is not None for kind in schema.kinds()):
+        return ()
+    return (f"Stop When names the field {name}, which is not there or hidden. Correct it, or grant read access.",)
 
 
 def _columns(schema: Schema, word: str) -> dict[str, str]:

@@ -35,9 +35,18 @@ def doctor(config: Path, *, as_json: bool) -> int:
     if as_json:
         print_json({"ok": not failed, "checks": results})
     else:
-        count = len(failed)
-        console().print(f"\n{count} of {len(results)} checks failed." if count else "\nReady to send.")
+        console().print(f"\n{conclude(results)}")
     return 1 if failed else 0
+
+
+def conclude(results: list[CheckResult]) -> str:
+    """The last line."""
+    failed = sum(result.level is CheckLevel.FAIL for result in results)
+    if failed:
+        return f"{failed} of {len(results)} checks failed."
+    if any(result.code == "LEDGER-PAUSED" and result.level is CheckLevel.WARN for result in results):
+        return "No check failed, and nothing goes out while it is paused."
+    return "Ready to send."
 
 
 def _print(result: CheckResult) -> None:

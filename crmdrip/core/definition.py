@@ -75,7 +75,7 @@ def validate(draft: SequenceDraft, check_template: TemplateCheck | None = None) 
     whatever can be read, and left out while it has no order. A sequence without an active step is valid and enrolls
     nobody. check_template is asked about the subject and body of every active step.
     """
-    problems: list[str] = []
+    problems = list(draft.problems)
     sequence = _read_sequence(draft, problems)
     drafts = [_read_step(step, problems) for step in draft.steps]
     read = sorted((step for step in drafts if step is not None), key=lambda each: (each.step.order, each.step.id))
@@ -293,7 +293,7 @@ def _check_content(step: Step, name: str, first_email: float) -> Iterator[str]:
 def _check_templates(step: Step, name: str, check: TemplateCheck) -> Iterator[str]:
     for label, template in (("Subject", step.subject), ("Body", step.body)):
         if template:
-            yield from (f"{name}, {label}: {problem}" for problem in check(template))
+            yield from (f"{name}, {label}: {problem.removesuffix('.')}." for problem in check(template))
 
 
 def _check_variants(steps: Iterable[Step]) -> Iterator[str]:

@@ -337,6 +337,8 @@ class SequenceDraft:
     id: str
     fields: Mapping[str, Any]
     steps: tuple[StepDraft, ...]
+    problems: tuple[str, ...] = ()
+    """What is wrong by the CRM's own knowledge, in whole sentences: a field that is named and is not there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -306,6 +306,35 @@ class TestDoctor:
         checks = crmdrip("doctor", "--json").json["checks"]
         assert any(one["code"] == "TEMPLATES" and "Send From" in one["what"] for one in checks)
 
+    def test_a_misspelled_merge_field_is_found_before_anybody_waits_for_it(
+        self, office: Office, crmdrip: Shell
+    ) -> None:
+        """B24: with the sequence that asks for it."""
+        step = office.sandbox.call(lambda: office.sandbox.org.select("SELECT Id FROM Drip_Step__c"))[-1]["Id"]
+        office.change(step, Drip_Body__c="<p>Hi {{ contact.frist_name }}</p>")
+        checks = crmdrip("doctor", "--json").json["checks"]
+        assert any("'Hello' asks for {{ frist_name }}" in one["what"] for one in checks)
+
+    def test_a_condition_on_a_field_that_is_not_there_is_told_on_the_sequence(
+        self, office: Office, crmdrip: Shell
+    ) -> None:
+        """B17: its last good version stays in force."""
+        crmdrip("once")
+        office.change(office.sequence_id, Drip_Stop_When__c="Statuss = Lost")
+        crmdrip("once")
+        soql = "SELECT Drip_Error__c FROM Drip_Sequence__c WHERE Name = 'Hello'"
+        (row,) = office.sandbox.call(lambda: office.sandbox.org.select(soql))
+        assert "names the field Statuss" in row["Drip_Error__c"]
+
+    def test_a_pause_is_no_failure_and_is_not_forgotten(self, office: Office, crmdrip: Shell) -> None:
+        """Whoever wonders why nothing goes out types doctor."""
+        crmdrip("once")
+        assert crmdrip("doctor").out.endswith("Ready to send.\n")
+        crmdrip("pause")
+        result = crmdrip("doctor")
+        assert (result.code, "Type crmdrip resume." in result.out) == (0, True)
+        assert result.out.endswith("nothing goes out while it is paused.\n")
+
     def test_a_damaged_ledger_fails(self, office: Office, crmdrip: Shell) -> None:
         """B30: it says to move it away, since it can be rebuilt."""
         office.ledger_file.write_bytes(b"no database at all" * 100)

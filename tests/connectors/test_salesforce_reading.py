@@ -214,6 +214,13 @@ def test_a_stop_condition_on_a_field_leads_alone_have(peer, crm, source, sequenc
     assert (records[lead.id].stop_field, records[person.id].stop_field) == ("Open - Not Contacted", "")
 
 
+def test_a_stop_condition_on_a_field_nobody_has_is_a_problem_of_the_sequence(peer, source, sequence) -> None:
+    """B17: misspelled, it would never be met, and email would go out to whom it should stop."""
+    peer.do("update", sequence, {"Drip_Stop_When__c": "Statuss = Closed"})
+    (problem,) = read_all(source).sequences[sequence].problems
+    assert "Stop When names the field Statuss, which is not there or hidden." in problem
+
+
 # --- signals --------------------------------------------------------------------------------------------------------
 
 
