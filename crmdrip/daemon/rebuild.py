@@ -65,7 +65,7 @@ def rebuild(parts: Parts) -> int:
         marks.set_mark(connection, marks.MODE, marks.REBUILDING)
         marks.set_mark(connection, marks.REBUILT_AT, first.at.isoformat())  # by the CRM's clock, which is right (B29)
     log.info("rebuild_started")
-    worked_before = first.brake is None or heard is not None
+    worked_before = heard is not None
     for page in parts.source.pull(None):
         worked_before |= any(record.status for record in page.records)
         entrance = look_up_entering(parts, page.records)

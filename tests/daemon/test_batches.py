@@ -121,11 +121,27 @@ def test_a_batch_behind_one_that_cannot_be_concluded_is_not_in_doubt(
     assert sum(found == [TouchState.INTENDED] for found in states.values()) <= 2
 
 
-def test_who_stops_while_the_batch_before_goes_out_is_withdrawn(stage: Stage, people: list[str]) -> None:
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once the second batch is committed to; who writes to the ledger then comes after it."""
+    intend, event, batches = runs.intend, threading.Event(), []
+
+    def note(connection: Any, touches: Any) -> None:
+        intend(connection, touches)
+        batches.append(touches)
+        if len(batches) > 1:
+            event.set()
+
+    monkeypatch.setattr(runs, "intend", note)
+    return event
+
+
+def test_who_stops_while_the_batch_before_goes_out_is_withdrawn(
+    stage: Stage, people: list[str], prepared: threading.Event
+) -> None:
     """P2: the second batch was looked at already; what the ledger has heard since counts all the same."""
     passes.write_back(stage.parts)
-    looked, mailer = threading.Event(), stage.parts.mailer
-    source = CountingSource(stage.parts.source, looked)
+    source = CountingSource(stage.parts.source, threading.Event())
     stopped: list[str] = []
 
     class Stopping(WaitingMailer):
@@ -138,7 +154,7 @@ def test_who_stops_while_the_batch_before_goes_out_is_withdrawn(stage: Stage, pe
                     passes.pull(stage.parts)
                 yield outcome
 
-    stage.parts = replace(stage.parts, source=source, mailer=Stopping(mailer, looked))
+    stage.parts = replace(stage.parts, source=source, mailer=Stopping(stage.parts.mailer, prepared))
     passes.dispatch(stage.parts)
     assert len(stage.sent()) == len(people) - 1
     assert stage.sent(stage.record(stopped[0])["Email"]) == []
@@ -147,10 +163,11 @@ def test_who_stops_while_the_batch_before_goes_out_is_withdrawn(stage: Stage, pe
     assert stage.shown(stopped[0])[0] == RunStatus.STOPPED
 
 
-def test_a_batch_that_waited_for_long_is_looked_at_again(stage: Stage, people: list[str]) -> None:
+def test_a_batch_that_waited_for_long_is_looked_at_again(
+    stage: Stage, people: list[str], prepared: threading.Event
+) -> None:
     """P2, B29: the machine slept, or the provider is slow; a reply that came meanwhile ends the run, others go on."""
-    looked, mailer = threading.Event(), stage.parts.mailer
-    source = CountingSource(stage.parts.source, looked)
+    source = CountingSource(stage.parts.source, threading.Event())
     answered: list[str] = []
 
     class Sleeping(WaitingMailer):
@@ -162,7 +179,7 @@ def test_a_batch_that_waited_for_long_is_looked_at_again(stage: Stage, people: l
                     stage.do(stage.sandbox.world.actions.reply, answered[0], "No, thank you.")
                 yield outcome
 
-    stage.parts = replace(stage.parts, source=source, mailer=Sleeping(mailer, looked))
+    stage.parts = replace(stage.parts, source=source, mailer=Sleeping(stage.parts.mailer, prepared))
     passes.dispatch(stage.parts)
     assert stage.sent(answered[0]) == []
     stage.play(stage.now + timedelta(hours=1), step=timedelta(minutes=5))
