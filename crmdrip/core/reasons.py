@@ -100,7 +100,7 @@ class RefuseReason(Enum):
     TOO_SOON = "Not started: the sequence may run again for this person from {detail}."
     SEQUENCE_RETIRED = "Not started: the sequence is retired. Choose another."
     SEQUENCE_INVALID = "Not started: the sequence has an error ({detail}). Correct it and tick the box again."
-    SEQUENCE_EMPTY = "Not started: the sequence has no active step."
+    SEQUENCE_EMPTY = "Not started: the sequence has no active step. Give it one and tick the box again."
     REBUILT = "Not started: the daemon's memory was rebuilt, and this run had ended. Tick the box to start a new one."
     RESTORED = "Not started: the record was deleted and restored. Tick the box to start a new run."
 

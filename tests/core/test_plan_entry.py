@@ -109,7 +109,7 @@ BOX = [
     row("a paused sequence is entered and waits", STARTS, sequence={"status": SequenceStatus.PAUSED}),
     row(
         "no step is active",
-        "Not started: the sequence has no active step.",
+        "Not started: the sequence has no active step. Give it one and tick the box again.",
         sequence={"steps": steps_with(A={"active": False}, B={"active": False}, C={"active": False})},
     ),
 ]
@@ -192,6 +192,27 @@ def test_a_run_never_takes_a_number_that_was_used(on_record: int, in_ledger: tup
     decision = plan(ticked(record=ada(run=on_record), past=in_ledger), NOW)[0]
     assert isinstance(decision, Enroll)
     assert decision.run == number
+
+
+def test_a_number_that_a_live_run_of_the_person_bears_is_used() -> None:
+    """P1, B15: the run began with this address and went on at another one; its touches have the ids of this person."""
+    decision = plan(ticked(last_number=2), NOW)[0]
+    assert isinstance(decision, Enroll)
+    assert decision.run == 3
+
+
+@pytest.mark.parametrize(
+    ("on_record", "in_ledger"),
+    [(NOW - HOUR, ()), (None, (replace(STOPPED, last_touch_at=NOW - HOUR, last_touch_zone="UTC"),))],
+    ids=["on the record", "in the ledger"],
+)
+def test_nobody_is_touched_by_two_runs_on_one_day(on_record: datetime | None, in_ledger: tuple[PastRun, ...]) -> None:
+    """B19: the box was ticked again an hour after an email; the new run begins the next day."""
+    again = {"reenrollment": Reenrollment.AFTER_DAYS, "reenroll_after_days": 0, "time_zone": "UTC"}
+    sequence = sequence_of(zone_policy=ZonePolicy.FIXED, **again)
+    decision = plan(ticked(record=ada(last_touch=on_record), sequence=sequence, past=in_ledger), NOW)[0]
+    assert isinstance(decision, Enroll)
+    assert decision.due_at.date() == (NOW + DAY).date()
 
 
 def test_the_first_email_is_due_at_the_next_opening_of_the_recipient() -> None:
