@@ -141,6 +141,7 @@ class Ledger:
         handle.write(f"process {os.getpid()} on {socket.gethostname()}")
         handle.flush()
         self._lock_file = handle
+        self._remember_file()
 
     def room_left(self) -> bool:
         """Whether the disk has room to remember what is about to be sent (B30)."""

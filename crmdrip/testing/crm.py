@@ -527,6 +527,16 @@ class CrmContract:
         assert brake is not None
         assert brake.pulled
 
+    def test_a_look_leaves_the_heartbeat(self, source: CrmSource, sink: CrmSink) -> None:
+        """B4: an older copy of the ledger is told by it, and the look that leaves it still shows the one before."""
+        first, second = AT, AT + timedelta(seconds=1)
+        write = ControlWrite(key="c", heartbeat=first, calls_used=1, calls_limit=100, state="Running.")
+        if write_all(sink, write)["c"].error is not None:
+            pytest.skip("the CRM has no place for a heartbeat")
+        cursor = read_all(source).cursor
+        beats = [source.look([], NO_PATHS, cursor, (), second).brake, source.look([], NO_PATHS, cursor).brake]
+        assert [brake.heartbeat for brake in beats if brake is not None] == [first, second]
+
     def test_a_look_shows_the_status_of_the_sequences_asked_for(
         self, crm: CrmDriver, source: CrmSource, sequence: str, person: RecordRef
     ) -> None:

@@ -292,3 +292,55 @@ def test_a_sequence_made_just_before_the_tick_is_entered(stage: Stage, pulls: in
     passes.write_back(stage.parts)
     assert stage.now > MONDAY
     assert stage.shown(contact)[0] == RunStatus.QUEUED
+
+
+def test_an_address_that_was_given_on_begins_a_run_of_its_own(stage: Stage) -> None:
+    """B13, B15: whose run began with it goes on at another address; no page breaks, and no touch is sent twice."""
+    sequence = stage.sequence({"Drip_Delay__c": 0}, {"Drip_Delay__c": 1})
+    contact = stage.contact()
+    stage.tick(contact, sequence)
+    stage.turn()
+    stage.later(hours=1)
+    stage.change(contact, Email="ann.lee@acme.example")
+    stage.turn()
+    lead = stage.lead("ann@acme.example")
+    stage.later(minutes=1)
+    stage.tick(lead, sequence)
+    stage.play(MONDAY + timedelta(days=5), step=timedelta(hours=12))
+    assert [stage.run(one).run for one in (contact, lead)] == [1, 2]
+    assert [stage.shown(one)[0] for one in (contact, lead)] == [RunStatus.FINISHED, RunStatus.FINISHED]
+    assert len(stage.sent()) == 4
+    assert stage.twice() == {}
+
+
+def test_a_box_ticked_again_and_again_brings_one_email_a_day(stage: Stage) -> None:
+    """B9, B19: however often a rep starts anew where the policy lets everybody in at once."""
+    sequence = stage.sequence(Drip_Re_Enrollment__c="After Days", Drip_Re_Enroll_After_Days__c=0)
+    contact = stage.contact()
+    for _ in range(4):
+        stage.tick(contact, sequence)
+        stage.turn()
+        stage.later(minutes=10)
+        stage.change(contact, Drip_Enrolled__c=False)
+        stage.turn()
+        stage.later(minutes=10)
+    assert [run.run for run in stage.runs(contact)] == [1, 2, 3, 4]
+    assert len(stage.sent()) == 1
+
+
+def test_another_sequence_on_the_same_day_begins_on_the_next(stage: Stage) -> None:
+    """B9, B19: the box stays ticked and the sequence is changed an hour after an email."""
+    first, second = stage.sequence(), stage.sequence()
+    contact = stage.contact()
+    stage.tick(contact, first)
+    stage.turn()
+    stage.later(hours=1)
+    stage.change(contact, Drip_Sequence__c=second)
+    stage.turn()
+    assert stage.run(contact).sequence_id == second
+    stage.later(hours=3)
+    stage.turn()
+    assert len(stage.sent()) == 1
+    stage.later(days=1)
+    stage.turn()
+    assert len(stage.sent()) == 2

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 import pytest
+from sqlalchemy import inspect
 from stage import Stage
 
+from crmdrip.assembly import assemble
 from crmdrip.core.errors import ConfigurationError, RateLimitedError, RetriableError
 from crmdrip.daemon import loop, passes
 from crmdrip.daemon.loop import Daemon, Rhythm
@@ -292,3 +295,17 @@ def test_outcomes_that_could_not_be_stored_are_in_doubt_and_settled(stage: Stage
     stage.turn()
     assert stage.run(contact).steps_done == 1
     assert len(stage.sent()) == 1
+
+
+def test_a_second_daemon_does_not_migrate_the_ledger_of_the_first(stage: Stage, tmp_path: Path) -> None:
+    """B3: a newer release that is started too early leaves the tables as they are."""
+    file = tmp_path / "other.sqlite3"
+    first = Ledger(f"sqlite:///{file}")
+    first.lock()
+    ledger = stage.settings.ledger.model_copy(update={"url": first.url})
+    settings = stage.settings.model_copy(update={"ledger": ledger})
+    with pytest.raises(LedgerBusyError), assemble(settings, stage.clock, exclusive=True):
+        pass
+    with first.read() as connection:
+        assert not inspect(connection).get_table_names()
+    first.close()

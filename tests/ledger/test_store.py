@@ -58,6 +58,19 @@ class TestLock:
         with ledger.read() as connection:
             assert marks.read_mark(connection, "anything") is None
 
+    @pytest.mark.parametrize("replaced", [False, True])
+    def test_a_file_that_was_taken_away_under_the_daemon_is_written_no_more(self, ledger, path, replaced):
+        """B3, P1: another daemon may be at work on the file in its place, and knows nothing of ours."""
+        ledger.lock()
+        path.unlink()
+        if replaced:
+            open_ledger(f"sqlite:///{path}").close()
+        with (
+            pytest.raises(LedgerBrokenError, match=r"moved, deleted or replaced.*Start the daemon again"),
+            ledger.write(),
+        ):
+            pass
+
     def test_the_lock_is_given_back(self, ledger, path):
         """A daemon that ended in order leaves the ledger free."""
         ledger.lock()
