@@ -52,7 +52,7 @@ FULL = Sizes(
     latency=0.1,
     enrolled=(10_000, 100_000, 1_000_000),
     pulled_up_to=100_000,
-    rounds=5,
+    rounds=11,
 )
 QUICK = Sizes(
     people=200,
