@@ -49,7 +49,7 @@ class LastLook:
     ) -> Look:
         """One call for up to 2,000 contacts and 2,000 leads of 15 sequences. Raises what the client raises.
 
-        Merge fields of accounts and owners take one further call, unless read within the last minutes.
+        Merge fields of accounts and owners take one further call together, unless read within the last minutes.
         """
         org = self._org
         columns = resolve(schema, paths)
@@ -74,8 +74,10 @@ class LastLook:
             parts += self._brake.leave(schema, heartbeat)
         answers = org.client.read(parts, Purpose.LOOK)
         records: dict[str, Record] = {}
+        read = {name: [row for row in answers.body(name) if row is not None] for name in asked}
+        self._fetch_parents(schema, [(asked[name], rows, columns[asked[name].kind]) for name, rows in read.items()])
         for name, reader in asked.items():
-            rows: list[Row] = [row for row in answers.body(name) if row is not None]
+            rows = read[name]
             fields = self._merge_fields(schema, reader, rows, columns[reader.kind])
             found = read_rows(reader.reader(stops[reader.kind]), rows, fields)
             records.update((record.ref.id, record) for record in found)
@@ -92,6 +94,20 @@ class LastLook:
             at=answers.at,
             statuses=_read_statuses(schema, answers, wanted),
         )
+
+    def _fetch_parents(self, schema: Schema, read: Sequence[tuple[RecordReader, Sequence[Row], MergeColumns]]) -> None:
+        """What merge fields need of accounts, in one call with the owners, whom whoever looks asks for next."""
+        if not any(columns.parents for _, _, columns in read):
+            return
+        parents = self._org.parents
+        ids: dict[str, dict[str, None]] = {"account": {}, "owner": {}}
+        wanted: dict[str, set[str]] = {"account": set(), "owner": set(parents.owner_columns(schema))}
+        for reader, rows, columns in read:
+            for parent, names in columns.parents.items():
+                wanted[parent].update(names.values())
+            for parent, found in reader.parents(rows).items():
+                ids[parent].update(dict.fromkeys(one for one in found if one))
+        parents.fetch(schema, {one: (ids[one], names) for one, names in wanted.items() if names}, Purpose.LOOK)
 
     def _merge_fields(
         self, schema: Schema, reader: RecordReader, rows: Sequence[Row], columns: MergeColumns

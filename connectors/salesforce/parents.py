@@ -38,28 +38,52 @@ class Parents:
         self, schema: Schema, parent: str, ids: Iterable[str], columns: Sequence[str], purpose: Purpose
     ) -> dict[str, Row]:
         """The rows by id, absent where there is none. Raises what the client raises."""
-        info = schema.objects.get(_OBJECTS[parent])
-        if info is None:
-            return {}
-        wanted = [one for one in dict.fromkeys(ids) if one.startswith(info.prefix)]
-        now = self._client.clock.now()
-        with self._lock:
-            if not self._columns[parent].issuperset(columns) or len(self._rows[parent]) > _KEPT:
-                self._columns[parent].update(columns)
-                self._rows[parent].clear()
-            asked = ["Id", *sorted(self._columns[parent])]
-            missing = [one for one in wanted if not self._fresh(parent, one, now)]
-        for start in range(0, len(missing), _PER_CALL):
-            chunk = missing[start : start + _PER_CALL]
-            body = {"ids": chunk, "fields": asked}
-            part = Part(name=parent, path=f"composite/sobjects/{info.name}", method="POST", body=body)
-            rows = self._client.read([part], purpose).body(parent)
-            with self._lock:
-                for one, row in zip(chunk, rows, strict=True):
-                    self._rows[parent][one] = (now, row or {})
+        wanted = list(dict.fromkeys(ids))
+        self.fetch(schema, {parent: (wanted, columns)}, purpose)
         with self._lock:
             kept = {one: self._rows[parent][one][1] for one in wanted if one in self._rows[parent]}
         return {one: row for one, row in kept.items() if row}
+
+    def fetch(
+        self, schema: Schema, wanted: Mapping[str, tuple[Iterable[str], Iterable[str]]], purpose: Purpose
+    ) -> None:
+        """Remember rows of several parents, what is missing of all of them in one call where it is not much.
+
+        wanted: ids and columns by parent. Raises what the client raises.
+        """
+        now = self._client.clock.now()
+        parts: list[Part] = []
+        asked_for: dict[str, tuple[str, list[str]]] = {}
+        for parent, (ids, columns) in wanted.items():
+            info = schema.objects.get(_OBJECTS[parent])
+            if info is None:
+                continue
+            with self._lock:
+                if not self._columns[parent].issuperset(columns) or len(self._rows[parent]) > _KEPT:
+                    self._columns[parent].update(columns)
+                    self._rows[parent].clear()
+                names = ["Id", *sorted(self._columns[parent])]
+                missing = [one for one in dict.fromkeys(ids) if one.startswith(info.prefix)]
+                missing = [one for one in missing if not self._fresh(parent, one, now)]
+            for start in range(0, len(missing), _PER_CALL):
+                chunk = missing[start : start + _PER_CALL]
+                body = {"ids": chunk, "fields": names}
+                path = f"composite/sobjects/{info.name}"
+                part = Part(name=f"{parent}_{start}", path=path, method="POST", body=body)
+                parts.append(part)
+                asked_for[part.name] = (parent, chunk)
+        if not parts:
+            return
+        answers = self._client.read(parts, purpose)
+        for name, (parent, chunk) in asked_for.items():
+            rows = answers.body(name)
+            with self._lock:
+                for one, row in zip(chunk, rows, strict=True):
+                    self._rows[parent][one] = (now, row or {})
+
+    def owner_columns(self, schema: Schema) -> list[str]:
+        """What `owners` reads of a user."""
+        return list(schema.names("user", _OWNER).values())
 
     def owners(self, schema: Schema, ids: Sequence[str], purpose: Purpose) -> dict[str, Owner]:
         """Users and queues by id. Raises what the client raises."""

@@ -348,6 +348,18 @@ def test_merge_fields_of_account_and_owner_take_one_more_call_at_most(peer, crm,
     assert source.look([person], paths, None).records[person.id].fields["account.name"] == "Acme Ltd"
 
 
+def test_owners_come_with_the_accounts_of_a_look(peer, crm, source, person) -> None:
+    """P5: whoever looks asks for the owners next, and that takes no call of its own."""
+    account = peer.do("insert", "Account", {"Name": "Acme"})
+    owner = crm.add_user("Rita Rep", "rita@acme.example", active=True)
+    peer.do("update", person.id, {"AccountId": account, "OwnerId": owner})
+    source.look([], NO_PATHS, None)
+    before = peer.calls()
+    source.look([person], frozenset({"account.name"}), None)
+    assert source.owners([owner])[owner].email == "rita@acme.example"
+    assert peer.calls() - before == 2
+
+
 def test_a_leads_own_fields_stand_in_for_its_account(crm, source) -> None:
     """One template serves leads and contacts: a lead's company is its account's name."""
     lead = crm.add_person(RecordKind.LEAD, email="lee@acme.example")
