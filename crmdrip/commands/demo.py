@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,9 @@ from crmdrip.commands.output import aside, print_json
 from crmdrip.demo.audit import Findings
 from crmdrip.demo.performance import BEGIN, Script, Show, perform
 from crmdrip.demo.play import Progress as PlayProgress
+
+WIDTH = 100
+"""Columns of the report."""
 
 
 @click.command()
@@ -40,7 +44,7 @@ def demo(*, people: int, days: int, seed: int, faults: bool, serve: bool, as_jso
         findings = show.findings
         if as_json:
             print_json(findings.to_json())
-        out.print(report(findings), markup=False)
+        out.print(report(findings, days), markup=False)
         if serve:
             out.print(invite(show), markup=False)
             try:
@@ -107,18 +111,22 @@ def invite(show: Show) -> str:
     )
 
 
-def report(findings: Findings) -> str:
+def report(findings: Findings, days: int) -> str:
     """The result for a person."""
     f = findings
     stops = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in f.stops.items()) or "none"
-    verdict = "All promises held." if f.kept else "A PROMISE WAS BROKEN."
-    return (
-        f"\n{f.ticked} boxes ticked: {f.enrolled} enrolled, {f.refused} refused with the reason on the record.\n"
-        f"{f.touches_accepted} emails accepted. Sent twice: {f.duplicate_touches}."
-        f" Sent after a stop: {f.touches_after_stop}.\n"
-        f"Runs stopped: {stops}.\n"
-        f"Records without an explanation: {f.unexplained_due}. Changes owed to the CRM: {f.write_backs_pending}.\n"
-        f"{f.crm_calls} CRM calls ({f.crm_calls_per_1000_touches} per 1,000 emails),"
-        f" {f.provider_requests} requests to the provider, {f.seconds} s.\n"
-        f"{verdict}"
+    lines = (
+        f"{f.ticked} boxes ticked: {f.enrolled} enrolled, {f.refused} refused with the reason on the record.",
+        (
+            f"{f.touches_accepted} emails accepted. Sent twice: {f.duplicate_touches}."
+            f" Sent after a stop: {f.touches_after_stop}."
+        ),
+        f"Runs stopped: {stops}.",
+        f"Records without an explanation: {f.unexplained_due}. Changes owed to the CRM: {f.write_backs_pending}.",
+        (
+            f"{f.crm_calls} CRM calls, {round(f.crm_calls / days)} a day: the org is looked at every quarter of an hour,"
+            f" however little is due. {f.provider_requests} requests to the provider. {f.seconds} s."
+        ),
+        "All promises held." if f.kept else "A PROMISE WAS BROKEN.",
     )
+    return "\n" + "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)

@@ -19,6 +19,7 @@ from crmdrip.demo.audit import Findings, audit
 from crmdrip.demo.config import write_settings
 from crmdrip.demo.play import Play, Watch
 from crmdrip.demo.stage import open_stage
+from crmdrip.inspection.rehearsal import hurry
 from crmdrip.web.door import Door, build_app, listen
 from crmdrip.web.health import Health
 from crmdrip.web.pages import build_pages
@@ -68,6 +69,7 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
         clock = HandClock(BEGIN)
         settings = write_settings(Path(name), salesforce=stage.salesforce, sendgrid=stage.sendgrid, port=door.port)
         with assemble(settings, clock, exclusive=True) as parts:
+            hurry(parts.ledger)
             open_door(door, parts, settings)
             collect_rarely()
             play = Play(parts, stage, clock, settle=door.settle, seed=script.seed)

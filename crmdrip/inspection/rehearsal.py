@@ -63,7 +63,7 @@ def _copy(address: str, copy: Path) -> None:
 
 
 def hurry(ledger: Ledger) -> None:
-    """A copy that is thrown away need not survive a power cut: no commit waits for the disk any more."""
+    """A ledger that is thrown away need not survive a power cut: no commit waits for the disk any more."""
     ledger.engine.dispose()
     event.listen(ledger.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
 
