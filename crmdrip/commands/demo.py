@@ -124,7 +124,7 @@ def report(findings: Findings, days: int) -> str:
         f"Runs stopped: {stops}.",
         f"Records without an explanation: {f.unexplained_due}. Changes owed to the CRM: {f.write_backs_pending}.",
         (
-            f"{f.crm_calls} CRM calls, {round(f.crm_calls / days)} a day: the org is looked at every quarter of an hour,"
+            f"{f.crm_calls} CRM calls, {round(f.crm_calls / days)} a day: the org is looked at every quarter hour,"
             f" however little is due. {f.provider_requests} requests to the provider. {f.seconds} s."
         ),
         "All promises held." if f.kept else "A PROMISE WAS BROKEN.",
