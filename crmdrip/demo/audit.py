@@ -21,7 +21,7 @@ _LOGIN = {
     "client_id": "sandbox-consumer-key",
     "client_secret": "sandbox-consumer-secret",
 }
-_FIELDS = "Id, Drip_Enrolled__c, Drip_Status__c, Drip_Reason__c, Drip_Next_Touch__c"
+_FIELDS = "Id, Drip_Enrolled__c, Drip_Status__c, Drip_Reason__c, Drip_Step__c, Drip_Next_Touch__c"
 _OBJECTS = ("Contact", "Lead WHERE IsConverted = false")
 _UNDER_WAY = frozenset({"Queued", "Active"})
 _WAITING = frozenset({"Held", "Paused"})

@@ -15,10 +15,10 @@ from crmdrip.config import Settings
 from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
-from crmdrip.demo.audit import Findings, audit
+from crmdrip.demo.audit import Findings, audit, read_people
 from crmdrip.demo.config import write_settings
 from crmdrip.demo.play import Play, Watch
-from crmdrip.demo.stage import open_stage
+from crmdrip.demo.stage import Stage, open_stage
 from crmdrip.inspection.rehearsal import hurry
 from crmdrip.web.door import Door, build_app, listen
 from crmdrip.web.health import Health
@@ -52,7 +52,7 @@ class Show:
     pages: str
     """The address of the pages."""
     example: str
-    """The record of somebody who answered late, so after several emails; "" when nobody did."""
+    """The record of somebody whom an answer stopped; "" when there is nobody."""
     go_on: Callable[[], None]
     """Lets a second pass, a minute on the sandbox's clock, in which the daemon works on."""
 
@@ -82,13 +82,20 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
                 now=clock.now(),
                 seconds=time.monotonic() - began,
             )
-            answers = [one.record_id for one in stage.happened() if one.deed == "reply" and one.record_id]
             yield Show(
                 findings=findings,
                 pages=stage.pages,
-                example=answers[-1] if answers else "",
+                example=find_example(stage),
                 go_on=lambda: _go_on(play, clock),
             )
+
+
+def find_example(stage: Stage) -> str:
+    """The record of somebody whom an answer stopped after as many emails as possible, "" when there is nobody."""
+    answered = {one.record_id for one in stage.happened() if one.deed == "reply"}
+    stopped = [row for row in read_people(stage.salesforce, answered) if row["Drip_Status__c"] == "Stopped"]
+    found = max(stopped, key=lambda row: (row["Drip_Step__c"] or "", row["Id"]), default=None)
+    return str(found["Id"]) if found is not None else ""
 
 
 def open_door(door: Door, parts: Parts, settings: Settings) -> None:
