@@ -10,6 +10,7 @@ import click
 
 from crmdrip.commands.failure import FAILED, describe
 from crmdrip.commands.output import aside, print_json
+from crmdrip.commands.rival import refuse_beside_rival, take_over
 from crmdrip.commands.setup import read_settings_to_work, work
 from crmdrip.core.errors import CrmdripError
 from crmdrip.daemon import passes
@@ -21,15 +22,18 @@ Counts = dict[str, Mapping[str, Any]]
 
 
 @click.command()
+@take_over
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output: counts by pass.")
 @click.pass_obj
-def once(config: Path, *, as_json: bool) -> int:
+def once(config: Path, *, take_over: bool, as_json: bool) -> int:
     """Make one full pass and exit, for cron.
 
     A pass that fails keeps no other from being made. Exit code 1 if one failed.
     """
     settings = read_settings_to_work(config)
     with work(settings) as parts:
+        if not take_over:
+            refuse_beside_rival(parts)
         before = _count_runs(parts)
         passes.prepare(parts)
         # A new ledger takes in what is ticked while it is filled from the CRM, before the first pull.

@@ -9,20 +9,24 @@ from pathlib import Path
 import click
 
 from crmdrip.commands.door import open_door
+from crmdrip.commands.rival import refuse_beside_rival, take_over
 from crmdrip.commands.setup import read_settings_to_work, work
 from crmdrip.config import Settings
 from crmdrip.daemon.loop import Daemon, Rhythm
 
 
 @click.command()
+@take_over
 @click.pass_obj
-def run(config: Path) -> int:
+def run(config: Path, *, take_over: bool) -> int:
     """Run the daemon: pull, send, write back, until told to stop.
 
     Ends in order on SIGTERM and Ctrl-C: what is under way is finished, for at most [daemon] drain_seconds.
     """
     settings = read_settings_to_work(config)
     with work(settings) as parts:
+        if not take_over:
+            refuse_beside_rival(parts)
         daemon = Daemon(parts, rhythm_of(settings))
         daemon.handle_signals()
         with open_door(settings, parts, daemon):

@@ -131,6 +131,12 @@ class Office:
         )
         self.config.write_text(text, encoding="utf-8")
 
+    def use_ledger(self, name: str) -> None:
+        """Another ledger in the same folder."""
+        text = self.config.read_text(encoding="utf-8")
+        self.config.write_text(f'{text}\n[ledger]\nurl = "sqlite:///{name}"\n', encoding="utf-8")
+        self.ledger_file = self.folder / name
+
     # the org
 
     def insert(self, object_name: str, **fields: Any) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from datetime import timedelta
 
 import pytest
-from office import PATIENCE, Office, Shell, until
+from office import PATIENCE, Office, Shell, now, until
 
 from crmdrip.sandbox.sendgrid import AcceptedEmail
 
@@ -114,6 +115,35 @@ class TestTwice:
             assert f"another daemon works on this ledger (process {process.pid} on " in err
             assert "Traceback" not in err
             assert process.poll() is None
+
+    def test_a_second_ledger_is_refused_while_the_first_ones_daemon_is_about(
+        self, office: Office, crmdrip: Shell
+    ) -> None:
+        """P1: two daemons with a ledger each would mail everybody twice."""
+        office.ticked(2)
+        crmdrip("once")
+        office.use_ledger("other.sqlite3")
+        for command in ("once", "run"):
+            result = crmdrip(command)
+            assert (result.code, "a daemon with another ledger worked on this org" in result.err) == (2, True)
+        assert len(office.sent()) == 2
+
+    def test_a_second_ledger_takes_over_when_it_is_told_to(self, office: Office, crmdrip: Shell) -> None:
+        """B4: the first one's was lost; what had gone out is known from the CRM."""
+        office.ticked(2)
+        crmdrip("once")
+        office.use_ledger("other.sqlite3")
+        assert crmdrip("once", "--take-over").code == 0
+        assert crmdrip("once").code == 0
+        assert (len(office.sent()), office.twice()) == (2, {})
+
+    def test_a_second_ledger_takes_over_by_itself_after_a_silence(self, office: Office, crmdrip: Shell) -> None:
+        """B4: a container whose volume was lost comes back without anybody's help."""
+        crmdrip("once")
+        (control,) = office.sandbox.call(lambda: office.sandbox.org.select("SELECT Id FROM Drip_Control__c"))
+        office.change(control["Id"], Drip_Heartbeat__c=now() - timedelta(minutes=7))
+        office.use_ledger("other.sqlite3")
+        assert crmdrip("once").code == 0
 
     def test_health_follows_the_daemon(self, office: Office, crmdrip: Shell) -> None:
         """Docker's HEALTHCHECK: 0 while it works, 1 when it does not."""
