@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 
+from crmdrip.commands.output import clean
 from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.logs import mask_text
 
@@ -19,7 +20,7 @@ def explain(error: Exception) -> int:
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
     for line in describe(error):
-        print(line, file=sys.stderr)  # noqa: T201 - a command's output
+        print(clean(line), file=sys.stderr)  # noqa: T201 - a command's output
     return MISCONFIGURED if isinstance(error, ConfigurationError) else FAILED
 
 

@@ -153,6 +153,14 @@ class TestWhy:
         assert (result.code, "several records are found for 'Lee'." in result.err) == (1, True)
         assert all(person in result.err for person in people)
 
+    def test_a_name_cannot_command_the_terminal(self, office: Office, crmdrip: Shell) -> None:
+        """B27: neither a title nor a colour nor a turned line comes out of a CRM field."""
+        people = office.ticked(2, LastName="Lee\x1b]0;owned\x07\x9b31m\u202eeeL")
+        crmdrip("once")
+        for words in (["why", people[0]], ["why", "Lee"], ["plan"], ["preview", "Hello", people[0]]):
+            result = crmdrip(*words)
+            assert not set(result.out + result.err) & set("\x1b\x07\x9b\u202e")
+
     def test_nobody_is_an_answer_too(self, office: Office, crmdrip: Shell) -> None:
         """With what can be given."""
         crmdrip("once")
