@@ -73,3 +73,14 @@ def test_the_wheel_works_without_the_source_tree(wheel: zipfile.ZipFile, tmp_pat
     place, contact = result.stdout.splitlines()
     assert (tmp_path / place).resolve().is_relative_to((tmp_path / "site").resolve())
     assert contact == "Contact"
+
+
+def test_the_image_is_built_from_what_it_is_given() -> None:
+    """Everything the Dockerfile copies from here passes .dockerignore."""
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    given = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    copies = [line.split() for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()]
+    copied = {name for words in copies if words[:1] == ["COPY"] for name in words[1:-1]}
+    assert "pyproject.toml" in copied
+    assert copied <= given
+    assert all((ROOT / name).exists() for name in copied)
