@@ -32,7 +32,7 @@ from crmdrip.ledger import outbox, people, runs
 
 CONNECTIONS = 256
 _PAUSE = 0.1
-"""Seconds the write-back thread rests when nothing is owed."""
+"""Seconds a loop rests when there was nothing to do."""
 
 _CHANGES = {
     "# connections = 16\n# Seconds, for name look-up": f"connections = {CONNECTIONS}\n# Seconds, for name look-up",
@@ -58,10 +58,11 @@ class Meter:
         self.wall += time.perf_counter() - wall
         self.cpu += time.process_time() - cpu
 
-    def add(self, counts: Mapping[str, Any]) -> None:
-        """Count what a pass did."""
+    def add(self, counts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Count what a pass did. Returns the same."""
         for word, number in counts.items():
             self.counts[word] = self.counts.get(word, 0) + int(number)
+        return counts
 
 
 class Daemon:
@@ -99,33 +100,35 @@ class Daemon:
         return _told(meter)
 
     def work(self) -> dict[str, Any]:
-        """One pull, then everything due goes out and everything owed is written, side by side as in the daemon."""
+        """One pull, and everything due goes out and everything owed is written: side by side, as in the daemon."""
         meter = Meter()
-        sent = threading.Event()
+        pulled, sent = threading.Event(), threading.Event()
         failed: list[BaseException] = []
 
+        def pull() -> None:
+            meter.add(passes.pull(self._parts))
+
+        def dispatch() -> None:
+            _until(pulled, lambda: meter.add(passes.dispatch(self._parts))["looked"])
+
         def write_back() -> None:
+            _until(sent, lambda: meter.add(passes.write_back(self._parts))["written"])
+
+        def run(loop: Callable[[], None], done: threading.Event) -> None:
             try:
-                while True:
-                    last = sent.is_set()
-                    written = passes.write_back(self._parts)
-                    meter.add(written)
-                    if not written["written"]:
-                        if last:
-                            return
-                        time.sleep(_PAUSE)
+                loop()
             except BaseException as error:  # noqa: BLE001 - raised again below
                 failed.append(error)
-
-        writer = threading.Thread(target=write_back)
-        with meter.running():
-            writer.start()
-            try:
-                meter.add(passes.pull(self._parts))
-                meter.add(passes.dispatch(self._parts))
             finally:
-                sent.set()
-                writer.join()
+                done.set()
+
+        loops = ((pull, pulled), (dispatch, sent), (write_back, threading.Event()))
+        threads = [threading.Thread(target=run, args=loop) for loop in loops]
+        with meter.running():
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         if failed:
             raise failed[0]
         return _told(meter)
@@ -198,6 +201,16 @@ def _record(record_id: str, email: str, sequence: str, modified_at: datetime) ->
         sequence_id=sequence,
         modified_at=modified_at,
     )
+
+
+def _until(done: threading.Event, run: Callable[[], Any]) -> None:
+    """Pass after pass, with a pause where one found nothing, up to one that found nothing once `done` was set."""
+    while True:
+        last = done.is_set()
+        if not run():
+            if last:
+                return
+            done.wait(_PAUSE)
 
 
 def _told(meter: Meter) -> dict[str, Any]:
