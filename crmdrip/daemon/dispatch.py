@@ -214,6 +214,7 @@ class _Batch:
             background = load_background(connection)
             cursor = marks.read_cursor(connection, CURSOR)
             heartbeat = marks.next_heartbeat(connection, self._parts.clock.now())
+            marks.set_mark(connection, marks.LOOKING, self._parts.clock.now().isoformat())
         look, blind = self._look(background, cursor, heartbeat)
         owners: Mapping[str, Owner] = {}
         if look is not None:
@@ -375,6 +376,7 @@ class _Batch:
             ready = self._ready(connection, sends, changed, now)
             enact(connection, changed, now)
             runs.intend(connection, [one.touch for one in ready])
+            marks.clear_mark(connection, marks.LOOKING)
         return ready, suppressing
 
     def _effect(self, decision: object, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:

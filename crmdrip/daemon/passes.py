@@ -16,7 +16,7 @@ from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.daemon.dispatch import dispatch_once
 from crmdrip.daemon.intake import pull_once
 from crmdrip.daemon.parts import Parts
-from crmdrip.daemon.rebuild import needs_rebuild, rebuild
+from crmdrip.daemon.rebuild import doubt_last_look, needs_rebuild, rebuild
 from crmdrip.daemon.reconcile import reconcile_once
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
@@ -60,6 +60,7 @@ def prepare(parts: Parts) -> None:
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.ORG, parts.org_id)
         doubtful = runs.recover(connection, parts.clock.now())
+        doubt_last_look(connection, parts.clock.now())
     if doubtful:
         log.warning("touches_in_doubt_after_restart", touches=doubtful)
     if needs_rebuild(parts):

@@ -50,6 +50,20 @@ def needs_rebuild(parts: Parts) -> bool:
     return own is None or brake.heartbeat > own
 
 
+def doubt_last_look(connection: Connection, now: datetime) -> None:
+    """Where this may be a copy from the middle of a last look, the runs that were due then are proven first.
+
+    Whatever came after that batch would show by its heartbeat.
+    """
+    since = marks.read_mark(connection, marks.LOOKING)
+    if since is None:
+        return
+    runs.doubt_due(connection, datetime.fromisoformat(since))
+    marks.set_mark(connection, marks.REBUILT_AT, now.isoformat())
+    marks.clear_mark(connection, marks.LOOKING)
+    log.warning("last_look_unfinished", since=since)
+
+
 def rebuild(parts: Parts) -> int:
     """Fill the ledger from the CRM; returns how many touches were new to it.
 

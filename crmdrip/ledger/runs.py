@@ -682,6 +682,11 @@ def doubt_all(connection: Connection) -> None:
     connection.execute(update(enrollment).where(enrollment.c.status.in_(LIVE)).values(unproven=True))
 
 
+def doubt_due(connection: Connection, at: datetime) -> None:
+    """As doubt_all, for the runs that were to be looked at by then."""
+    connection.execute(update(enrollment).where(enrollment.c.check_at <= at).values(unproven=True))
+
+
 def runs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str, int], Enrollment]:
     """Every run of these records by (record id, sequence id, run number)."""
     found = map(_to_enrollment, _RUNS_BY_RECORD.rows(connection, record_ids))

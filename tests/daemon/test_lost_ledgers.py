@@ -268,3 +268,50 @@ def test_a_touch_that_cannot_be_asked_for_does_not_hold_up_others(stage: Stage) 
     with pytest.raises(RetriableError):
         passes.reconcile(stage.parts)
     assert passes.reconcile(stage.parts)["sent"] == 1
+
+
+def test_a_copy_made_in_the_middle_of_a_look_does_not_send_its_batch_again(stage: Stage) -> None:
+    """B4, P1: it knows the heartbeat that the look leaves, and not what was decided by it."""
+    contact = due(stage)
+    source, copies = stage.parts.source, []
+
+    class Copying:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(source, name)
+
+        def look(self, *args: Any) -> Any:
+            copies.append(back_up(stage))
+            return source.look(*args)
+
+    passes.dispatch(replace(stage.parts, source=Copying()))
+    assert len(stage.sent()) == 1
+    stage.restore_ledger(copies[0])
+    passes.prepare(stage.parts)
+    stage.play(MONDAY + timedelta(hours=3), step=10 * MINUTE)
+    assert len(stage.sent()) == 1
+    assert stage.run(contact).steps_done == 1
+
+
+def test_a_process_that_dies_while_it_looks_sends_what_was_due_after_asking_the_log(stage: Stage) -> None:
+    """B1, B4: it left no intents, but it could be such a copy."""
+    due(stage)
+
+    class Killed(BaseException):
+        pass
+
+    source = stage.parts.source
+
+    class Dying:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(source, name)
+
+        def look(self, *_: Any) -> Any:
+            raise Killed
+
+    with pytest.raises(Killed):
+        passes.dispatch(replace(stage.parts, source=Dying()))
+    stage.restart()
+    stage.turn()
+    assert stage.sent() == []
+    stage.play(MONDAY + timedelta(minutes=30), step=5 * MINUTE)
+    assert len(stage.sent()) == 1
