@@ -91,8 +91,14 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
 
 
 def find_example(stage: Stage) -> str:
-    """The record of somebody whom an answer stopped after as many emails as possible, "" when there is nobody."""
-    answered = {one.record_id for one in stage.happened() if one.deed == "reply"}
+    """The record of somebody whom an answer stopped after as many emails as possible, "" when there is nobody.
+
+    Nothing else happened to them, so that the page tells one story.
+    """
+    deeds: dict[str, set[str]] = {}
+    for one in stage.happened():
+        deeds.setdefault(one.record_id, set()).add(one.deed)
+    answered = [record_id for record_id, done in deeds.items() if done == {"tick", "reply"}]
     stopped = [row for row in read_people(stage.salesforce, answered) if row["Drip_Status__c"] == "Stopped"]
     found = max(stopped, key=lambda row: (row["Drip_Step__c"] or "", row["Id"]), default=None)
     return str(found["Id"]) if found is not None else ""
