@@ -30,6 +30,7 @@ from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import domain_of, normalize_address, share, touch_id
 from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import (
+    Brake,
     Enrollment,
     Owner,
     Record,
@@ -213,9 +214,12 @@ class _Batch:
         with self._parts.ledger.write() as connection:
             background = load_background(connection)
             cursor = marks.read_cursor(connection, CURSOR)
+            newest = marks.read_heartbeat(connection)
             heartbeat = marks.next_heartbeat(connection, self._parts.clock.now())
             marks.set_mark(connection, marks.LOOKING, self._parts.clock.now().isoformat())
         look, blind = self._look(background, cursor, heartbeat)
+        if look is not None and self._is_rival(look.brake, newest, heartbeat):
+            look, blind = None, _RIVAL
         owners: Mapping[str, Owner] = {}
         if look is not None:
             owners, blind = self._owners(look, background)
@@ -304,6 +308,20 @@ class _Batch:
             self.in_vain = True  # what is not due yet would be claimed for ever
             log.warning("clock_ahead", seconds=round(self._ahead.total_seconds()))
         return look, None
+
+    def _is_rival(self, brake: Brake | None, newest: datetime | None, left: datetime) -> bool:
+        """Whether somebody else left the heartbeat that the look found: ours are in the ledger before they are there.
+
+        newest: ours before the look. left: what the look leaves, which it finds itself when it had to be repeated.
+        """
+        beat = brake.heartbeat if brake is not None else None
+        if beat is None or beat == left or (newest is not None and beat <= newest):
+            return False
+        with self._parts.ledger.read() as connection:
+            if beat == marks.read_heartbeat(connection):
+                return False  # the figures brought it meanwhile
+        log.error("rival_daemon", heartbeat=beat.isoformat())
+        return True
 
     def _look_without_unknown(
         self, refs: list[RecordRef], paths: frozenset[str], cursor: str | None, sequences: set[str], heartbeat: datetime
@@ -532,6 +550,12 @@ class _Batch:
             used[counter] = used.get(counter, 0) - 1
         move = TouchMove(id=outcome.touch_id, state=TouchState.REFUSED, detail=outcome.detail)
         return move, _refused(outcome, one, run, setting)
+
+
+_RIVAL = _Blind(
+    because="another crmdrip works on this org with a ledger of its own. Stop one of the two and start the other again",
+    permission=True,
+)
 
 
 def _why_blind(error: CrmdripError) -> _Blind:

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -130,7 +131,8 @@ class OnceRead:
         self._records.update(look.records)
         self._asked.update(refs)
         if self._first is None:
-            self._first = look
+            # The heartbeat is that of the daemon whose ledger was copied.
+            self._first = replace(look, brake=replace(look.brake, heartbeat=None) if look.brake is not None else None)
 
     def owners(self, ids: Iterable[str]) -> Mapping[str, Owner]:
         return self._source.owners(ids)

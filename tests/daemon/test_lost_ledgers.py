@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from stage import MONDAY, Stage
 
+from crmdrip.assembly import assemble
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RunStatus, TouchState
 from crmdrip.daemon import passes, reconcile
 from crmdrip.ports import Finding, LogFinding, WriteOutcome
 from crmdrip.sandbox.faults import Fault, FaultKind
+from crmdrip.sandbox.salesforce.trouble import TROUBLES
 
 MINUTE = timedelta(minutes=1)
 
@@ -314,4 +316,34 @@ def test_a_process_that_dies_while_it_looks_sends_what_was_due_after_asking_the_
     stage.turn()
     assert stage.sent() == []
     stage.play(MONDAY + timedelta(minutes=30), step=5 * MINUTE)
+    assert len(stage.sent()) == 1
+
+
+def test_two_daemons_with_a_ledger_each_notice_one_another(stage: Stage) -> None:
+    """B3, P1: whoever looks second finds a heartbeat that is not its own, sends nothing, and every record says so."""
+    contact = stage.contact()
+    stage.tick(contact, stage.sequence())
+    other = back_up(stage)
+    ours = stage.parts
+    settings = stage.settings.model_copy(
+        update={"ledger": stage.settings.ledger.model_copy(update={"url": f"sqlite:///{other}"})}
+    )
+    stage.later(minutes=30)
+    with assemble(settings, stage.clock, exclusive=True) as theirs:
+        for parts in (ours, theirs):
+            passes.pull(parts)
+        for parts in (ours, theirs, ours, theirs):
+            stage.later(seconds=1)
+            passes.dispatch(parts)
+        assert len(stage.sent()) == 1
+        passes.write_back(theirs)
+        assert "another crmdrip works on this org" in stage.shown(contact)[1]
+
+
+def test_a_look_that_had_to_be_repeated_finds_no_rival_in_itself(stage: Stage) -> None:
+    """B20: its heartbeat stood, and then the answer was lost."""
+    due(stage)
+    stage.later(minutes=1)
+    stage.fail_crm(TROUBLES["cut_after_commit"])
+    passes.dispatch(stage.parts)
     assert len(stage.sent()) == 1
