@@ -105,8 +105,8 @@ class Entrance:
 
     owners: Mapping[str, Owner]
     """Their time zone may decide when the first email is due."""
-    objections: Mapping[str, str]
-    """What other records of the same address say against mailing it, by address."""
+    twins: tuple[Record, ...]
+    """The other records of their addresses."""
 
 
 def look_up_entering(parts: Parts, records: Iterable[Record]) -> Entrance:
@@ -119,10 +119,10 @@ def look_up_entering(parts: Parts, records: Iterable[Record]) -> Entrance:
         live = runs.briefs_of_records(connection, [record.ref.id for record in ticked])
     entering = [r for r in ticked if r.ref.id not in live or live[r.ref.id].sequence_id != r.sequence_id]
     if not entering:
-        return Entrance(owners={}, objections={})
+        return Entrance(owners={}, twins=())
     return Entrance(
         owners=parts.source.owners({record.owner_id for record in entering if record.owner_id}),
-        objections=twins.objections_of(parts, entering),
+        twins=tuple(twins.twins_of(parts, entering)),
     )
 
 
@@ -143,6 +143,7 @@ def apply_page(
     ]
     before = people.known_records(connection, [record.ref.id for record in news])
     people.remember_records(connection, page.records)
+    people.remember_twins(connection, entrance.twins)
     planner = _Planner(connection, parts, background, entrance, now, before=before)
     effects_of_page = planner.plan_page(news)
     enact(connection, [effect for _, effect in effects_of_page], now)
@@ -288,7 +289,7 @@ class _Planner:
         found = runs.live_runs_of_records(connection, [record.ref.id for record in records])
         locked = runs.lock_runs(connection, [run.id for run in found.values()])
         live = {run.ref.id: run for run in locked.values()}
-        objections = self._entrance.objections
+        objections = twins.objections_of(self._entrance.twins)
         histories = load_histories(connection, live.values(), records, entering=True, objections=objections)
         entry = _Entry(connection, self._parts.limits, self._now)
         planned: list[Planned] = []

@@ -29,7 +29,7 @@ def apply_signals(
     Returns those whose address must be told to all its records: the new ones that speak for every record of it, and
     what a record says as before where a run ended by it.
     """
-    signals = list(signals)
+    signals = people.with_addresses(connection, signals)
     new = people.add_signals(connection, signals, now)
     known = {one.key for one in new}
     again = [one for one in signals if one.source == people.NOTED and one.key not in known]

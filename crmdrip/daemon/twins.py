@@ -98,17 +98,21 @@ def _counted(touch: Touch, winner: Enrollment, org_id: str) -> Touch:
     )
 
 
-def objections_of(parts: Parts, entering: Iterable[Record]) -> dict[str, str]:
-    """What any other record of the entering people's addresses says against mailing them, by address (B13).
+def twins_of(parts: Parts, entering: Iterable[Record]) -> list[Record]:
+    """Every other record of the entering people's addresses, in sequences or not (B13).
 
     One call per thousand addresses. Raises what CrmSource.records_of raises.
     """
     own = {record.ref.id for record in entering}
     addresses = {address for record in entering if (address := normalize_address(record.email))}
+    found = parts.source.records_of(addresses) if addresses else ()
+    return [record for record in found if record.ref.id not in own and not record.deleted]
+
+
+def objections_of(twins: Iterable[Record]) -> dict[str, str]:
+    """What these records say against mailing their addresses, by address (B13)."""
     found: dict[str, str] = {}
-    for record in parts.source.records_of(addresses) if addresses else ():
-        if record.ref.id in own or record.deleted:
-            continue
+    for record in twins:
         where = f"on {record.ref.kind.value} {record.ref.id}"
         if record.opted_out:
             found[normalize_address(record.email)] = f"{SUPPRESSING[SignalKind.OPT_OUT]} {where}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -110,6 +110,17 @@ def remember_records(connection: Connection, records: Iterable[Record]) -> None:
     )
 
 
+def remember_twins(connection: Connection, records: Iterable[Record]) -> None:
+    """Whose addresses these records have, where they are not known yet; how they stand is for a pull to tell."""
+    _REMEMBER_TWINS.run(
+        connection,
+        [
+            (r.ref.id, r.ref.kind.value, normalize_address(r.email), None, False, None, "", _NEVER, False)
+            for r in records
+        ],
+    )
+
+
 def _remember(dialect: Dialect) -> UpdateBase:
     statement = upsert_of(dialect, record)
     new = statement.excluded
@@ -135,6 +146,7 @@ def _remember(dialect: Dialect) -> UpdateBase:
 _RECORD_NAMES = tuple(column.name for column in record.c)
 
 _REMEMBER = Bulk(_remember, _RECORD_NAMES)
+_REMEMBER_TWINS = Bulk(lambda dialect: upsert_of(dialect, record).on_conflict_do_nothing(), _RECORD_NAMES)
 
 
 def expect_box(connection: Connection, refs: Iterable[RecordRef], pending: BoxPending) -> None:
@@ -205,6 +217,22 @@ def add_signals(connection: Connection, signals: Iterable[Signal], now: datetime
             new.append(one)
     suppress(connection, [one for one in new if lasting(one)])
     return new
+
+
+def with_addresses(connection: Connection, signals: Iterable[Signal]) -> list[Signal]:
+    """A meeting or an opportunity stands on one record; whoever has the record's address is the same human (B13)."""
+    signals = list(signals)
+    bare = {s.record_id for s in signals if s.record_id is not None and s.address is None and s.kind in _OF_THE_HUMAN}
+    known = known_records(connection, bare)
+    return [
+        replace(s, address=known[s.record_id].address)
+        if s.record_id in bare and s.record_id in known and known[s.record_id].address
+        else s
+        for s in signals
+    ]
+
+
+_OF_THE_HUMAN = frozenset({SignalKind.REPLY, SignalKind.MEETING, SignalKind.OPPORTUNITY})
 
 
 def renew_signals(connection: Connection, signals: Iterable[Signal]) -> None:

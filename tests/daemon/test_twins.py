@@ -265,3 +265,38 @@ def test_a_conversion_with_an_opportunity_stops(stage: Stage) -> None:
     assert not stage.record(contact)["Drip_Enrolled__c"]
     assert len(stage.sent()) == 1
     assert stage.record(lead)["SystemModstamp"] == converted
+
+
+def test_a_meeting_on_a_twin_stops_the_run(stage: Stage) -> None:
+    """B13, P2: the lead was never enrolled; whoever met somebody met the same human."""
+    contact, lead = pair(stage)
+    stage.tick(contact, stage.sequence())
+    stage.turn()
+    stage.later(hours=1)
+    stage.do(stage.sandbox.world.actions.book_meeting, lead)
+    stage.at(MONDAY + timedelta(days=2, hours=1))
+    passes.dispatch(stage.parts)
+    assert len(stage.sent()) == 1
+    passes.write_back(stage.parts)
+    assert "meeting" in stage.shown(contact)[1]
+
+
+def test_an_opportunity_with_a_twin_stops_the_run(stage: Stage) -> None:
+    """B13, P2: it was opened with another contact of the same address."""
+    contact, other = stage.contact(), stage.contact()
+    stage.tick(contact, stage.sequence())
+    stage.turn()
+    stage.later(hours=1)
+    stage.do(stage.sandbox.world.actions.open_opportunity, other)
+    stage.turn()
+    assert stage.shown(contact)[0] == RunStatus.STOPPED
+
+
+def test_a_twin_that_was_only_seen_at_the_entrance_can_be_ticked_later(stage: Stage) -> None:
+    """B9, B13, P3: that its address is remembered makes its box no old news."""
+    contact, lead = pair(stage)
+    stage.tick(contact, stage.sequence())
+    stage.turn()
+    stage.tick(lead, stage.sequence())
+    stage.turn()
+    assert stage.shown(lead)[0] == RunStatus.REFUSED
