@@ -284,6 +284,11 @@ class ServerThread:
         async def stop() -> None:
             for server in self._servers:
                 await server.close()
+            # Connections that were being accepted just now are finished, then dropped too: none is left open.
+            pending = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.gather(*pending, return_exceptions=True)
+            for server in self._servers:
+                await server.close()
             self._loop.stop()
 
         asyncio.run_coroutine_threadsafe(stop(), self._loop)
