@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from connectors.sendgrid.payload import PayloadBuilder
 from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import RejectedError
+from crmdrip.core.message import EmailMessage
 from crmdrip.testing.mailer import build_message
 
 
@@ -73,3 +76,26 @@ def test_a_body_that_cannot_be_sent_is_rejected(text):
     """B27: the SDK refuses what begins like an API key, and no JSON holds half a character."""
     with pytest.raises(RejectedError):
         build(replace(build_message(1), text=text))
+
+
+TEXT = st.one_of(st.just(""), st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=8))
+BODY = TEXT.filter(lambda text: not text.startswith("SG."))
+NAMES = st.sampled_from(["Message-ID", "References", "List-Unsubscribe", "X-Crmdrip"])
+MESSAGES = st.builds(
+    EmailMessage,
+    **dict.fromkeys(("touch_id", "to_name", "from_name", "reply_to", "subject", "category"), TEXT),
+    text=BODY,
+    html=BODY,
+    to_address=TEXT,
+    from_address=TEXT,
+    headers=st.dictionaries(NAMES, TEXT),
+)
+
+
+@given(st.lists(MESSAGES, min_size=1, max_size=4))
+def test_every_email_is_what_the_sdk_makes_of_it(messages):
+    """An email that follows another of its shape is built from that one's JSON, and no byte of it stays."""
+    builder = PayloadBuilder(SendGridSettings(api_key=SecretStr("SG.a.b")))
+    for message in messages:
+        fresh = PayloadBuilder(SendGridSettings(api_key=SecretStr("SG.a.b")))
+        assert builder.build(message) == fresh.build(message) == orjson.dumps(fresh._by_sdk(message))
