@@ -25,6 +25,7 @@ from crmdrip.core.model import (
     Signal,
     TouchRecord,
 )
+from crmdrip.core.struct import Struct
 from crmdrip.core.writes import (
     BounceWrite,
     ControlWrite,
@@ -216,8 +217,7 @@ class CrmSource(Protocol):
 # --- CRM, writing -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WriteOutcome:
+class WriteOutcome(Struct, frozen=True, kw_only=True):
     """What became of one write."""
 
     key: str
@@ -256,8 +256,7 @@ class SendStatus(StrEnum):
     """It may have been taken."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SendOutcome:
+class SendOutcome(Struct, frozen=True, kw_only=True):
     """The outcome of one email."""
 
     touch_id: str
@@ -282,8 +281,7 @@ class Finding(StrEnum):
     """The log cannot be asked (SMTP, missing scope)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogFinding:
+class LogFinding(Struct, frozen=True, kw_only=True):
     """An answer to "did this touch go out?"."""
 
     touch_id: str

@@ -13,7 +13,7 @@ judged by the sequence as it is now.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from sys import intern
 
@@ -28,6 +28,7 @@ from connectors.salesforce.records import RecordReader, Row
 from connectors.salesforce.schema import Schema
 from connectors.salesforce.turns import take_turns
 from crmdrip.core.model import Record, RecordKind, SequenceDraft, Signal
+from crmdrip.core.struct import replace
 from crmdrip.ports import PullPage
 
 _DEFINITIONS = "definitions"

@@ -7,7 +7,6 @@ right without them, and refused by name where it is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.salesforce.schema import Access, Schema
 from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.struct import Struct, replace
 from crmdrip.ports import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
 
 _NEEDED = frozenset({"status", "enrolled", "run", "opted_out", "error", "touch_id", "sequence_id", "step_id"})
@@ -24,8 +24,7 @@ _TASK_TEXT = 32_000
 """Characters a task's Description holds, where the describe does not say."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowWrite:
+class RowWrite(Struct, frozen=True, kw_only=True):
     """One row to be written, and the write-backs it settles."""
 
     writes: tuple[Write, ...]
@@ -36,7 +35,7 @@ class RowWrite:
     values: Mapping[str, Any]
     urgent: bool = False
     """Part of a stop: may use the reserve of calls."""
-    tried: frozenset[str] = field(default_factory=frozenset)
+    tried: frozenset[str] = frozenset()
     """Which remedies were applied already; each is applied once."""
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from connectors.salesforce.client import HEAVY_PARTS, Part
 from connectors.salesforce.codes import Fault, read_fault
@@ -19,6 +18,7 @@ from connectors.salesforce.source import SalesforceSource
 from connectors.salesforce.verdicts import Batch, Verdicts
 from connectors.salesforce.whereabouts import find_whereabouts
 from crmdrip.core.errors import ConfigurationError, RetriableError
+from crmdrip.core.struct import replace
 from crmdrip.ports import ControlWrite, Write, WriteOutcome
 
 ROWS_PER_COLLECTION = 200

@@ -6,12 +6,13 @@ Decides; the sink carries out.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from connectors.salesforce.codes import Fault
 from connectors.salesforce.rows import RowWrite, split_row
 from connectors.salesforce.schema import Schema
 from crmdrip.core.errors import ErrorClass
+from crmdrip.core.struct import replace
 from crmdrip.ports import TaskWrite, WriteOutcome
 
 Batch = list[RowWrite]

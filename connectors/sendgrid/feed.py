@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from connectors.sendgrid.client import SendGridClient
 from crmdrip.core.errors import ConfigurationError, RejectedError, RetriableError
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import Signal, SignalKind
+from crmdrip.core.struct import replace
 from crmdrip.ports import SignalPage
 
 SOURCE = "sendgrid"

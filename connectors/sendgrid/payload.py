@@ -8,7 +8,6 @@ every further one take the places of the first one's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -33,6 +32,7 @@ from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
 from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import RejectedError
+from crmdrip.core.struct import replace
 from crmdrip.ports import EmailMessage
 
 E = TypeVar("E", bound=Email)

@@ -7,10 +7,11 @@ counts of what was let through go out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+
+from crmdrip.core.struct import Struct
 
 
 class CapScope(StrEnum):
@@ -37,8 +38,7 @@ _PERIOD = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Counter:
+class Counter(Struct, frozen=True, kw_only=True):
     """One counter: a scope, whom it is for, and the UTC start of its day or hour."""
 
     scope: CapScope
@@ -61,8 +61,7 @@ def counter_at(scope: CapScope, key: str, at: datetime) -> Counter:
     return Counter(scope=scope, key=key, start=start)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """One touch that would go out now, and the caps that apply to it."""
 
     touch_id: str
@@ -72,8 +71,7 @@ class Claim:
     """Each counter with its limit."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Allotment:
+class Allotment(Struct, frozen=True, kw_only=True):
     """Who goes and who waits."""
 
     go: tuple[str, ...]

@@ -22,6 +22,7 @@ from crmdrip.core.model import Enrollment, Owner, Record, Sequence, Step, StepKi
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.render import Broken, Format, Missing, Rendered, Template, compile_template
 from crmdrip.core.sender import Sender, SignOff, clean_name, is_address, resolve_sender, sign_off
+from crmdrip.core.struct import Struct
 from crmdrip.core.tokens import REPLY_LOCAL_LIMIT, ReplyTokens, UnsubscribeTokens, key_problem
 from crmdrip.core.values import Context, fold, join_labels
 
@@ -80,8 +81,7 @@ class ComposeSettings:
     """For ReplyTo.ADDRESS, and for TOKEN, where replies@in.example.com becomes replies+TAG@in.example.com."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskText:
+class TaskText(Struct, frozen=True, kw_only=True):
     """What a task for the rep says."""
 
     subject: str
@@ -97,8 +97,7 @@ class _Prepared:
     text: Template
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Filled:
+class _Filled(Struct, frozen=True, kw_only=True):
     """The same for one person."""
 
     subject: str

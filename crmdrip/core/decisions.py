@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from crmdrip.core.model import RecordRef, RunStatus, Sequence, Step
 from crmdrip.core.reasons import Reason
+from crmdrip.core.struct import Struct
 from crmdrip.core.zones import ZoneUsed
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Enroll:
+class Enroll(Struct, frozen=True, kw_only=True):
     """Start a run."""
 
     sequence: Sequence
@@ -21,15 +20,13 @@ class Enroll:
     zone: ZoneUsed
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Refuse:
+class Refuse(Struct, frozen=True, kw_only=True):
     """Leave the box without effect, untick it, and say why."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Send:
+class Send(Struct, frozen=True, kw_only=True):
     """Render and send the step's email now, or put the rep's task on the timeline."""
 
     step: Step
@@ -38,8 +35,7 @@ class Send:
     """Such as "2 of 4"."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True, kw_only=True):
     """End the run for good."""
 
     reason: Reason
@@ -49,8 +45,7 @@ class Stop:
     """The record that tells of it where the run's own can no longer be written (the contact a lead became)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True, kw_only=True):
     """Wait with a reason; look again at check_at or when something wakes it."""
 
     reason: Reason
@@ -60,8 +55,7 @@ class Hold:
     """Put an open task on the owner's list as well."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Skip:
+class Skip(Struct, frozen=True, kw_only=True):
     """Pass this one step over; the run goes on."""
 
     step_id: str
@@ -69,13 +63,11 @@ class Skip:
     reason: Reason
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True, kw_only=True):
     """Every step has been taken."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True, kw_only=True):
     """Nothing is in the way; the next touch goes out at a later time."""
 
     step: Step
@@ -86,16 +78,14 @@ class Wait:
     zone: ZoneUsed
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Move:
+class Move(Struct, frozen=True, kw_only=True):
     """The run goes on under another record (merge winner, converted contact)."""
 
     to: RecordRef
     because: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Readdress:
+class Readdress(Struct, frozen=True, kw_only=True):
     """The address changed within its domain: go on there in a new thread."""
 
     address: str

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import time
 from email.utils import parseaddr
 from itertools import groupby
@@ -30,6 +30,7 @@ from crmdrip.core.model import (
     StepDraft,
     StepKind,
 )
+from crmdrip.core.struct import replace
 from crmdrip.core.zones import find_zone_name
 
 TemplateCheck = Callable[[str], Iterable[str]]

@@ -6,7 +6,6 @@ The daemon stores an effect in one transaction; nothing else changes a run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -29,6 +28,7 @@ from crmdrip.core.model import (
 from crmdrip.core.reasons import HoldReason, Reason, SkipReason, StopReason, parse_reason
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.steps import Passed, next_step, progress, progress_of
+from crmdrip.core.struct import Struct, replace
 from crmdrip.core.writes import BounceWrite, OptOutWrite, StatusWrite, TaskWrite, Write
 from crmdrip.core.zones import ZoneUsed
 
@@ -48,8 +48,7 @@ class Priority(IntEnum):
     FIGURES = 2
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True, kw_only=True):
     """Everything one decision changes."""
 
     run: Enrollment | None = None
@@ -67,15 +66,14 @@ class Effect:
     """Keys of write-backs that are owed no more: nothing is written to a record that is gone (B11, B12, B14)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """What effects need to know besides the run."""
 
     org_id: str
     now: datetime
     sequence: Sequence | None
     record: Record | None = None
-    touches: Mapping[str, Passed] = field(default_factory=dict)
+    touches: Mapping[str, Passed] = {}
 
 
 _GONE = frozenset(Reason(code=code).key for code in (StopReason.DELETED, StopReason.MERGED))
@@ -367,8 +365,7 @@ def skip(decision: Skip, run: Enrollment, setting: Setting, zone: ZoneUsed) -> E
     return replace(effect, touches=(touch,))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True, kw_only=True):
     """A step that was taken: an email the provider accepted, or a task put on the rep's list."""
 
     touch_id: str

@@ -10,7 +10,7 @@ from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import Enrollment, RunStatus, SenderPolicy, SequenceStatus, TouchState
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.snapshot import Snapshot, View
-from crmdrip.core.steps import UNSETTLED, progress_of
+from crmdrip.core.steps import UNSETTLED, next_step, progress_of
 from crmdrip.core.stops import waits_as_mass_stop, withdrawn
 from crmdrip.core.words import moment
 
@@ -42,13 +42,17 @@ def hold_while_unsettled(snapshot: Snapshot, run: Enrollment, _: datetime) -> Ho
 
 def hold_while_blind(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
     """The last look could not be made, or history is still being read back and proven (P4, B4)."""
-    if snapshot.safe_mode or (run.unproven and run.next_step_id is not None):
+    if snapshot.safe_mode or (run.unproven and _has_more(snapshot, run)):
         return hold(HoldReason.SAFE_MODE, check_at=now + timedelta(minutes=1))
     if snapshot.view is View.BLIND:
         return hold(HoldReason.NO_LAST_LOOK, snapshot.blind_because, check_at=now + timedelta(minutes=1))
     if snapshot.record is None:
         return hold(HoldReason.RECORD_GONE, check_at=now + RECHECK)
     return None
+
+
+def _has_more(snapshot: Snapshot, run: Enrollment) -> bool:
+    return snapshot.sequence is not None and next_step(snapshot.sequence, run, snapshot.touches) is not None
 
 
 def hold_while_braked(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
@@ -59,6 +63,9 @@ def hold_while_braked(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hol
     if snapshot.paused:
         return hold(HoldReason.PAUSED_BY_COMMAND, check_at=now + RECHECK)
     sequence = snapshot.sequence
+    # An edit with an error never comes into force, so that setting the sequence to Live alone would not help (B17).
+    if snapshot.sequence_error and (sequence is None or sequence.status is not SequenceStatus.LIVE):
+        return hold(HoldReason.SEQUENCE_INVALID, snapshot.sequence_error, check_at=now + RECHECK)
     if sequence is None:
         return hold(HoldReason.SEQUENCE_GONE, check_at=now + RECHECK)
     if sequence.status is SequenceStatus.PAUSED:

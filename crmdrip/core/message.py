@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+from crmdrip.core.struct import Struct
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EmailMessage:
+
+class EmailMessage(Struct, frozen=True, kw_only=True):
     """One email, complete. Everything is decided; the mailer only carries it."""
 
     touch_id: str

@@ -9,6 +9,8 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
+from crmdrip.core.struct import Struct
+
 
 class RecordKind(StrEnum):
     """Which CRM object stands for a person."""
@@ -175,8 +177,7 @@ class SignalKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordRef:
+class RecordRef(Struct, frozen=True, kw_only=True):
     """Points at one CRM record of a person."""
 
     kind: RecordKind
@@ -184,8 +185,7 @@ class RecordRef:
     """The CRM's full id (18 characters in Salesforce)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """A person's CRM record as last read. Only what deciding needs, plus the merge fields asked for."""
 
     ref: RecordRef
@@ -221,12 +221,11 @@ class Record:
     """Whether the conversion created an opportunity."""
     stop_field: str = ""
     """The value of the field the sequence's stop condition names, as text; "" when there is none."""
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = {}
     """Merge fields by the path asked for ("first_name", "account.name"); None when empty in the CRM."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True, kw_only=True):
     """A CRM user: the owner of a record and the usual sender."""
 
     id: str
@@ -341,8 +340,7 @@ class SequenceDraft:
     """What is wrong by the CRM's own knowledge, in whole sentences: a field that is named and is not there."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Signal:
+class Signal(Struct, frozen=True, kw_only=True):
     """Something that happened, from any side. Deduplicated by key."""
 
     key: str
@@ -359,8 +357,7 @@ class Signal:
     """For people: the meeting's subject, the bounce's text. At most 255 characters."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Brake:
+class Brake(Struct, frozen=True, kw_only=True):
     """The emergency brake as it stands in the CRM."""
 
     pulled: bool
@@ -371,8 +368,7 @@ class Brake:
     an old copy (B4)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TouchRecord:
+class TouchRecord(Struct, frozen=True, kw_only=True):
     """A touch as it stands on a CRM timeline; what the ledger is rebuilt from."""
 
     touch_id: str
@@ -388,8 +384,7 @@ class TouchRecord:
     """The email's own subject, without what the connector puts before it on the timeline."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Enrollment:
+class Enrollment(Struct, frozen=True, kw_only=True):
     """One run of one person through one sequence, as the ledger holds it."""
 
     id: int
@@ -428,8 +423,7 @@ class Enrollment:
     thread_subject: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Touch:
+class Touch(Struct, frozen=True, kw_only=True):
     """One step of one enrollment, as the ledger holds it."""
 
     id: str

@@ -6,9 +6,9 @@ case is about (a field, a date, a name), cut so that the end, which says what to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
+from crmdrip.core.struct import Struct
 from crmdrip.core.words import LIMIT, clip
 
 
@@ -68,6 +68,7 @@ class HoldReason(Enum):
     MASS_STOP = (
         "Waiting for confirmation: {detail}. Set Confirmed on the sequence to let them stop, or undo the change."
     )
+    SEQUENCE_INVALID = "Waiting: the sequence has an error ({detail}). Correct it, set it to Live, and sending goes on."
     SEQUENCE_GONE = (
         "Waiting: the sequence was deleted or is hidden from the daemon. Restore or share it, or untick the box."
     )
@@ -116,8 +117,7 @@ _FAMILIES: dict[str, type[AnyReason]] = {
 _FAMILY_OF = {reasons: name for name, reasons in _FAMILIES.items()}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True, kw_only=True):
     """One reason with what this case is about."""
 
     code: AnyReason

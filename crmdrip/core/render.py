@@ -9,7 +9,6 @@ Never fetches a value, never knows a CRM, never decides whether to send.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
@@ -22,6 +21,7 @@ from crmdrip.core.body import read_body
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.markup import Piece, PieceKind, scan
 from crmdrip.core.program import ENVIRONMENT, OUTPUT_LIMIT, TAGS, Compiler, Run, State, UnsupportedError, run_steps
+from crmdrip.core.struct import Struct
 from crmdrip.core.values import ODD_IN_HTML, ODD_IN_TEXT, Context, RefusedError, clean_html, clean_text
 
 TEMPLATE_LIMIT = 409_600
@@ -41,22 +41,19 @@ class Format(Enum):
     """Plain text and headers."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rendered:
+class Rendered(Struct, frozen=True, kw_only=True):
     """The finished text."""
 
     text: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True, kw_only=True):
     """Fields that are missing or blank and have no default, by path, in the order of their use."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True, kw_only=True):
     """It cannot be rendered for this person: a value is not printable or too long. problem: why, in plain words."""
 
     problem: str

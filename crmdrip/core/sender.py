@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass
 from email.utils import parseaddr
 from functools import lru_cache
 
@@ -15,6 +14,7 @@ from crmdrip.core.model import Owner, SenderPolicy, Sequence
 from crmdrip.core.plaintext import to_plaintext
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.sanitize import looks_like_html, sanitize
+from crmdrip.core.struct import Struct
 from crmdrip.core.values import UNPRINTABLE
 
 NAME_LIMIT = 100
@@ -25,8 +25,7 @@ _ADDRESS = re.compile(r"[^\s@<>,;:\"\\()\[\]]+@[^\s@<>,;:\"\\()\[\]]+")
 _NOT_IN_NAMES = re.compile(r"[\"<>\\{}]")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sender:
+class Sender(Struct, frozen=True, kw_only=True):
     """Whoever the email is from."""
 
     address: str
@@ -38,8 +37,7 @@ class Sender:
     """As the CRM keeps it: HTML or plain text."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SignOff:
+class SignOff(Struct, frozen=True, kw_only=True):
     """How a sender signs, in both forms; each "" when there is nothing to sign with."""
 
     html: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, RunStatus, Sequence, Signal
 from crmdrip.core.steps import Passed
+from crmdrip.core.struct import Struct
 
 RELEASED = Brake(pulled=False)
 
@@ -24,8 +24,7 @@ class View(StrEnum):
     """It could not be read."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PastRun:
+class PastRun(Struct, frozen=True, kw_only=True):
     """A run that has ended."""
 
     sequence_id: str
@@ -38,8 +37,7 @@ class PastRun:
     last_touch_zone: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """Everything that decides about one person, at one moment."""
 
     view: View
@@ -51,7 +49,7 @@ class Snapshot:
     """Of the live run, else the one the record names; None when unknown, never valid, or gone from the CRM."""
     sequence_error: str = ""
     owner: Owner | None = None
-    touches: Mapping[str, Passed] = field(default_factory=dict)
+    touches: Mapping[str, Passed] = {}
     """Of the live run, by step id."""
     signals: tuple[Signal, ...] = ()
     """Since the run began, not yet applied."""

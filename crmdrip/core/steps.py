@@ -6,18 +6,17 @@ Steps that share an order are variants of one slot: a person gets one of them, s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from crmdrip.core.keys import share
 from crmdrip.core.model import Enrollment, Sequence, Step, TouchState
+from crmdrip.core.struct import Struct
 
 PASSED = frozenset({TouchState.ACCEPTED, TouchState.SKIPPED})
 UNSETTLED = frozenset({TouchState.INTENDED, TouchState.IN_DOUBT, TouchState.NEEDS_PERSON})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Passed:
+class Passed(Struct, frozen=True, kw_only=True):
     """What is known of one step's touch in this run."""
 
     state: TouchState

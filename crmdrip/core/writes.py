@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from crmdrip.core.model import RecordRef
+from crmdrip.core.struct import Struct
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StatusWrite:
+class StatusWrite(Struct, frozen=True, kw_only=True):
     """The daemon's fields on a person's record. Fields given as None are cleared."""
 
     key: str
@@ -33,8 +32,7 @@ class StatusWrite:
     """None leaves it alone."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskWrite:
+class TaskWrite(Struct, frozen=True, kw_only=True):
     """A touch on the timeline, or an open task for the rep; created at most once per touch id."""
 
     key: str
@@ -57,16 +55,14 @@ class TaskWrite:
     """True for a task the rep still has to do."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OptOutWrite:
+class OptOutWrite(Struct, frozen=True, kw_only=True):
     """Tick the CRM's own opt-out box."""
 
     key: str
     ref: RecordRef
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BounceWrite:
+class BounceWrite(Struct, frozen=True, kw_only=True):
     """Tell the CRM that the address bounced."""
 
     key: str
@@ -75,8 +71,7 @@ class BounceWrite:
     at: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SequenceWrite:
+class SequenceWrite(Struct, frozen=True, kw_only=True):
     """The daemon's fields on a sequence's record."""
 
     key: str
@@ -88,8 +83,7 @@ class SequenceWrite:
     """By the mapping's logical names: active, sent, replied, meetings, stopped, held."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ControlWrite:
+class ControlWrite(Struct, frozen=True, kw_only=True):
     """The daemon's heartbeat and budget on the control record."""
 
     key: str

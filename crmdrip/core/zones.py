@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -11,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from crmdrip.core.model import Owner, Record, Sequence, ZonePolicy
 from crmdrip.core.places import find_zone
+from crmdrip.core.struct import Struct
 
 _MISLEADING = frozenset({"Factory", "EST", "MST", "HST"})
 """Names of the tz database that do not mean what people mean: its EST is Panama's time, without summer time."""
@@ -27,8 +27,7 @@ class ZoneSource(StrEnum):
     SEQUENCE = "sequence"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ZoneUsed:
+class ZoneUsed(Struct, frozen=True, kw_only=True):
     """The zone a touch was planned in, kept with the touch."""
 
     zone: str

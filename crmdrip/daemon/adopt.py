@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import Enrollment, Owner, Record, RunStatus, Sequence, Touch, TouchRecord, TouchState
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.steps import Passed, next_step
+from crmdrip.core.struct import replace
 from crmdrip.core.zones import resolve_zone
 
 HEARD_BACK = timedelta(days=14)
@@ -21,16 +21,17 @@ _THREAD_KEPT = 10
 
 
 def adopt_run(record: Record, sequence: Sequence | None, owner: Owner | None, now: datetime) -> Enrollment | None:
-    """The run that a record speaks of, None when it never had one or its sequence is not known.
+    """The run that a record speaks of, None when it never had one.
 
-    A live run of a converted lead belongs to the contact (B11). One whose box is off is live all the same: that it
+    sequence: None while it cannot be read, or has an error and its last good version was lost: the run then waits. A
+    live run of a converted lead belongs to the contact (B11). One whose box is off is live all the same: that it
     was unticked meanwhile is found and told like any other time.
     """
     status = _STATUS.get(record.status)
     address = normalize_address(record.email)
     if status is None or status is RunStatus.REFUSED or record.run < 1 or record.deleted:
         return None
-    if sequence is None or not address:
+    if record.sequence_id is None or not address:
         return None
     begun = min(record.last_touch or record.modified_at, now).replace(microsecond=0)
     run = Enrollment(
@@ -38,7 +39,7 @@ def adopt_run(record: Record, sequence: Sequence | None, owner: Owner | None, no
         person=person_key(address),
         address=address,
         ref=record.converted_to or record.ref,
-        sequence_id=sequence.id,
+        sequence_id=record.sequence_id,
         run=record.run,
         status=status,
         entered_at=begun,
@@ -49,7 +50,7 @@ def adopt_run(record: Record, sequence: Sequence | None, owner: Owner | None, no
     )
     if not status.live:
         return run
-    planned = plan_adopted(run, record, sequence, owner, {})
+    planned = plan_adopted(run, record, sequence, owner, {}) if sequence is not None else replace(run, check_at=now)
     # Nobody can tell any more when a run without a touch was begun: what happened lately counts as having come since.
     return planned if record.last_touch is not None else replace(planned, entered_at=begun - HEARD_BACK)
 

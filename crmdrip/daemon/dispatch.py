@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -49,6 +49,7 @@ from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.retry import Verdict, decide_retry
 from crmdrip.core.schedule import next_opening, slip
 from crmdrip.core.snapshot import Snapshot, View
+from crmdrip.core.struct import Struct, replace
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 from crmdrip.daemon import twins
 from crmdrip.daemon.enact import enact, is_newest, without_status
@@ -95,8 +96,7 @@ class DispatchCount:
     stopped: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Ready:
+class _Ready(Struct, frozen=True, kw_only=True):
     """A touch that will be handed over."""
 
     touch: Touch

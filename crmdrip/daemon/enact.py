@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from crmdrip.core.effects import Effect, Priority
 from crmdrip.core.model import BoxPending, Enrollment, RecordRef, Touch
+from crmdrip.core.struct import replace
 from crmdrip.core.writes import StatusWrite, Write
 from crmdrip.ledger import outbox, people, runs, tallies
 

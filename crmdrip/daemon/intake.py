@@ -6,8 +6,8 @@ Each page is stored in one transaction together with its cursor, so that no page
 from __future__ import annotations
 
 from collections import Counter as Multiset
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -36,6 +36,7 @@ from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.render import check_template
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.snapshot import Snapshot, View
+from crmdrip.core.struct import replace
 from crmdrip.core.writes import SequenceWrite
 from crmdrip.daemon import twins
 from crmdrip.daemon.enact import enact
@@ -110,14 +111,19 @@ class Entrance:
 
 
 def look_up_entering(parts: Parts, records: Iterable[Record]) -> Entrance:
-    """Read what decides about the ticked records among these that may begin a run; no call when there are none.
-
-    Raises what CrmSource.owners and CrmSource.records_of raise.
-    """
+    """Read what decides about the ticked records among these that may begin a run. Raises what look_up raises."""
     ticked = [record for record in records if record.enrolled]
     with parts.ledger.read() as connection:
         live = runs.briefs_of_records(connection, [record.ref.id for record in ticked])
     entering = [r for r in ticked if r.ref.id not in live or live[r.ref.id].sequence_id != r.sequence_id]
+    return look_up(parts, entering)
+
+
+def look_up(parts: Parts, entering: Collection[Record]) -> Entrance:
+    """Read what must be known besides these records; no call when there are none.
+
+    Raises what CrmSource.owners and CrmSource.records_of raise.
+    """
     if not entering:
         return Entrance(owners={}, twins=())
     return Entrance(
@@ -133,7 +139,7 @@ def apply_page(
     _store_definitions(connection, page, now)
     _store_brake(connection, page, now)
     background = load_background(connection)
-    suppressing = apply_signals(connection, (*page.signals, *_refusals(page.records)), background, parts.org_id, now)
+    suppressing = apply_signals(connection, (*page.signals, *refusals(page.records)), background, parts.org_id, now)
     briefs = runs.briefs_of_records(connection, [record.ref.id for record in page.records])
     were_deleted = people.deleted_records(connection, [record.ref.id for record in page.records])
     news = [
@@ -182,7 +188,7 @@ def _is_news(record: Record, run: RunBrief | None, background: Background) -> bo
 _ON_THEIR_WAY = frozenset({RunStatus.QUEUED, RunStatus.ACTIVE})
 
 
-def _refusals(records: Iterable[Record]) -> Iterable[Signal]:
+def refusals(records: Iterable[Record]) -> Iterable[Signal]:
     """A record's opt-out box, and a bounce noted on it, speak for every record of the address (B13, B22)."""
     for record in records:
         address = normalize_address(record.email)

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from crmdrip.core.errors import CrmdripError, RateLimitedError
+from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger.errors import LedgerConflictError

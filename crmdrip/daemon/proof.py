@@ -1,21 +1,23 @@
 """After a rebuild: which email a lost ledger may have sent without the CRM knowing, and what its log entry means (B4).
 
-Steps go out in order, so the question is always about the next email of a run: if the log does not have that one, it
-has none after it. Tasks before it leave no trace in the log; they are keyed in the CRM and may be put there again.
+The question is asked about every email of a run that is not known to be out. Tasks before it leave no trace in the log;
+they are keyed in the CRM and may be put there again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from crmdrip.core.effects import Setting
 from crmdrip.core.keys import touch_id
-from crmdrip.core.model import Enrollment, Sequence, Step, StepKind, Touch, TouchState
-from crmdrip.core.steps import Passed, next_step
+from crmdrip.core.model import Enrollment, Step, StepKind, Touch, TouchState
+from crmdrip.core.steps import PASSED, Passed, next_step
+from crmdrip.core.struct import replace
 from crmdrip.ledger import marks, runs
 from crmdrip.ledger.runs import TouchMove
 from crmdrip.ports import Finding, LogFinding
@@ -33,28 +35,39 @@ class Question:
     version: str
 
 
-def ask(run: Enrollment, setting: Setting) -> Question | None:
-    """The question about an unproven run; None when no email follows, so that there is nothing to prove."""
-    if setting.sequence is None:
-        return None
-    return _first_email(run, setting.sequence, setting)
+def ask(run: Enrollment, setting: Setting) -> tuple[Question, ...]:
+    """One question for each email that is not known to have gone out, the one that comes next first.
+
+    All of them: steps may have been moved since one went out (B17). Of a slot that is passed no other variant goes out.
+    Raises ValueError where the sequence is not known: nothing can be asked then.
+    """
+    sequence = setting.sequence
+    if sequence is None:
+        raise ValueError("a run is proven by the steps of its sequence")
+    touches, after = setting.touches, next_step(sequence, run, setting.touches)
+    first = after.order if after is not None else math.inf
+    open_steps = [step for slot in sequence.slots if not any(_passed(one, touches) for one in slot) for step in slot]
+    emails = sorted(
+        (step for step in open_steps if step.kind is StepKind.EMAIL), key=lambda step: (step.order < first, step.order)
+    )
+    return tuple(
+        Question(
+            touch_id=touch_id(setting.org_id, run.person, run.sequence_id, run.run, email.id),
+            email=email,
+            before=tuple(
+                step
+                for step in open_steps
+                if step.kind is StepKind.TASK and step.active and first <= step.order < email.order
+            ),
+            org_id=setting.org_id,
+            version=sequence.version,
+        )
+        for email in emails
+    )
 
 
-def _first_email(run: Enrollment, sequence: Sequence, setting: Setting) -> Question | None:
-    touches = dict(setting.touches)
-    tasks: list[Step] = []
-    while (step := next_step(sequence, run, touches)) is not None:
-        if step.kind is StepKind.EMAIL:
-            return Question(
-                touch_id=touch_id(setting.org_id, run.person, run.sequence_id, run.run, step.id),
-                email=step,
-                before=tuple(tasks),
-                org_id=setting.org_id,
-                version=sequence.version,
-            )
-        tasks.append(step)
-        touches[step.id] = Passed(state=TouchState.SKIPPED, order=step.order, at=setting.now)
-    return None
+def _passed(step: Step, touches: Mapping[str, Passed]) -> bool:
+    return step.id in touches and touches[step.id].state in PASSED
 
 
 def ids_are_known(run: Enrollment, touches: Iterable[Touch], org_id: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -16,8 +16,9 @@ from sqlalchemy import Connection
 
 from crmdrip.core.keys import stranger_key
 from crmdrip.core.model import Enrollment, RunStatus, Sequence, Touch, TouchRecord
+from crmdrip.core.struct import replace
 from crmdrip.daemon.adopt import HEARD_BACK, adopt_run, adopt_touch, with_touches
-from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up_entering
+from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up, refusals
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
@@ -82,7 +83,7 @@ def rebuild(parts: Parts) -> int:
     worked_before = heard is not None
     for page in parts.source.pull(None):
         worked_before |= any(record.status for record in page.records)
-        entrance = look_up_entering(parts, page.records)
+        entrance = look_up(parts, [record for record in page.records if record.enrolled])
         now = parts.clock.now()
         with parts.ledger.write() as connection:
             _adopt_page(connection, parts, page, entrance, now)
@@ -147,7 +148,9 @@ def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: 
         runs.add_runs(connection, [run], ended_at=at)
     outbox.forget(connection, [f"status:{record_id}" for record_id in adopted.outdated])
     _count(connection, adopted)
-    apply_page(connection, parts, page, entrance, now)
+    # A twin's opt-out may have been set while nobody listened, and no further pull brings it (B13, B22).
+    heard = [replace(signal, at=now) for signal in refusals(entrance.twins)]
+    apply_page(connection, parts, replace(page, signals=(*page.signals, *heard)), entrance, now)
 
 
 def _compare(connection: Connection, spoken: list[tuple[Enrollment, datetime]]) -> _Adopted:

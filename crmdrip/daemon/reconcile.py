@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -16,7 +16,8 @@ from crmdrip.core.effects import Effect, Setting, Taken
 from crmdrip.core.errors import RejectedError, RetriableError
 from crmdrip.core.model import DelayUnit, Enrollment, Sequence, Step, Touch, TouchState
 from crmdrip.core.reasons import HoldReason, Reason
-from crmdrip.core.steps import UNSETTLED, progress_of
+from crmdrip.core.steps import progress_of
+from crmdrip.core.struct import replace
 from crmdrip.core.zones import ZoneUsed
 from crmdrip.daemon import proof
 from crmdrip.daemon.enact import enact, is_newest, without_status
@@ -59,7 +60,9 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
     now = parts.clock.now()
     with parts.ledger.read() as connection:
         doubtful = runs.unsettled(connection, now, PER_PASS)
-        unproven = runs.unproven_runs(connection, PER_PASS) if _log_is_complete(connection, parts, now) else []
+        known = [one.id for one in definitions.load_sequences(connection).values() if one.good is not None]
+        complete = _log_is_complete(connection, parts, now)
+        unproven = runs.unproven_runs(connection, known, PER_PASS) if complete else []
     sent = person = proven = 0
     for touch in doubtful:
         if parts.stopping.is_set():
@@ -230,22 +233,22 @@ def _log_is_complete(connection: Connection, parts: Parts, now: datetime) -> boo
 
 
 def _prove(parts: Parts, run: Enrollment, now: datetime) -> int:
-    """Look up the email that comes next before it may go out. Returns 1 when that was possible."""
+    """Look up every email that may go out by then. Returns 1 when that was possible."""
     with parts.ledger.read() as connection:
         setting = setting_of(connection, parts.org_id, run, now)
-        question = proof.ask(run, setting)
         rebuilt_at = proof.rebuilt_at(connection)
         touches = runs.touches_in_full(connection, [run.id])
-    if question is None:
+    questions = proof.ask(run, setting)
+    if not questions:
         _change(parts, run.id, lambda _, locked: Effect(run=proof.proven(locked, now)))
         return 1
-    known = setting.touches.get(question.email.id)
-    if known is not None and known.state in UNSETTLED:
-        return 0  # it is in doubt as it is, and settled there
+    question, finding = questions[0], LogFinding(touch_id=questions[0].touch_id, finding=Finding.UNAVAILABLE)
     if proof.ids_are_known(run, touches, parts.org_id):
-        finding = parts.mailer.find(question.touch_id, run.address, min(now, rebuilt_at or now) - LOG_KEPT)
-    else:
-        finding = LogFinding(touch_id=question.touch_id, finding=Finding.UNAVAILABLE)
+        since = min(now, rebuilt_at or now) - LOG_KEPT
+        for question in questions:
+            finding = parts.mailer.find(question.touch_id, run.address, since)
+            if finding.finding is not Finding.NOT_FOUND:
+                break
     cannot_be_out = finding.finding is Finding.UNAVAILABLE and proof.came_before(run, rebuilt_at)
 
     def act(connection: Connection, locked: Enrollment) -> Effect:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -17,6 +16,7 @@ from crmdrip.core.keys import normalize_address, touch_id
 from crmdrip.core.model import Enrollment, Record, RunStatus, Signal, SignalKind, Touch, TouchState
 from crmdrip.core.reasons import Reason, SkipReason, StopReason
 from crmdrip.core.snapshot import Snapshot
+from crmdrip.core.struct import replace
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, runs

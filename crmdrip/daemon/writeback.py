@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -14,6 +14,7 @@ from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError, Retr
 from crmdrip.core.keys import share
 from crmdrip.core.model import BoxPending
 from crmdrip.core.retry import RATE_LIMIT_DELAY, Verdict, decide_retry
+from crmdrip.core.struct import replace
 from crmdrip.core.writes import ControlWrite, SequenceWrite, StatusWrite
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies

@@ -7,7 +7,7 @@ whose box is ticked by now, pulled or not; it assumes that nobody answers, nothi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from crmdrip.core.compose import merge_paths
 from crmdrip.core.model import DelayUnit, Enrollment, Sequence, Step, Touch, TouchState
 from crmdrip.core.steps import progress
+from crmdrip.core.struct import replace
 from crmdrip.core.writes import StatusWrite
 from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.dispatch import dispatch_once

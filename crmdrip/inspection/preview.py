@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from crmdrip.core.compose import Composer, TaskText, compose_task, merge_paths
@@ -15,6 +15,7 @@ from crmdrip.core.model import Enrollment, Owner, Record, RecordRef, RunStatus, 
 from crmdrip.core.reasons import Reason
 from crmdrip.core.render import check_template
 from crmdrip.core.steps import progress
+from crmdrip.core.struct import replace
 from crmdrip.ports import CrmSource, Look
 
 NOBODY = "preview"

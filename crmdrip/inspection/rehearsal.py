@@ -9,7 +9,6 @@ import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sqlalchemy import event
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import Owner, Record, RecordRef, Signal, TouchRecord
+from crmdrip.core.struct import replace
 from crmdrip.core.writes import Write
 from crmdrip.ledger.errors import explain
 from crmdrip.ledger.store import Ledger

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-import orjson
+import msgspec
 from sqlalchemy import Connection, Dialect, and_, bindparam, delete, func, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.effects import Priority
-from crmdrip.core.model import RecordKind, RecordRef
+from crmdrip.core.struct import Struct
 from crmdrip.core.writes import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
 from crmdrip.ledger.schema import outbox
 from crmdrip.ledger.statements import Bulk, chunks, upsert_of
@@ -26,14 +25,12 @@ _KINDS: dict[str, type[Write]] = {
     "control": ControlWrite,
 }
 _NAME_OF = {kind: name for name, kind in _KINDS.items()}
-_TIMES = frozenset({"next_touch", "last_touch", "replied_at", "out_of_office_until", "at", "heartbeat"})
-_TIMES_OF = {kind: tuple(each.name for each in fields(kind) if each.name in _TIMES) for kind in _KINDS.values()}
+_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()}
+_encode = msgspec.json.Encoder().encode
 _PRIORITIES = {priority.value: priority for priority in Priority}
-_RECORD_KINDS = {kind.value: kind for kind in RecordKind}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Owed:
+class Owed(Struct, frozen=True, kw_only=True):
     """One write-back and how it has fared."""
 
     write: Write
@@ -45,22 +42,11 @@ class Owed:
     created_at: datetime | None = None
 
 
-def _decode(kind: str, body: bytes) -> Write:
-    raw: dict[str, Any] = orjson.loads(body)
-    write = _KINDS[kind]
-    for name in _TIMES_OF[write]:
-        if (text := raw.get(name)) is not None:
-            raw[name] = datetime.fromisoformat(text)
-    if (ref := raw.get("ref")) is not None:
-        raw["ref"] = RecordRef(kind=_RECORD_KINDS[ref["kind"]], id=ref["id"])
-    return write(**raw)
-
-
 def _to_owed(row: Sequence[Any]) -> Owed:
     """The columns in the table's order."""
     _, kind, priority, payload, revision, attempt, _, _, code, detail, created_at = row
     return Owed(
-        write=_decode(kind, payload),
+        write=_DECODERS[kind].decode(payload),
         priority=_PRIORITIES[priority],
         revision=revision,
         attempt=attempt,
@@ -75,7 +61,7 @@ def owe(connection: Connection, writes: Iterable[tuple[Write, Priority]], now: d
     _OWE.run(
         connection,
         [
-            (write.key, _NAME_OF[type(write)], priority.value, orjson.dumps(write), 1, 0, now, False, "", "", now)
+            (write.key, _NAME_OF[type(write)], priority.value, _encode(write), 1, 0, now, False, "", "", now)
             for write, priority in writes
         ],
     )
@@ -147,8 +133,7 @@ def forget(connection: Connection, keys: Iterable[str]) -> None:
         connection.execute(delete(outbox).where(outbox.c.key.in_(chunk)))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setback:
+class Setback(Struct, frozen=True, kw_only=True):
     """A write-back that failed. not_before None parks it until a command or a newer write."""
 
     owed: Owed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import BoxPending, Record, RecordKind, RecordRef, Signal, SignalKind
+from crmdrip.core.struct import Struct, replace
 from crmdrip.ledger.schema import record, signal, suppression
 from crmdrip.ledger.statements import Bulk, Lookup, chunks, upsert, upsert_of
 
@@ -25,8 +25,7 @@ SUPPRESSING = {
 """Signals that suppress an address for good, and how a sentence goes on about it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KnownRecord:
+class KnownRecord(Struct, frozen=True, kw_only=True):
     """What the ledger remembers of a record."""
 
     ref: RecordRef

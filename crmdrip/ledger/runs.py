@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ from crmdrip.core.model import (
 )
 from crmdrip.core.snapshot import PastRun
 from crmdrip.core.steps import Passed
+from crmdrip.core.struct import Struct
 from crmdrip.ledger.schema import IS_HELD, IS_LIVE, IS_OPEN, IS_UNPROVEN, enrollment, touch
 from crmdrip.ledger.statements import Bulk, Lookup, chunks, upsert, upsert_of
 
@@ -164,8 +164,7 @@ _TOUCH_FIELDS = tuple("order" if name == "step_order" else name for name in _TOU
 # --- enrollments ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DueRun:
+class DueRun(Struct, frozen=True, kw_only=True):
     """As much of a due run as the last look needs; the run itself is read again when it is decided."""
 
     id: int
@@ -212,8 +211,7 @@ def live_among(connection: Connection, ids: Iterable[int]) -> set[int]:
 _LIVE_AMONG = Lookup(select(enrollment.c.id).where(IS_LIVE), enrollment.c.id)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunBrief:
+class RunBrief(Struct, frozen=True, kw_only=True):
     """As much of a live run as tells whether its record has news for it."""
 
     id: int
@@ -258,8 +256,7 @@ def live_runs_of_addresses(connection: Connection, addresses: Iterable[str]) -> 
 _LIVE_BY_ADDRESS = Lookup(select(enrollment).where(IS_LIVE), enrollment.c.address)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveRun:
+class LiveRun(Struct, frozen=True, kw_only=True):
     """Who holds the one live run of an address."""
 
     id: int
@@ -531,8 +528,7 @@ def _intend(dialect: Dialect) -> UpdateBase:
 _INTEND = Bulk(_intend, _TOUCH_NAMES)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TouchMove:
+class TouchMove(Struct, frozen=True, kw_only=True):
     """A touch changes its state."""
 
     id: str
@@ -618,14 +614,17 @@ def _wake_runs(connection: Connection, ids: Iterable[int], now: datetime) -> Non
         )
 
 
-def unproven_runs(connection: Connection, limit: int) -> list[Enrollment]:
-    """Live runs whose next touch is still to be looked up in the provider's log, the earliest due first (B4).
+def unproven_runs(connection: Connection, sequences: Iterable[str], limit: int) -> list[Enrollment]:
+    """Live runs of these sequences that are still to be looked up in the provider's log, the earliest due first.
 
-    Without those of which a touch is in doubt as it is: that is settled first.
+    Without those of which a touch is in doubt as it is: that is settled first (B4).
     """
     unsettled = select(touch.c.id).where(touch.c.enrollment_id == enrollment.c.id, IS_OPEN).exists()
     rows = connection.execute(
-        select(enrollment).where(IS_UNPROVEN, IS_LIVE, ~unsettled).order_by(enrollment.c.due_at).limit(limit)
+        select(enrollment)
+        .where(IS_UNPROVEN, IS_LIVE, enrollment.c.sequence_id.in_(list(sequences)), ~unsettled)
+        .order_by(enrollment.c.due_at)
+        .limit(limit)
     )
     return [_to_enrollment(row) for row in rows]
 

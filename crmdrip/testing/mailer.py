@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Protocol
@@ -18,6 +18,7 @@ from typing import Protocol
 import pytest
 
 from crmdrip.core.errors import ErrorClass
+from crmdrip.core.struct import replace
 from crmdrip.ports import Capability, EmailMessage, Finding, Mailer, SendOutcome, SendStatus
 
 HOSTILE = "x@example.com\r\nBcc: everyone@example.com"

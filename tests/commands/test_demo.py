@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 import requests
 from office import environment, now, until
 
+from crmdrip.core.struct import replace
 from crmdrip.demo.audit import Findings, explained
 
 pytestmark = pytest.mark.slow

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import orjson
 import pytest
 from salesforce_driver import SalesforceDriver, error_body
@@ -11,6 +9,7 @@ from salesforce_peer import SalesforcePeer
 
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind
+from crmdrip.core.struct import replace
 from crmdrip.ports import BounceWrite, OptOutWrite
 from crmdrip.sandbox.faults import Fault, FaultKind
 from crmdrip.testing.crm import AT, read_all, status_write, task_write, write_all

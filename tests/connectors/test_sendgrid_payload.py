@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import orjson
 import pytest
 from hypothesis import given
@@ -14,6 +12,7 @@ from connectors.sendgrid.payload import PayloadBuilder
 from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import RejectedError
 from crmdrip.core.message import EmailMessage
+from crmdrip.core.struct import replace
 from crmdrip.testing.mailer import build_message
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 from loopback_tls import make_certificate
@@ -17,6 +16,7 @@ from connectors.sendgrid.client import SendGridClient
 from connectors.sendgrid.mailer import SendGridMailer
 from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import ErrorClass
+from crmdrip.core.struct import replace
 from crmdrip.ports import SendStatus
 from crmdrip.testing.mailer import build_message, build_messages
 

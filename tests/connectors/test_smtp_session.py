@@ -6,7 +6,6 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -20,6 +19,7 @@ from connectors.smtp.mailer import SmtpMailer
 from connectors.smtp.session import Stage, classify
 from connectors.smtp.settings import SmtpSettings
 from crmdrip.core.errors import ErrorClass
+from crmdrip.core.struct import replace
 from crmdrip.ports import CheckLevel, ConnectorContext, SendStatus
 from crmdrip.testing.mailer import build_message, build_messages
 

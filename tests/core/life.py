@@ -6,7 +6,7 @@ daemon adds (transactions, batches, HTTP) has its own tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -34,6 +34,7 @@ from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.snapshot import PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
+from crmdrip.core.struct import replace
 from crmdrip.core.writes import StatusWrite, TaskWrite
 
 MONDAY = at("2026-11-02T08:00")

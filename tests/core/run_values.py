@@ -5,7 +5,6 @@ It is Tuesday noon. Step A went out on Sunday, B is due now, C comes four days a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +27,7 @@ from crmdrip.core.model import (
 from crmdrip.core.reasons import AnyReason, Reason
 from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.steps import Passed
+from crmdrip.core.struct import replace
 from crmdrip.core.zones import ZoneSource, ZoneUsed
 
 NOW = at("2026-11-03T12:00")

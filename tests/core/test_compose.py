@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +28,7 @@ from crmdrip.core.model import (
     StepKind,
 )
 from crmdrip.core.reasons import HoldReason, Reason
+from crmdrip.core.struct import replace
 from crmdrip.core.tokens import ReplyTokens, UnsubscribeTokens
 
 KEYS = ("k" * 32,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import time
 from typing import Any
 
@@ -25,6 +24,7 @@ from crmdrip.core.model import (
     StepKind,
     ZonePolicy,
 )
+from crmdrip.core.struct import replace
 
 INTRO = {"order": 1.0, "delay": 0.0, "subject": "Hello {{ first_name }}", "body": "<p>Hello.</p>"}
 FOLLOW_UP = {"order": 2.0, "delay": 2.0, "body": "<p>Again.</p>", "continue_thread": True}

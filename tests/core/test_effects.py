@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +33,7 @@ from crmdrip.core.effects import LATE, Effect, Priority, Taken, tell_suppression
 from crmdrip.core.keys import person_key, touch_id
 from crmdrip.core.model import BoxPending, RecordKind, RecordRef, RunStatus, SignalKind, StepKind, TouchState
 from crmdrip.core.reasons import AnyReason, HoldReason, Reason, RefuseReason, SkipReason, StopReason
+from crmdrip.core.struct import replace
 from crmdrip.core.writes import BounceWrite, OptOutWrite, StatusWrite, TaskWrite
 
 MINUTE = HOUR / 60

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import settings
@@ -15,6 +14,7 @@ from schedule_values import make_step
 from crmdrip.core.keys import domain_of, normalize_address
 from crmdrip.core.model import BoxPending, Brake, RunStatus, SequenceStatus, SignalKind
 from crmdrip.core.reasons import HoldReason, Reason, parse_reason
+from crmdrip.core.struct import replace
 
 ADDRESSES = ("ada@example.com", "Ada.Byron@Example.com", "ada@elsewhere.example", "ada..x@example.com", "")
 STOPPING = (SignalKind.REPLY, SignalKind.MEETING, SignalKind.BOUNCE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from crmdrip.core.decisions import Enroll, Refuse
 from crmdrip.core.model import BoxPending, Reenrollment, RunStatus, SequenceStatus, ZonePolicy
 from crmdrip.core.plan import plan
 from crmdrip.core.snapshot import PastRun
+from crmdrip.core.struct import replace
 
 NOTHING = "nothing"
 STARTS = "starts"

@@ -5,7 +5,6 @@ Ada's run has sent step A on Sunday. It is Tuesday noon, and B is due.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +45,7 @@ from crmdrip.core.model import (
 from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason
 from crmdrip.core.snapshot import Snapshot, View
+from crmdrip.core.struct import replace
 
 NOTHING = "nothing"
 SEND = "send B as 2 of 3"
@@ -596,3 +596,12 @@ def test_a_step_planned_anew_keeps_the_gap_to_the_last_touch() -> None:
     assert isinstance(decision, Wait)
     assert decision.step.id == "N"
     assert decision.opens_at == NOW + 21 * HOUR
+
+
+@pytest.mark.parametrize("status", [SequenceStatus.PAUSED, SequenceStatus.DRAFT])
+def test_a_sequence_that_an_error_keeps_from_being_live_says_so(status: SequenceStatus) -> None:
+    """B17, P3: setting it to Live alone would not help."""
+    sequence = sequence_of(status=status)
+    decision = plan(seen(sequence=sequence, sequence_error="Step 2 has no Body."), NOW)[0]
+    assert isinstance(decision, Hold)
+    assert "Step 2 has no Body." in decision.reason.sentence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from schedule_values import make_step
 from crmdrip.core.keys import person_key
 from crmdrip.core.model import Step, TouchState
 from crmdrip.core.steps import next_step, position, progress, progress_of
+from crmdrip.core.struct import replace
 
 B_SENT = A_SENT | {"B": touched(order=20.0, at=SUNDAY + DAY)}
 N_FIRST = make_step(0, id="N", order=5.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,7 @@ from typing import Any, Self
 from crmdrip.assembly import assemble
 from crmdrip.config import Settings, load
 from crmdrip.core.model import Enrollment, Touch
+from crmdrip.core.struct import replace
 from crmdrip.core.writes import Write
 from crmdrip.daemon import passes
 from crmdrip.daemon.parts import Parts

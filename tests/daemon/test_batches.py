@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from stage import Stage
 
 from crmdrip.core.model import RunStatus, TouchState
+from crmdrip.core.struct import replace
 from crmdrip.daemon import dispatch, passes
 from crmdrip.ledger import runs
 from crmdrip.ledger.errors import LedgerBrokenError

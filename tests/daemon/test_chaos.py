@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -18,6 +17,7 @@ from stage import Stage
 
 from crmdrip.core.errors import CrmdripError
 from crmdrip.core.model import TouchState
+from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.sandbox.faults import Fault, FaultKind
 from crmdrip.sandbox.salesforce.trouble import TROUBLES

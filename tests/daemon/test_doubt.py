@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +10,7 @@ from stage import MONDAY, Stage
 from crmdrip.config import load
 from crmdrip.core.errors import RejectedError
 from crmdrip.core.model import RunStatus, TouchState
+from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.reconcile import Verdict, settle_by_person
 from crmdrip.sandbox.faults import Fault, FaultKind

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +10,7 @@ from stage import MONDAY, Stage
 
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.model import RunStatus
+from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.ledger import marks
 from crmdrip.sandbox.salesforce.trouble import TROUBLES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +14,7 @@ from stage import Stage
 
 from crmdrip.assembly import assemble
 from crmdrip.core.errors import ConfigurationError, RateLimitedError, RetriableError
+from crmdrip.core.struct import replace
 from crmdrip.daemon import loop, passes
 from crmdrip.daemon.loop import Daemon, Rhythm
 from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError

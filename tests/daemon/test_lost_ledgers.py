@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from stage import MONDAY, Stage
 from crmdrip.assembly import assemble
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RunStatus, TouchState
+from crmdrip.core.struct import replace
 from crmdrip.daemon import passes, reconcile
 from crmdrip.ports import Finding, LogFinding, WriteOutcome
 from crmdrip.sandbox.faults import Fault, FaultKind
@@ -347,3 +347,62 @@ def test_a_look_that_had_to_be_repeated_finds_no_rival_in_itself(stage: Stage) -
     stage.fail_crm(TROUBLES["cut_after_commit"])
     passes.dispatch(stage.parts)
     assert len(stage.sent()) == 1
+
+
+def test_steps_that_were_moved_after_a_rebuild_are_not_sent_again(stage: Stage) -> None:
+    """B4, B17, P1: the second email is out without the CRM knowing, and the third was put before it in the meantime."""
+    contact = stage.contact()
+    sequence = stage.sequence()
+    stage.tick(contact, sequence)
+    stage.turn()
+    stage.at(MONDAY + timedelta(days=2, hours=1))
+    passes.pull(stage.parts)
+    passes.dispatch(stage.parts)
+    third = stage.steps(sequence)[2]
+    stage.change(third, Drip_Order__c=15)
+    stage.lose_ledger()
+    passes.prepare(stage.parts)
+    stage.play(stage.now + timedelta(minutes=30), step=10 * MINUTE)
+    stage.change(third, Drip_Order__c=30)
+    stage.play(stage.now + timedelta(days=9), step=timedelta(hours=12))
+    assert stage.twice() == {}
+    assert len(stage.sent()) == 3
+    assert stage.shown(contact)[0] == RunStatus.FINISHED
+
+
+def test_an_opt_out_of_a_twin_is_heard_although_the_ledger_was_lost_before_the_next_pull(stage: Stage) -> None:
+    """B4, B13, P2: the lead was never in a sequence; its box was ticked while the daemon was down."""
+    contact, lead = stage.contact(), stage.lead("ann@acme.example")
+    stage.tick(contact, stage.sequence())
+    stage.turn()
+    copy = back_up(stage)
+    stage.later(hours=1)
+    stage.change(lead, HasOptedOutOfEmail=True)
+    for lose in (stage.lose_ledger, lambda: stage.restore_ledger(copy)):
+        lose()
+        passes.prepare(stage.parts)
+        stage.play(stage.now + timedelta(days=3), step=timedelta(hours=12))
+        assert len(stage.sent()) == 1
+        assert stage.shown(contact)[0] == RunStatus.STOPPED
+
+
+def test_people_of_a_sequence_with_an_error_wait_when_the_ledger_is_lost(stage: Stage) -> None:
+    """B4, B17, P6: its last good version is lost as well; nobody is unticked, and all go on once it is mended."""
+    contact = stage.contact()
+    sequence = stage.sequence()
+    stage.tick(contact, sequence)
+    stage.turn()
+    second, body = stage.steps(sequence)[1], "<p>Hello again</p>"
+    stage.change(second, Drip_Body__c="{{ broken")
+    stage.turn()
+    stage.lose_ledger()
+    passes.prepare(stage.parts)
+    stage.play(MONDAY + timedelta(days=2, hours=2), step=timedelta(hours=5))
+    status, reason = stage.shown(contact)
+    assert (status, len(stage.sent())) == (RunStatus.HELD, 1)
+    assert "has an error" in reason
+    stage.change(second, Drip_Body__c=body)
+    stage.play(MONDAY + timedelta(days=9), step=timedelta(hours=12))
+    assert len(stage.sent()) == 3
+    assert stage.twice() == {}
+    assert stage.shown(contact)[0] == RunStatus.FINISHED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +9,7 @@ from stage import MONDAY, Stage
 
 from crmdrip.core.errors import RetriableError
 from crmdrip.core.model import RunStatus, TouchState
+from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.rebuild import needs_rebuild
 from crmdrip.ledger import marks, runs, tallies

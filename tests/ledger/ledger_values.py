@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +20,7 @@ from crmdrip.core.model import (
     Touch,
     TouchState,
 )
+from crmdrip.core.struct import replace
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

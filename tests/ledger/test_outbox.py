@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from ledger_values import NOW, contact
 
 from crmdrip.core.effects import Priority
+from crmdrip.core.struct import replace
 from crmdrip.core.writes import (
     BounceWrite,
     ControlWrite,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from ledger_values import NOW, contact, record, signal
 
 from crmdrip.core.keys import person_key
 from crmdrip.core.model import BoxPending, SignalKind
+from crmdrip.core.struct import replace
 from crmdrip.ledger import people
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from ledger_values import NOW, contact, run, touch
 
 from crmdrip.core.model import Enrollment, RecordKind, RecordRef, RunStatus, TouchState
+from crmdrip.core.struct import replace
 from crmdrip.ledger import runs
 
 
@@ -35,7 +35,7 @@ def test_a_run_comes_back_as_it_was_stored(any_ledger):
         runs.add_runs(connection, [full])
         [found] = runs.lock_runs(connection, [1]).values()
     assert found == replace(full, id=1)
-    assert all(getattr(found, name) == getattr(replace(full, id=1), name) for name in Enrollment.__slots__)
+    assert all(getattr(found, name) == getattr(replace(full, id=1), name) for name in Enrollment.__struct_fields__)
 
 
 def test_a_saved_run_replaces_the_one_before(any_ledger):

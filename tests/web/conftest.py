@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ sys.path.append(str(Path(__file__).parents[1] / "daemon"))  # the stage is the d
 from open_door import KEY, OpenDoor
 from stage import Stage
 
+from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.ledger.store import open_ledger
 from crmdrip.web.allowance import Allowance
