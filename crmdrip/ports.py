@@ -25,6 +25,7 @@ from crmdrip.core.model import (
     Signal,
     TouchRecord,
 )
+from crmdrip.core.received import Delivery, RawMail
 from crmdrip.core.struct import Struct
 from crmdrip.core.writes import (
     BounceWrite,
@@ -50,13 +51,18 @@ __all__ = [
     "CrmMapping",
     "CrmSink",
     "CrmSource",
+    "Delivery",
     "EmailMessage",
     "Finding",
+    "Hook",
+    "HookRequest",
     "LogFinding",
     "Look",
     "Mailer",
+    "OffersHooks",
     "OptOutWrite",
     "PullPage",
+    "RawMail",
     "Role",
     "SendOutcome",
     "SendStatus",
@@ -336,6 +342,57 @@ class SignalFeed(Protocol):
 
     def poll(self, cursor: str | None) -> Iterator[SignalPage]:
         """Signals since the cursor, page by page. Raises AuthError, RetriableError, RateLimitedError."""
+        ...
+
+
+# --- what comes in by the door ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HookRequest:
+    """A request at the door, as it came."""
+
+    headers: Mapping[str, str]
+    """Names in lower case; of one that was sent twice the last."""
+    secret: str
+    """What stood behind the hook's path in the address, "" when nothing did."""
+    body: bytes
+    """Untouched. b"" while only the headers have been read (`Hook.admits`)."""
+
+
+class Hook(Protocol):
+    """A way in by HTTP: who may use it, and what their deliveries say. Called from several threads; makes no call."""
+
+    source: str
+    """Of the deliveries: "<connector>:<what>". The door answers at <prefix>/hooks/<connector>/<what>."""
+    limit: int
+    """Bytes of the largest body that is taken."""
+    seconds: float
+    """How long a whole body may take to come in."""
+
+    def admits(self, request: HookRequest, now: datetime) -> bool:
+        """Whether the headers and the address alone allow reading the body. Raises nothing."""
+        ...
+
+    def authentic(self, request: HookRequest, now: datetime) -> bool:
+        """Whether the request with its body comes from the vendor. Raises nothing, whatever the bytes are (B28)."""
+        ...
+
+    def read(self, delivery: Delivery) -> Iterable[Signal | RawMail]:
+        """What a stored delivery says, in its order; the same every time it is read.
+
+        A part that means nothing known is a Signal of kind UNKNOWN. Raises RejectedError for a delivery that cannot
+        be read at all.
+        """
+        ...
+
+
+@runtime_checkable
+class OffersHooks(Protocol):
+    """A connector whose vendor calls us."""
+
+    def build_hooks(self, context: ConnectorContext) -> tuple[Hook, ...]:
+        """The hooks that the settings allow; makes no call. Raises ConfigurationError."""
         ...
 
 

@@ -143,6 +143,7 @@ IS_LIVE = text(f"({_live})")
 IS_HELD = text("reason LIKE 'hold.%'")
 IS_UNPROVEN = text("unproven")
 IS_OPEN = text("state IN ('intended', 'in_doubt', 'needs_person')")
+IS_WAITING = text("state = 'waiting'")
 """Conditions of the partial indexes below, for queries to repeat word by word: written in another way, or with
 parameters, SQLite does not see that the index serves, and reads the whole table."""
 
@@ -242,6 +243,28 @@ signal = Table(
     Index("signal_by_address", "address"),
 )
 """Everything that happened, once each."""
+
+received = Table(
+    "received",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("source", String(64), nullable=False),
+    Column("key", String(128), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("content_type", String(255), nullable=False),
+    Column("envelope_to", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("not_before", Instant, nullable=False),
+    Column("error", Text, nullable=False),
+    UniqueConstraint("source", "key", name="one_delivery_of_a_key"),
+    CheckConstraint("state IN ('waiting', 'done', 'failed')", name="received_state_is_known"),
+    Index("received_waiting", "id", sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
+    Index("received_by_time", "received_at"),
+)
+"""Everything that was handed over by somebody who proved who they are, raw, before it is read. Of what was read and
+understood the body is dropped and the key kept, until nobody repeats it any more."""
 
 suppression = Table(
     "suppression",

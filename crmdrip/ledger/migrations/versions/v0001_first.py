@@ -182,6 +182,32 @@ def upgrade() -> None:
         sa.Column("deleted", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_table(
+        "received",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("content_type", sa.String(length=255), nullable=False),
+        sa.Column("envelope_to", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.CheckConstraint("state IN ('waiting', 'done', 'failed')", name="received_state_is_known"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("source", "key", name="one_delivery_of_a_key"),
+    )
+    op.create_index(
+        "received_waiting",
+        "received",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.create_index("received_by_time", "received", ["received_at"], unique=False)
     op.create_index("record_by_account", "record", ["account_id"], unique=False)
     op.create_index("record_by_address", "record", ["address"], unique=False)
     op.create_table(
