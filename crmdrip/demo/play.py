@@ -135,7 +135,7 @@ class Play:
         if not any(one.deed == "unsubscribe" for one in self._moment.happened):
             return
         deadline = time.monotonic() + CLICK_SECONDS
-        while self._stage.state()["one_clicks_pending"] and time.monotonic() < deadline:
+        while self._stage.pending() and time.monotonic() < deadline:
             time.sleep(0.005)
         self._settle()
 

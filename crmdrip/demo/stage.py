@@ -74,6 +74,10 @@ class Stage:
         """The oracle's figures."""
         return dict(self._get("state"))
 
+    def pending(self) -> int:
+        """How many requests of people and providers wait for an answer at the door."""
+        return int(self._get("pending")["requests"])
+
     def happened(self) -> Iterator[Happened]:
         """Everything that happened so far, oldest first."""
         since = 0

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.control_api import ControlApi
+from crmdrip.sandbox.courier import Courier
 from crmdrip.sandbox.http import Request, Response, Server, ServerThread
 from crmdrip.sandbox.oneclick import Clicker
 from crmdrip.sandbox.pages import Pages, is_local
@@ -72,11 +73,13 @@ class Sandbox:
         self.account = SendGridAccount(
             self.clock, api_keys={SENDGRID_KEY: SCOPES}, verified_domains=verified_domains, keep=keep, seed=seed
         )
-        self.clicker = Clicker(self._one_click_answered)
+        self.courier = Courier(self.call)
+        self.account.deliveries.post = self.courier.post
+        self.clicker = Clicker(self.courier.post, self._one_click_answered)
         post = self.clicker.post if unsubscribes else None
         self.world = World(self.org, self.account, self.clock, seed=seed, people=people, habits=habits, post=post)
         self.pages = Pages(self.org, self.account, self.world, self.clock)
-        self.control = ControlApi(self.org, self.account, self.world, self.clock, self.clicker)
+        self.control = ControlApi(self.org, self.account, self.world, self.clock, self.courier)
         self.salesforce_server = Server(self.org.handle, port=salesforce_port)
         self.sendgrid_server = Server(self.account.handle, port=sendgrid_port)
         self.pages_server = Server(self._handle_pages, port=pages_port)
@@ -91,7 +94,7 @@ class Sandbox:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.clicker.close()
+        self.courier.close()
         self._serving = False
         self._thread.__exit__(*exc)
         self.org.close()
@@ -139,7 +142,7 @@ class Sandbox:
 
     def tick(self) -> list[Happened]:
         """Let everything happen that is due by now: for a clock that runs by itself."""
-        return self.call(lambda: self.world.advance(self.clock()))
+        return self.call(lambda: self.control.advance(self.clock()))
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function in the servers' thread: the safe way to touch the org, the account and the world."""
@@ -151,11 +154,7 @@ class Sandbox:
         return self.control.handle(request) if is_local(request) else Response(status=403)
 
     def _one_click_answered(self, click: OneClick, problem: str) -> None:
-        def report() -> None:
-            self.clicker.pending -= 1
-            if problem:
-                self.world.actions.not_unsubscribed(click, problem)
-            else:
-                self.world.actions.unsubscribed(click)
-
-        self.call(report)
+        if problem:
+            self.world.actions.not_unsubscribed(click, problem)
+        else:
+            self.world.actions.unsubscribed(click)

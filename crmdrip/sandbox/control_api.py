@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import Any
 
 from crmdrip.sandbox.clock import SandboxClock
+from crmdrip.sandbox.courier import Courier
 from crmdrip.sandbox.faults import Fault
 from crmdrip.sandbox.http import Request, Response, Server, json_response
-from crmdrip.sandbox.oneclick import Clicker
 from crmdrip.sandbox.salesforce import SalesforceOrg
-from crmdrip.sandbox.sendgrid import AcceptedEmail, SendGridAccount
+from crmdrip.sandbox.sendgrid import LIVELY, AcceptedEmail, Disturbances, SendGridAccount
 from crmdrip.sandbox.world import Happened, Violation, World
 from crmdrip.sandbox.world.reading import count, count_statuses
 
@@ -30,13 +31,13 @@ class ControlApi:
     prefix = "/_sandbox/"
 
     def __init__(
-        self, org: SalesforceOrg, account: SendGridAccount, world: World, clock: SandboxClock, clicker: Clicker
+        self, org: SalesforceOrg, account: SendGridAccount, world: World, clock: SandboxClock, courier: Courier
     ) -> None:
         self._org = org
         self._account = account
         self._world = world
         self._clock = clock
-        self._clicker = clicker
+        self._courier = courier
         self.servers: dict[str, Server] = {}
         self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
             ("GET", "health"): lambda _: {"ok": True},
@@ -46,6 +47,8 @@ class ControlApi:
             ("POST", "tick_boxes"): self._post_tick_boxes,
             ("POST", "faults"): self._post_faults,
             ("POST", "latency"): self._post_latency,
+            ("POST", "disturbances"): self._post_disturbances,
+            ("GET", "pending"): lambda _: {"requests": self._courier.pending},
             ("GET", "accepted"): self._get_accepted,
             ("GET", "happened"): self._get_happened,
             ("GET", "people"): self._get_people,
@@ -68,7 +71,13 @@ class ControlApi:
         """Move the clock and the world with it. Raises ValueError for a time without a zone or in the past."""
         if self._clock.speed or now.tzinfo is None or now < self._clock():
             self._clock.set(now)
-        return self._world.advance(now)
+        return self.advance(now)
+
+    def advance(self, now: datetime) -> list[Happened]:
+        """Let everything happen that is due by now, and then the webhooks go out."""
+        happened = self._world.advance(now)
+        self._account.advance(now)
+        return happened
 
     def state(self) -> dict[str, Any]:
         """Everything a demo's last line needs."""
@@ -88,8 +97,11 @@ class ControlApi:
             "ticked_without_status": self._count("Drip_Enrolled__c = true AND Drip_Status__c = null"),
             "happened": dict(Counter(each.deed.value for each in self._world.happened)),
             "scheduled": self._world.scheduled,
-            "one_clicks_pending": self._clicker.pending,
+            "requests_pending": self._courier.pending,
             "one_clicks_failed": len(self._world.actions.failed_one_clicks),
+            "webhooks_delivered": self._account.deliveries.delivered,
+            "webhooks_refused": len(self._account.deliveries.refused),
+            "webhooks_lost": len(self._account.deliveries.lost),
             "crm_calls": self._org.api_calls,
             "crm_calls_by_kind": dict(self._org.calls_by_kind),
             "provider_requests": dict(self._account.calls),
@@ -100,7 +112,8 @@ class ControlApi:
         return sum(count(self._org, kind, f"WHERE {condition}") for kind in ("Contact", "Lead"))
 
     def _show_clock(self) -> dict[str, Any]:
-        due = self._world.next_due
+        moments = (self._world.next_due, self._account.next_due)
+        due = min((at for at in moments if at is not None), default=None)
         return {
             "now": self._clock().isoformat(),
             "speed": self._clock.speed,
@@ -142,6 +155,12 @@ class ControlApi:
         for name, seconds in _object(request, set(self.servers)).items():
             self.servers[name].latency = float(seconds)
         return {name: server.latency for name, server in self.servers.items()}
+
+    def _post_disturbances(self, request: Request) -> dict[str, float]:
+        """Those named, the others none; without a body, what a lively world has."""
+        body = _object(request, {spec.name for spec in fields(Disturbances)})
+        self._account.webhooks.disturbances = Disturbances.from_json(body) if body else LIVELY
+        return asdict(self._account.webhooks.disturbances)
 
     def _get_accepted(self, request: Request) -> dict[str, Any]:
         since, limit = _range(request)

@@ -1,53 +1,78 @@
-"""Presses Unsubscribe for the people of the world: the one-click POST of RFC 8058, to links on this machine alone."""
+"""Presses Unsubscribe for the people of the world: in the mail program (RFC 8058), or on the page behind the link."""
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from html.parser import HTMLParser
+from urllib.parse import urlencode, urljoin
 
-from crmdrip.sandbox.world import OneClick
+from crmdrip.sandbox.courier import Errand, Outcome, Post, carry
+from crmdrip.sandbox.world import ClickWay, OneClick
 
 BODY = b"List-Unsubscribe=One-Click"
-TIMEOUT = 10.0
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 Report = Callable[[OneClick, str], None]
 """Told of each unsubscribe: the problem, "" when it was answered with success."""
 
 
 class Clicker:
-    """Posts in threads of its own, so that whoever hands over an unsubscribe never waits."""
+    """Hands requests to a courier, so that whoever unsubscribes never waits."""
 
-    def __init__(self, report: Report, *, threads: int = 4) -> None:
+    def __init__(self, post: Post, report: Report) -> None:
+        self._post = post
         self._report = report
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="one-click")
-        self.pending = 0
-        """Handed over and not yet answered. Changed in the caller's thread and in the report alone."""
 
     def post(self, click: OneClick) -> None:
-        """Post soon. `report` is called from another thread, exactly once."""
-        self.pending += 1
-        self._pool.submit(lambda: self._report(click, press(click.url)))
+        """Unsubscribe soon, the way the person chose. `report` is called exactly once."""
+        if click.way is ClickWay.PAGE:
+            self._post(Errand(url=click.url, method="GET"), lambda outcome: self._submit(click, outcome))
+            return
+        errand = Errand(url=click.url, body=BODY, headers=_FORM)
+        self._post(errand, lambda outcome: self._report(click, outcome.problem))
 
-    def close(self) -> None:
-        """Drop what has not begun, and wait for the rest."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def scan(self, url: str) -> None:
+        """A mail gateway looks where the link leads. It presses nothing."""
+        self._post(Errand(url=url, method="GET"), lambda _: None)
+
+    def _submit(self, click: OneClick, page: Outcome) -> None:
+        form = read_form(click.url, page.body.decode("utf-8", "replace"))
+        if page.problem or form is None:
+            self._report(click, page.problem or "the page has no button")
+            return
+        self._post(form, lambda outcome: self._report(click, outcome.problem))
 
 
 def press(url: str) -> str:
-    """Post to the link once; what went wrong, "" for success. Redirects are not followed (RFC 8058 section 3.1)."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname not in _LOOPBACK:
-        return "the link does not lead to this machine"
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
-    connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=TIMEOUT)
-    try:
-        connection.request("POST", target, BODY, {"Content-Type": "application/x-www-form-urlencoded"})
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return f"no answer: {error}"
-    finally:
-        connection.close()
-    return "" if 200 <= status < 300 else f"answered with {status}"
+    """Post to the link once; what went wrong, "" for success."""
+    return carry(Errand(url=url, body=BODY, headers=_FORM)).problem
+
+
+def read_form(url: str, page: str) -> Errand | None:
+    """What the button of the page's first form sends, None when there is no form that posts."""
+    reader = _FormReader()
+    reader.feed(page)
+    if reader.action is None:
+        return None
+    return Errand(url=urljoin(url, reader.action), body=urlencode(reader.values).encode(), headers=_FORM)
+
+
+class _FormReader(HTMLParser):
+    """Finds the first form with method POST and its hidden inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action: str | None = None
+        self.values: list[tuple[str, str]] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag == "form" and self.action is None and (found.get("method") or "").lower() == "post":
+            self.action, self._inside = found.get("action") or "", True
+        elif tag in ("input", "button") and self._inside and found.get("name"):
+            self.values.append((str(found["name"]), found.get("value") or ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._inside = False

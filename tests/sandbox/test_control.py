@@ -188,7 +188,7 @@ def test_an_accepted_email_without_link_cannot_be_unsubscribed_from(sandbox: San
     send(sandbox, "a@example.com")
     email: AcceptedEmail = sandbox.account.accepted[0]
     sandbox.call(lambda: sandbox.world.actions.unsubscribe(email))
-    assert sandbox.clicker.pending == 0
+    assert sandbox.courier.pending == 0
 
 
 def test_the_process_serves_everything_and_ends_on_sigterm(tmp_path: Path) -> None:

@@ -2,5 +2,16 @@
 
 from crmdrip.sandbox.sendgrid.accepted import AcceptedEmail, Fate, Keep
 from crmdrip.sandbox.sendgrid.account import SCOPES, SendGridAccount
+from crmdrip.sandbox.sendgrid.disturbances import LIVELY, Disturbances
+from crmdrip.sandbox.sendgrid.events import EventKind
 
-__all__ = ["SCOPES", "AcceptedEmail", "Fate", "Keep", "SendGridAccount"]
+__all__ = [
+    "LIVELY",
+    "SCOPES",
+    "AcceptedEmail",
+    "Disturbances",
+    "EventKind",
+    "Fate",
+    "Keep",
+    "SendGridAccount",
+]

@@ -20,8 +20,12 @@ from crmdrip.sandbox.http import Request, Response, json_response
 from crmdrip.sandbox.sendgrid import answers, logs
 from crmdrip.sandbox.sendgrid.accepted import AcceptedEmail, Fate, Keep, recipients
 from crmdrip.sandbox.sendgrid.answers import Problem, refuse
+from crmdrip.sandbox.sendgrid.deliveries import Deliveries
+from crmdrip.sandbox.sendgrid.events import EventKind
 from crmdrip.sandbox.sendgrid.message import check_message
+from crmdrip.sandbox.sendgrid.parse import InboundParse
 from crmdrip.sandbox.sendgrid.suppressions import Suppressions
+from crmdrip.sandbox.sendgrid.webhooks import EventWebhooks
 
 MAX_MESSAGE = 30 * 1024 * 1024
 """Bytes of one mail/send request."""
@@ -47,6 +51,15 @@ SCOPES = (
     "suppression.spam_reports.delete",
     "suppression.spam_reports.read",
     "suppression.unsubscribes.read",
+    "user.webhooks.event.settings.create",
+    "user.webhooks.event.settings.delete",
+    "user.webhooks.event.settings.read",
+    "user.webhooks.event.settings.update",
+    "user.webhooks.event.test.create",
+    "user.webhooks.parse.settings.create",
+    "user.webhooks.parse.settings.delete",
+    "user.webhooks.parse.settings.read",
+    "user.webhooks.parse.settings.update",
 )
 """What a key with full access to these endpoints carries."""
 
@@ -95,6 +108,10 @@ class SendGridAccount:
         self.verified_domains = {domain.lower() for domain in verified_domains}
         self.verified_senders = {address.lower() for address in verified_senders}
         self.suppressions = Suppressions(clock)
+        self.deliveries = Deliveries(clock)
+        """Webhook requests on their way. Nothing leaves before it has a `post`."""
+        self.webhooks = EventWebhooks(clock, self.deliveries, seed=seed)
+        self.parse = InboundParse(clock, self.deliveries, self.verified_domains, seed=seed)
         self.accepted: list[AcceptedEmail] = []
         """Every email ever accepted, one record per recipient, oldest first."""
         self.calls: Counter[str] = Counter()
@@ -136,20 +153,54 @@ class SendGridAccount:
         self.suppressions.add("bounces", address, reason=reason, status=reason[4:9])
         for email in self.to(address)[-1:]:
             email.fate, email.reason = Fate.BOUNCED, reason
+            self._emit_bounce(email, "bounce", "Invalid Address")
 
     def block(self, address: str, *, reason: str = "421 4.7.0 Try again later") -> None:
         """The newest email to the address was blocked for now."""
         self.suppressions.add("blocks", address, reason=reason, status=reason[4:9])
         for email in self.to(address)[-1:]:
             email.fate, email.reason = Fate.BLOCKED, reason
+            self._emit_bounce(email, "blocked", "Reputation")
 
     def revoke_keys(self) -> None:
         """Somebody deleted every API key."""
         self._keys.clear()
 
     def report_spam(self, address: str) -> None:
-        """The person reported an email as spam."""
+        """The person reported the newest email as spam."""
         self.suppressions.add("spam_reports", address, ip="127.0.0.1")
+        for email in self.to(address)[-1:]:
+            self.webhooks.emit(EventKind.SPAM_REPORT, email, self._clock())
+
+    def leave_group(self, address: str, group_id: int) -> None:
+        """The person left an unsubscribe group by the newest email. Raises KeyError for an unknown group."""
+        self.suppressions.join(group_id, address)
+        for email in self.to(address)[-1:]:
+            extra = {"asm_group_id": group_id, "ip": "203.0.113.7", "useragent": "Mozilla/5.0"}
+            self.webhooks.emit(EventKind.GROUP_UNSUBSCRIBE, email, self._clock(), **extra)
+
+    def unsubscribe(self, address: str) -> None:
+        """The person used the vendor's own unsubscribe link in the newest email."""
+        self.suppressions.add("unsubscribes", address)
+        for email in self.to(address)[-1:]:
+            self.webhooks.emit(EventKind.UNSUBSCRIBE, email, self._clock())
+
+    def advance(self, now: datetime) -> None:
+        """Let the webhooks go out that are due by now."""
+        self.webhooks.advance(now)
+        self.deliveries.advance(now)
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next webhook goes out that is worth moving a clock for."""
+        due = (self.webhooks.next_due, self.deliveries.next_due)
+        return min((at for at in due if at is not None), default=None)
+
+    def _emit_bounce(self, email: AcceptedEmail, kind: str, classification: str) -> None:
+        extra = {"type": kind, "bounce_classification": classification, "ip": "192.0.2.25", "tls": 1}
+        self.webhooks.emit(
+            EventKind.BOUNCE, email, self._clock(), reason=email.reason, status=email.reason[4:9], **extra
+        )
 
     # HTTP
 
@@ -221,6 +272,7 @@ class SendGridAccount:
             ),
             route("GET", "/v3/asm/suppressions/*", "asm.suppressions.read", lambda _, email: lists.groups_of(email)),
         ]
+        routes += [route(*each) for each in (*self.webhooks.routes(), *self.parse.routes())]
         for name in ("bounces", "blocks", "invalid_emails", "spam_reports", "unsubscribes"):
             path, scope = f"/v3/suppression/{name}", f"suppression.{name}"
             routes.append(route("GET", path, f"{scope}.read", lambda request, n=name: lists.list_page(request, n)))
@@ -290,6 +342,7 @@ class SendGridAccount:
         kept = body if self._keep is Keep.EVERYTHING else b""
         bypass = message.get("mail_settings", {}).get("bypass_list_management", {}).get("enable", False)
         group = message.get("asm", {}).get("group_id")
+        listening = self.webhooks.listening
         for number, (index, address) in enumerate(recipients(message)):
             reason = "" if bypass else self.suppressions.drop_reason(address, group)
             self.accepted.append(
@@ -306,6 +359,10 @@ class SendGridAccount:
                     body=kept,
                 )
             )
+            if listening:
+                email = self.accepted[-1]
+                kind, extra = (EventKind.DROPPED, {"reason": reason}) if reason else (EventKind.PROCESSED, {})
+                self.webhooks.emit(kind, email, now, **extra)
 
     # reading
 

@@ -91,6 +91,10 @@ class Suppressions:
         self._groups[group.id] = group
         return group
 
+    def join(self, group_id: int, email: str) -> None:
+        """Put an address into an unsubscribe group. Raises KeyError for an unknown one."""
+        self._groups[group_id].members[email.lower()] = Entry(created=int(self._clock().timestamp()), email=email)
+
     def drop_reason(self, email: str, group_id: int | None = None) -> str:
         """Why an email to the address is dropped, "" when it is not."""
         key = email.lower()

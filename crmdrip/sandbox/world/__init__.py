@@ -1,6 +1,6 @@
 """A seeded world of people who get email and react to it, and the oracle that watches."""
 
-from crmdrip.sandbox.world.actions import Actions, OneClick
+from crmdrip.sandbox.world.actions import Actions, ClickWay, OneClick
 from crmdrip.sandbox.world.habits import NOBODY_REACTS, Deed, Habits
 from crmdrip.sandbox.world.people import SENDING_DOMAIN, Trait
 from crmdrip.sandbox.world.stops import Stop, StopKind, Stops, Violation
@@ -10,6 +10,7 @@ __all__ = [
     "NOBODY_REACTS",
     "SENDING_DOMAIN",
     "Actions",
+    "ClickWay",
     "Deed",
     "Habits",
     "Happened",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from crmdrip.sandbox.salesforce import SalesforceOrg
@@ -18,12 +19,22 @@ from crmdrip.sandbox.world.stops import Stop, StopKind, Stops
 Row = Mapping[str, Any]
 
 
+class ClickWay(StrEnum):
+    """How somebody unsubscribes by link."""
+
+    ONE_CLICK = "one_click"
+    """The mail program posts to it (RFC 8058)."""
+    PAGE = "page"
+    """The person opens it in a browser and presses the button there."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OneClick:
-    """An unsubscribe that waits to be posted to the sender's own link (RFC 8058)."""
+    """An unsubscribe that waits to be made at the sender's own link."""
 
     url: str
     address: str
+    way: ClickWay = ClickWay.ONE_CLICK
 
 
 class Actions:
@@ -136,12 +147,12 @@ class Actions:
         self._org.update(record_id, {"HasOptedOutOfEmail": True})
         self._stop(row, StopKind.OPT_OUT)
 
-    def unsubscribe(self, email: AcceptedEmail) -> None:
-        """The person presses Unsubscribe in the mail program, which posts to the link. It stops once that succeeded."""
+    def unsubscribe(self, email: AcceptedEmail, way: ClickWay = ClickWay.ONE_CLICK) -> None:
+        """The person unsubscribes by the email's link. It stops once that succeeded."""
         url = email.unsubscribe_url
         if not url:
             return
-        click = OneClick(url=url, address=email.to)
+        click = OneClick(url=url, address=email.to, way=way)
         if self.post is None:
             self.one_clicks.append(click)
         else:
