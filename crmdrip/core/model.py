@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import date, datetime, time
 from enum import StrEnum
 from itertools import groupby
 from typing import Any
@@ -162,6 +162,12 @@ class SignalKind(StrEnum):
 
     REPLY = "reply"
     AUTO_REPLY = "auto_reply"
+    OUT_OF_OFFICE = "out_of_office"
+    """The person is away; `Signal.until` says when they are back, if they said so."""
+    LEFT_COMPANY = "left_company"
+    """The address no longer belongs to the person."""
+    COLLEAGUE_REPLY = "colleague_reply"
+    """Somebody else of the person's account answered; `touch_id` is that of the task the rep decides by."""
     MEETING = "meeting"
     UNSUBSCRIBE = "unsubscribe"
     BOUNCE = "bounce"
@@ -169,11 +175,17 @@ class SignalKind(StrEnum):
     OPT_OUT = "opt_out"
     OPPORTUNITY = "opportunity"
     TASK_DONE = "task_done"
+    ACCEPTED = "accepted"
+    """The provider says that it has the email: proof that it went out."""
     DELIVERED = "delivered"
     OPENED = "opened"
+    MACHINE_OPENED = "machine_opened"
+    """Fetched by the recipient's mail program or a scanner by itself. Counted, and never shown as an open."""
     CLICKED = "clicked"
     DROPPED = "dropped"
+    """The provider took the email and did not deliver it; the detail says why."""
     DEFERRED = "deferred"
+    """Not delivered for now, or this one email refused: the address itself is not the matter."""
     UNKNOWN = "unknown"
 
 
@@ -355,6 +367,8 @@ class Signal(Struct, frozen=True, kw_only=True):
     touch_id: str | None = None
     detail: str = ""
     """For people: the meeting's subject, the bounce's text. At most 255 characters."""
+    until: date | None = None
+    """Of an absence: the first day the person is back, in their own calendar; None when they did not say."""
 
 
 class Brake(Struct, frozen=True, kw_only=True):

@@ -210,6 +210,7 @@ def add_signals(connection: Connection, signals: Iterable[Signal], now: datetime
             "address": one.address,
             "touch_id": one.touch_id,
             "detail": one.detail,
+            "until": one.until,
             "seen_at": now,
         }
         if connection.execute(statement, row).first() is not None:
@@ -256,7 +257,7 @@ def lasting(one: Signal) -> bool:
 
 
 def _to_signal(row: Sequence[Any]) -> Signal:
-    key, kind, at, source, record_id, address, touch_id, detail, _ = row
+    key, kind, at, source, record_id, address, touch_id, detail, until, _ = row
     return Signal(
         key=key,
         kind=SignalKind(kind),
@@ -266,6 +267,7 @@ def _to_signal(row: Sequence[Any]) -> Signal:
         address=address,
         touch_id=touch_id,
         detail=detail,
+        until=until,
     )
 
 

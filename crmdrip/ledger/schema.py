@@ -16,6 +16,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Dialect,
     Float,
     ForeignKey,
@@ -238,6 +239,7 @@ signal = Table(
     Column("address", String(320), nullable=True),
     Column("touch_id", String(32), nullable=True),
     Column("detail", Text, nullable=False),
+    Column("until", Date, nullable=True),
     Column("seen_at", Instant, nullable=False),
     Index("signal_by_record", "record_id"),
     Index("signal_by_address", "address"),
@@ -265,6 +267,42 @@ received = Table(
 )
 """Everything that was handed over by somebody who proved who they are, raw, before it is read. Of what was read and
 understood the body is dropped and the key kept, until nobody repeats it any more."""
+
+mail = Table(
+    "mail",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("received_at", Instant, nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("why", String(64), nullable=False),
+    Column("how", String(16), nullable=False),
+    Column("sender", String(320), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("address", String(320), nullable=False),
+    Column("record_id", String(64), nullable=False),
+    Column("touch_id", String(32), nullable=False),
+    Index("mail_by_time", "received_at"),
+)
+"""Every mail that was read, once, however many ways it came by: what it was taken for, and whose it is."""
+
+forward = Table(
+    "forward",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("not_before", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+    Column("detail", Text, nullable=False),
+    CheckConstraint(
+        "state IN ('waiting', 'intended', 'accepted', 'in_doubt', 'failed')", name="forward_state_is_known"
+    ),
+    Index("forward_waiting", "not_before", sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
+)
+"""Answers to be sent on to the rep, each once: the row says "intended" before the request leaves (B1). What an answer
+said is dropped once it was sent on."""
 
 suppression = Table(
     "suppression",

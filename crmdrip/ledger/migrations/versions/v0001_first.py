@@ -183,6 +183,44 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "mail",
+        sa.Column("key", sa.String(length=32), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("why", sa.String(length=64), nullable=False),
+        sa.Column("how", sa.String(length=16), nullable=False),
+        sa.Column("sender", sa.String(length=320), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("address", sa.String(length=320), nullable=False),
+        sa.Column("record_id", sa.String(length=64), nullable=False),
+        sa.Column("touch_id", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+    )
+    op.create_index("mail_by_time", "mail", ["received_at"], unique=False)
+    op.create_table(
+        "forward",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("message", sa.LargeBinary(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'intended', 'accepted', 'in_doubt', 'failed')", name="forward_state_is_known"
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "forward_waiting",
+        "forward",
+        ["not_before"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.create_table(
         "received",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("source", sa.String(length=64), nullable=False),
@@ -233,6 +271,7 @@ def upgrade() -> None:
         sa.Column("address", sa.String(length=320), nullable=True),
         sa.Column("touch_id", sa.String(length=32), nullable=True),
         sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("until", sa.Date(), nullable=True),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key"),
     )
