@@ -604,4 +604,4 @@ def test_a_sequence_that_an_error_keeps_from_being_live_says_so(status: Sequence
     sequence = sequence_of(status=status)
     decision = plan(seen(sequence=sequence, sequence_error="Step 2 has no Body."), NOW)[0]
     assert isinstance(decision, Hold)
-    assert "Step 2 has no Body." in decision.reason.sentence
+    assert "Step 2 has no Body" in decision.reason.sentence
