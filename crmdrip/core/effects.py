@@ -81,7 +81,9 @@ _GONE = frozenset(Reason(code=code).key for code in (StopReason.DELETED, StopRea
 
 _REPLIED = Reason(code=StopReason.REPLIED).key
 
-_TIMED = frozenset(Reason(code=code).key for code in (HoldReason.PAUSED_UNTIL, HoldReason.DAILY_CAP))
+_TIMED = frozenset(
+    Reason(code=code).key for code in (HoldReason.PAUSED_UNTIL, HoldReason.OUT_OF_OFFICE, HoldReason.DAILY_CAP)
+)
 """Holds that end at a known time."""
 
 
@@ -230,6 +232,8 @@ def hold(decision: Hold, run: Enrollment, setting: Setting) -> Effect:
     if unseen or _shown(run) == _shown(held):
         return Effect(run=held, totals=figures)
     write = status_write(held, reason.sentence, shown_step(held, setting.sequence))
+    if decision.away_until is not None:
+        write = replace(write, out_of_office_until=decision.away_until)
     writes: list[tuple[Write, Priority]] = [(write, Priority.REPORT)]
     if decision.tell_rep and run.reason != held.reason:
         writes.append((_note_for_rep(reason, run, setting), Priority.REPORT))

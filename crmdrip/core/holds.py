@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from crmdrip.core.absence import find_absence
 from crmdrip.core.decisions import Hold
 from crmdrip.core.keys import normalize_address
-from crmdrip.core.model import Enrollment, RunStatus, SenderPolicy, SequenceStatus, TouchState
+from crmdrip.core.model import (
+    Enrollment,
+    OnColleagueReply,
+    RunStatus,
+    SenderPolicy,
+    SequenceStatus,
+    SignalKind,
+    TouchState,
+)
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.steps import UNSETTLED, next_step, progress_of
@@ -88,6 +97,34 @@ def hold_while_paused(snapshot: Snapshot, _: Enrollment, now: datetime) -> Hold 
     return Hold(reason=reason, check_at=record.paused_until, status=RunStatus.PAUSED)
 
 
+def hold_while_away(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
+    """The person is out of office; the run goes on by itself a business day after they are back (B8)."""
+    if not snapshot.signals or snapshot.sequence is None:
+        return None
+    absence = find_absence(snapshot.signals, run, snapshot.sequence, now)
+    if absence is None:
+        return None
+    return Hold(
+        reason=Reason(code=HoldReason.OUT_OF_OFFICE, detail=absence.told),
+        check_at=absence.resumes_at,
+        status=RunStatus.PAUSED,
+        away_until=absence.back_at,
+    )
+
+
+def hold_while_rep_decides(snapshot: Snapshot, _: Enrollment, __: datetime) -> Hold | None:
+    """A colleague replied, and the rep has not completed the task that asks what to do (B6)."""
+    sequence = snapshot.sequence
+    if not snapshot.signals or sequence is None or sequence.on_colleague_reply is not OnColleagueReply.PAUSE:
+        return None
+    done = {one.touch_id for one in snapshot.signals if one.kind is SignalKind.TASK_DONE}
+    for signal in snapshot.signals:
+        if signal.kind is SignalKind.COLLEAGUE_REPLY and signal.touch_id not in done:
+            reason = Reason(code=HoldReason.COLLEAGUE_REPLIED, detail=signal.detail)
+            return Hold(reason=reason, check_at=None, status=RunStatus.PAUSED)
+    return None
+
+
 def hold_while_sender_broken(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
     """The one who would send cannot: inactive, a queue, without an address, or changed against policy (B16)."""
     sequence, owner, record = snapshot.sequence, snapshot.owner, snapshot.record
@@ -116,5 +153,7 @@ HOLD_RULES: tuple[HoldRule, ...] = (
     hold_while_blind,
     hold_while_braked,
     hold_while_paused,
+    hold_while_rep_decides,
+    hold_while_away,
     hold_while_sender_broken,
 )

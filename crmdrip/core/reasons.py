@@ -17,6 +17,8 @@ class StopReason(Enum):
 
     REPLIED = "The person replied{detail}. No further email goes out."
     MEETING = "A meeting was booked{detail}. No further email goes out."
+    COLLEAGUE_REPLIED = "A colleague replied{detail}. No further email goes out."
+    LEFT_COMPANY = "The address no longer belongs to the person{detail}. No further email goes out to it."
     UNSUBSCRIBED = "The person unsubscribed{detail}. No email goes out from any sequence."
     OPTED_OUT = "Email Opt Out is ticked on this person. No email goes out from any sequence."
     BOUNCED = "The address does not accept mail{detail}. Correct the address and tick the box again."
@@ -32,6 +34,7 @@ class StopReason(Enum):
     SEQUENCE_CLEARED = "This record names no sequence any more. Choose one and tick the box to start a new run."
     SEQUENCE_RETIRED = "The sequence was retired. No further email goes out."
     SUPPRESSED = "This address {detail}. No email goes out to it from any sequence."
+    LEFT_SEQUENCE = "The person unsubscribed from this sequence{detail}. Other sequences may still write to them."
     SAME_ADDRESS = "The address was changed to that of {detail}, which is in a sequence already. This run has ended."
     OTHER_STOP = "Another record of the same person was stopped{detail}. No further email goes out."
     ADDRESS_REFUSED = "The mail provider refused the address{detail}. Correct the address and tick the box again."
@@ -54,6 +57,10 @@ class HoldReason(Enum):
     SEQUENCE_PAUSED = "Waiting: the sequence is paused. Set it to Live and sending goes on."
     SEQUENCE_NOT_LIVE = "Waiting: the sequence is not Live yet. Set it to Live and the run starts."
     PAUSED_UNTIL = "Paused until {detail}. Clear Paused Until to go on sooner."
+    OUT_OF_OFFICE = "Paused: the person is out of office {detail}."
+    COLLEAGUE_REPLIED = (
+        "Paused: a colleague replied{detail}. Complete the task on your list to go on, or untick the box to stop."
+    )
     NEEDS_APPROVAL = "Waiting for approval: tick Approved on this record to let step {detail} go out."
     OWNER_CHANGED = (
         "Waiting: the owner changed to {detail}, and this sequence then waits. Change the owner back, or its Sender."
@@ -95,6 +102,7 @@ class RefuseReason(Enum):
     INVALID_ADDRESS = "Not started: the email address is not valid. Correct it and tick the box again."
     OPTED_OUT = "Not started: Email Opt Out is ticked on this person, and no email goes out."
     SUPPRESSED = "Not started: this address {detail}."
+    LEFT_SEQUENCE = "Not started: the person unsubscribed from this sequence{detail}. Choose another."
     SAME_ADDRESS = "Not started: same address as {detail}, which is already in a sequence."
     ALREADY_RUN = "Not started: this person already went through the sequence, and it does not run twice."
     NOT_FINISHED = "Not started: the last run was stopped, and this sequence runs again only after a finished one."

@@ -54,7 +54,7 @@ def _days_after(anchor: datetime, days: int, unit: DelayUnit, zone: str, calenda
     if unit is DelayUnit.DAYS:
         day = local.date() + timedelta(days=days)
     else:
-        day = _add_business_days(local.date(), days, calendar)
+        day = add_business_days(local.date(), days, calendar)
     return _instant_of(day, local.time(), rules)
 
 
@@ -164,6 +164,16 @@ def local_day(at: datetime, zone: str) -> date:
     return at.astimezone(load_zone(zone)).date()
 
 
+def noon_of(day: date, zone: str) -> datetime:
+    """Noon of a day in the zone: shown anywhere from Alaska to Japan, it is the same date. Raises as local_day."""
+    return _instant_of(day, time(12), load_zone(zone))
+
+
+def start_of(day: date, zone: str) -> datetime:
+    """The first instant of a day in the zone. Raises as local_day."""
+    return _instant_of(day, time.min, load_zone(zone))
+
+
 def _is_open(local: datetime, window: _Window) -> bool:
     return window.opens <= local.time() < window.closes and _is_send_day(local.date(), window)
 
@@ -189,7 +199,8 @@ def _openings_on(day: date, rules: ZoneInfo, window: _Window) -> Iterator[dateti
     yield from (candidate for candidate in candidates if _is_open(candidate.astimezone(rules), window))
 
 
-def _add_business_days(day: date, count: int, calendar: str) -> date:
+def add_business_days(day: date, count: int, calendar: str) -> date:
+    """The day so many business days later. Raises ValueError for an unknown calendar."""
     for _ in range(count):
         day += _ONE_DAY
         while not is_business_day(day, calendar):

@@ -8,6 +8,7 @@ from crmdrip.core.decisions import Move, Stop
 from crmdrip.core.model import (
     BoxPending,
     Enrollment,
+    OnColleagueReply,
     OnConversion,
     OnOpportunity,
     Record,
@@ -88,11 +89,13 @@ def stop_when_unwanted(snapshot: Snapshot, _: Enrollment) -> Stop | None:
         return _stop(StopReason.BOUNCED)
     if snapshot.suppression:
         return _stop(StopReason.SUPPRESSED, snapshot.suppression)
+    if snapshot.left_at is not None:
+        return _stop(StopReason.LEFT_SEQUENCE, f" on {day(snapshot.left_at)}")
     return None
 
 
 def stop_when_answered(snapshot: Snapshot, _: Enrollment) -> Stop | None:
-    """Replied, booked a meeting, or became an opportunity."""
+    """Replied, booked a meeting, became an opportunity, or is not there any more; or a colleague did (B6, B8)."""
     if signal := _signal(snapshot, SignalKind.REPLY):
         return _stop(StopReason.REPLIED, _on(signal))
     if signal := _signal(snapshot, SignalKind.MEETING):
@@ -100,6 +103,11 @@ def stop_when_answered(snapshot: Snapshot, _: Enrollment) -> Stop | None:
     sequence, signal = snapshot.sequence, _signal(snapshot, SignalKind.OPPORTUNITY)
     if signal is not None and sequence is not None and sequence.on_opportunity is OnOpportunity.STOP:
         return _stop(StopReason.OPPORTUNITY, _on(signal))
+    if signal := _signal(snapshot, SignalKind.LEFT_COMPANY):
+        return _stop(StopReason.LEFT_COMPANY, signal.detail)
+    signal = _signal(snapshot, SignalKind.COLLEAGUE_REPLY)
+    if signal is not None and sequence is not None and sequence.on_colleague_reply is OnColleagueReply.STOP:
+        return _stop(StopReason.COLLEAGUE_REPLIED, signal.detail)
     return None
 
 

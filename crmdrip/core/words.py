@@ -5,7 +5,7 @@ For a run that is held, stopped or refused the sentence is the reason's own (cor
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -23,7 +23,7 @@ def moment(at: datetime, zone: str) -> str:
     return f"{day(local)}, {local:%H:%M} ({zone})"
 
 
-def day(at: datetime) -> str:
+def day(at: date) -> str:
     """A date as a person reads it: "3 Nov 2026"."""
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
 

@@ -13,7 +13,7 @@ from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, Sig
 from crmdrip.core.snapshot import RELEASED, PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
 from crmdrip.core.words import day
-from crmdrip.ledger import definitions, marks, people, runs
+from crmdrip.ledger import definitions, marks, people, runs, suppressions
 from crmdrip.ledger.definitions import KnownSequence
 from crmdrip.ledger.people import SUPPRESSING, KnownRecord
 from crmdrip.ledger.runs import LiveRun
@@ -53,6 +53,8 @@ class Histories:
     by_record: Mapping[str, Sequence[Signal]]
     by_address: Mapping[str, Sequence[Signal]]
     suppressed: Mapping[str, tuple[SignalKind, datetime]]
+    left: Mapping[str, Mapping[str, datetime]]
+    """Which sequences whoever has a keys.person_key unsubscribed from, by sequence id, and when."""
     live_by_address: dict[str, LiveRun]
     """Grows while a page is planned, so that of two twins in one page the second is refused."""
     past: Mapping[str, Sequence[PastRun]]
@@ -87,6 +89,7 @@ def load_histories(
         by_record=by_record,
         by_address=by_address,
         suppressed=people.suppressed(connection, keys.values()),
+        left=suppressions.left_sequences(connection, keys.values()),
         # A live run's own address has no other: the ledger's unique key holds that (B13).
         live_by_address=runs.holders_of_addresses(connection, addresses if entering else addresses - own),
         past=runs.past_runs(connection, keys.values()) if entering else {},
@@ -98,9 +101,9 @@ def load_histories(
 
 
 def signals_of(run: Enrollment, histories: Histories) -> tuple[Signal, ...]:
-    """What happened to the run's person since the run began."""
+    """What happened to the run's person since the run began. An absence that was told before may last."""
     found = (*histories.by_record.get(run.ref.id, ()), *histories.by_address.get(run.address, ()))
-    return tuple(signal for signal in found if signal.at >= run.entered_at)
+    return tuple(one for one in found if one.at >= run.entered_at or one.kind is SignalKind.OUT_OF_OFFICE)
 
 
 def suppression_of(address: str, histories: Histories) -> str:
@@ -109,6 +112,13 @@ def suppression_of(address: str, histories: Histories) -> str:
         return ""
     found = histories.suppressed.get(person_key(address))
     return f"{SUPPRESSING[found[0]]} on {day(found[1])}" if found is not None else ""
+
+
+def _left_at(address: str, sequence_id: str | None, histories: Histories) -> datetime | None:
+    """When the person unsubscribed from this sequence alone; almost nobody ever did from any."""
+    if not histories.left or not address or sequence_id is None:
+        return None
+    return histories.left.get(person_key(address), {}).get(sequence_id)
 
 
 def _past_of(record: Record, address: str, histories: Histories) -> tuple[PastRun, ...]:
@@ -153,6 +163,7 @@ def take_snapshot(
         touches=histories.touches.get(run.id, {}) if run is not None else {},
         signals=signals_of(run, histories) if run is not None else (),
         suppression=suppression_of(address, histories) or (objection if run is None else ""),
+        left_at=_left_at(address, sequence_id, histories),
         twin=twin,
         past=_past_of(record, address, histories) if record is not None and run is None and address else (),
         last_number=histories.last_numbers.get(person_key(address), 0) if run is None and address else 0,
