@@ -98,6 +98,8 @@ def refuse(snapshot: Snapshot, record: Record, now: datetime) -> Reason | None:
         return Reason(code=RefuseReason.SEQUENCE_INVALID, detail=error)
     if sequence.status is SequenceStatus.RETIRED:
         return Reason(code=RefuseReason.SEQUENCE_RETIRED)
+    if snapshot.left_at is not None:
+        return Reason(code=RefuseReason.LEFT_SEQUENCE, detail=f" on {day(snapshot.left_at)}")
     return _refuse_again(snapshot, sequence, now)
 
 

@@ -175,6 +175,7 @@ def _read_sequence(draft: SequenceDraft, problems: list[str]) -> Sequence:
         domain_entry_cap=entries.number("domain_entry_cap", "Domain Entry Cap", least=1, most=_HIGHEST_COUNT),
         confirm_above=entries.number("confirm_above", "Confirm Above", least=0, most=_HIGHEST_COUNT),
         confirmed=entries.box("confirmed", "Confirmed", default=False),
+        public_name=" ".join(entries.text("public_name").split()),
         on_colleague_reply=entries.choice("on_colleague_reply", "On Colleague Reply", _BLANK.on_colleague_reply),
         on_opportunity=entries.choice("on_opportunity", "On Opportunity", _BLANK.on_opportunity),
         on_conversion=entries.choice("on_conversion", "On Conversion", _BLANK.on_conversion),

@@ -173,6 +173,8 @@ class SignalKind(StrEnum):
     BOUNCE = "bounce"
     SPAM_REPORT = "spam_report"
     OPT_OUT = "opt_out"
+    ERASED = "erased"
+    """The person's data was erased by command (`crmdrip erase`); what is left is a hash that is never mailed."""
     OPPORTUNITY = "opportunity"
     TASK_DONE = "task_done"
     ACCEPTED = "accepted"
@@ -314,6 +316,8 @@ class Sequence:
     confirm_above: int | None = None
     """More entries than this at once wait for Confirmed."""
     confirmed: bool = False
+    public_name: str = ""
+    """What the unsubscribe page calls it, for people to leave this one alone; "" offers no such choice."""
     on_colleague_reply: OnColleagueReply = OnColleagueReply.PAUSE
     on_opportunity: OnOpportunity = OnOpportunity.STOP
     on_conversion: OnConversion = OnConversion.STOP_IF_OPPORTUNITY

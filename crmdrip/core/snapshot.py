@@ -55,6 +55,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Since the run began, not yet applied."""
     suppression: str = ""
     """Why the address must not be mailed, as a clause ("unsubscribed on 3 Nov 2026"), "" when it may."""
+    left_at: datetime | None = None
+    """When the person unsubscribed from this sequence alone, None when they did not."""
     twin: str = ""
     """Another record whose live run has the same address, for people ("lead Ann Lee"), "" when none."""
     past: tuple[PastRun, ...] = ()

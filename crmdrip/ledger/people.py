@@ -21,6 +21,7 @@ SUPPRESSING = {
     SignalKind.SPAM_REPORT: "reported an email as spam",
     SignalKind.BOUNCE: "bounced",
     SignalKind.OPT_OUT: "opted out of email",
+    SignalKind.ERASED: "was erased at the person's request",
 }
 """Signals that suppress an address for good, and how a sentence goes on about it."""
 

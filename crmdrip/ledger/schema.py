@@ -314,6 +314,16 @@ suppression = Table(
 )
 """Addresses never to be mailed, as keys.person_key: a person's data can be erased and the suppression kept."""
 
+sequence_suppression = Table(
+    "sequence_suppression",
+    metadata,
+    Column("address_key", String(32), primary_key=True),
+    Column("sequence_id", String(64), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("source", String(32), nullable=False),
+)
+"""Who wants no more email from one sequence, as keys.person_key. Other sequences go on."""
+
 outbox = Table(
     "outbox",
     metadata,

@@ -47,6 +47,7 @@ SEQUENCE_WORDS = [
     "confirmed",
     "on_conversion",
     "stop_when",
+    "public_name",
 ]
 STEP_WORDS = ["order", "kind", "delay", "delay_unit", "subject", "body", "variant", "weight", "expires_after_hours"]
 

@@ -71,6 +71,7 @@ sequences = st.builds(
     on_conversion=st.sampled_from(OnConversion),
     stop_field=words,
     stop_values=st.frozensets(words, max_size=3),
+    public_name=words,
 )
 
 

@@ -286,6 +286,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("address_key"),
     )
     op.create_table(
+        "sequence_suppression",
+        sa.Column("address_key", sa.String(length=32), nullable=False),
+        sa.Column("sequence_id", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("address_key", "sequence_id"),
+    )
+    op.create_table(
         "tally",
         sa.Column("scope", sa.String(length=32), nullable=False),
         sa.Column("key", sa.String(length=320), nullable=False),
