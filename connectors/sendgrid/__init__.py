@@ -1,4 +1,4 @@
-"""SendGrid: emails by its v3 API, doubts settled by its Email Logs, stops heard from its suppression lists."""
+"""SendGrid: emails by its v3 API, doubts settled by its Email Logs, what became of them heard from events and lists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 from connectors.sendgrid.check import check_account
 from connectors.sendgrid.client import SendGridClient
+from connectors.sendgrid.events import EventHook
 from connectors.sendgrid.feed import SuppressionFeed
+from connectors.sendgrid.inbound import InboundHook
 from connectors.sendgrid.mailer import SendGridMailer
 from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import ConfigurationError
@@ -18,6 +20,7 @@ from crmdrip.ports import (
     ConnectorContext,
     CrmSink,
     CrmSource,
+    Hook,
     Mailer,
     Role,
     SignalFeed,
@@ -46,6 +49,18 @@ class SendGridConnector:
     def build_feed(self, context: ConnectorContext) -> SignalFeed:
         """The suppression lists; makes no call. Raises as build_mailer."""
         return SuppressionFeed(SendGridClient(context.settings, context.clock))
+
+    def build_hooks(self, context: ConnectorContext) -> tuple[Hook, ...]:
+        """Event Webhook and Inbound Parse, each where the settings say how to tell SendGrid from others."""
+        settings: SendGridSettings = context.settings
+        hooks: list[Hook] = []
+        if settings.event_keys:
+            hooks.append(EventHook(settings.event_keys))
+        if settings.inbound_keys or settings.inbound_secrets:
+            secrets = tuple(secret.get_secret_value() for secret in settings.inbound_secrets)
+            limit = int(settings.inbound_megabytes * 1024 * 1024)
+            hooks.append(InboundHook(keys=settings.inbound_keys, secrets=secrets, limit=limit))
+        return tuple(hooks)
 
     def check(self, context: ConnectorContext) -> Iterator[CheckResult]:
         """Every preflight check, in order. Raises nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,11 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from connectors.sendgrid.signature import load_key
 from crmdrip.core.errors import ConfigurationError
+
+SECRET_LENGTH = 20
+_URL_SAFE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Region(StrEnum):
@@ -59,6 +64,16 @@ class SendGridSettings(BaseModel):
     """Adds an invisible image, so that touches can show opens. Opens never decide anything."""
     sandbox_mode: bool = False
     """SendGrid checks each email and delivers none."""
+    event_keys: tuple[str, ...] = ()
+    """Verification keys of the signed Event Webhook; while SendGrid changes to a new one, the old one too. Without any,
+    no events are taken."""
+    inbound_keys: tuple[str, ...] = ()
+    """Verification keys of the security policies of Inbound Parse."""
+    inbound_secrets: tuple[SecretStr, ...] = ()
+    """Secrets one of which stands in the address of the parse setting. With neither keys nor secrets, no mail is
+    taken; with both, a post needs both."""
+    inbound_megabytes: Annotated[float, Field(gt=0, le=100)] = 30.0
+    """The largest post that is taken. SendGrid's own limit is 30."""
     ca_file: Path | None = None
     """Trust these certificates (PEM) instead of the system's."""
 
@@ -69,6 +84,30 @@ class SendGridSettings(BaseModel):
         # It is written into a header by us, so a stray line break would split the request.
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError("must be one word of printable ASCII; check the file or variable it comes from")
+        return value
+
+    @field_validator("event_keys", "inbound_keys")
+    @classmethod
+    def _check_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for key in value:
+            try:
+                load_key(key)
+            except ValueError as error:
+                raise ValueError(
+                    f"holds what {error}", "Copy the verification key from SendGrid, Settings, Mail Settings."
+                ) from None
+        return value
+
+    @field_validator("inbound_secrets")
+    @classmethod
+    def _check_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for secret in value:
+            text = secret.get_secret_value()
+            if len(text) < SECRET_LENGTH or not _URL_SAFE.fullmatch(text):
+                raise ValueError(
+                    f"holds one that has less than {SECRET_LENGTH} characters, or others than letters, digits, - and _",
+                    'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+                )
         return value
 
     @field_validator("base_url")

@@ -59,7 +59,7 @@ def test_a_broken_key_is_refused_and_not_shown(key):
 
 def test_the_key_is_not_in_the_settings_text():
     """Whoever logs the settings does not log the secret."""
-    assert "secret" not in repr(settings())
+    assert "SG.id.secret" not in repr(settings())
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,17 @@ def test_what_is_out_of_range_or_misspelt_is_refused(values):
     """Nothing is guessed."""
     with pytest.raises(ValidationError):
         settings(**values)
+
+
+@pytest.mark.parametrize("secret", ["short", "with space in it, long", "slash/in/it/long/enough", "a" * 19])
+def test_an_inbound_secret_must_fit_into_an_address_and_resist_guessing(secret):
+    """B28: whoever guesses it can post mail in anybody's name."""
+    with pytest.raises(ValidationError, match="inbound_secrets"):
+        settings(inbound_secrets=(SecretStr(secret),))
+
+
+@pytest.mark.parametrize("field", ["event_keys", "inbound_keys"])
+def test_what_is_no_verification_key_is_said_when_the_configuration_is_read(field):
+    """And not by refusing every event for a day."""
+    with pytest.raises(ValidationError, match="no public key"):
+        settings(**{field: ("not a key",)})
