@@ -439,6 +439,8 @@ class Enrollment(Struct, frozen=True, kw_only=True):
     thread: tuple[str, ...] = ()
     """Message-IDs of this thread, oldest first, at most the root and the nine newest."""
     thread_subject: str = ""
+    revision: int = 0
+    """Counts how often the ledger stored it: tells whether it changed since it was read."""
 
 
 class Touch(Struct, frozen=True, kw_only=True):

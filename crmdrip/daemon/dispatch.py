@@ -513,7 +513,8 @@ class _Batch:
         parts, now = self._parts, self._now()
         self.in_vain |= any(outcome.error in _HOPELESS for outcome in outcomes)
         with parts.ledger.write() as connection:
-            locked = runs.lock_runs(connection, [ready[one.touch_id].run.id for one in outcomes])
+            known = {(run := ready[one.touch_id].run).id: run for one in outcomes}
+            locked = runs.lock_runs(connection, known, known)
             moves = []
             changed = []
             used: dict[Counter, int] = {}

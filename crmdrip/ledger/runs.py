@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, bindparam, case, func, insert, or_, select, update
@@ -70,6 +71,7 @@ def _to_enrollment(row: Sequence[Any]) -> Enrollment:
         owner_id,
         thread,
         thread_subject,
+        revision,
     ) = row
     return Enrollment(
         id=number,
@@ -94,6 +96,7 @@ def _to_enrollment(row: Sequence[Any]) -> Enrollment:
         owner_id=owner_id,
         thread=tuple(thread.split()),
         thread_subject=thread_subject,
+        revision=revision,
     )
 
 
@@ -124,6 +127,7 @@ def _from_enrollment(run: Enrollment, ended_at: datetime | None) -> tuple[Any, .
         run.owner_id,
         " ".join(run.thread),
         run.thread_subject,
+        run.revision + 1,
     )
 
 
@@ -161,6 +165,9 @@ _TOUCH_NAMES = tuple(column.name for column in touch.c)
 _TOUCH_FIELDS = tuple("order" if name == "step_order" else name for name in _TOUCH_NAMES)
 
 
+NOTHING_KNOWN: Mapping[int, Enrollment] = {}
+
+
 # --- enrollments ---------------------------------------------------------------------------------------------
 
 
@@ -195,11 +202,26 @@ _CLAIM = (
 )
 
 
-def lock_runs(connection: Connection, ids: Iterable[int]) -> dict[int, Enrollment]:
-    """The runs as they are now, held against other writers until this transaction ends."""
-    return {row[0]: _to_enrollment(row) for row in _LOCK.rows(connection, ids)}
+def lock_runs(
+    connection: Connection, ids: Iterable[int], known: Mapping[int, Enrollment] = NOTHING_KNOWN
+) -> dict[int, Enrollment]:
+    """The runs as they are now, held against other writers until this transaction ends.
+
+    known: as they were read before; those that were not stored since are not read again.
+    """
+    ids = list(ids)
+    found: dict[int, Enrollment] = {}
+    if known:
+        for number, revision in _LOCK_KNOWN.rows(connection, ids):
+            run = known.get(number)
+            if run is not None and run.revision == revision:
+                found[number] = run
+    for row in _LOCK.rows(connection, [number for number in ids if number not in found]):
+        found[row[0]] = _to_enrollment(row)
+    return found
 
 
+_LOCK_KNOWN = Lookup(select(enrollment.c.id, enrollment.c.revision).with_for_update(), enrollment.c.id)
 _LOCK = Lookup(select(enrollment).with_for_update(), enrollment.c.id)
 
 
@@ -373,11 +395,41 @@ def add_runs(connection: Connection, runs: Iterable[Enrollment], *, ended_at: da
 
 
 def save_runs(connection: Connection, runs: Iterable[Enrollment], now: datetime) -> None:
-    """Store changed runs whole. They must have been read with lock_runs in this transaction."""
-    _SAVE_RUN.run(connection, [(*_from_enrollment(run, None if run.status.live else now), run.id) for run in runs])
+    """Store changed runs. They must have been read with lock_runs in this transaction.
+
+    Most go on as whose they were: of those only the columns that say how far they are are written, so that the
+    database leaves the other indexes alone.
+    """
+    rows = [(*_from_enrollment(run, None if run.status.live else now), run.id) for run in runs]
+    same = [row for row in rows if row[_ENDED_AT] is None]
+    if _SAVE_PROGRESS.run(connection, [_progress_of(row) for row in same]) == len(same):
+        rows = [row for row in rows if row[_ENDED_AT] is not None]
+    _SAVE_RUN.run(connection, rows)
 
 
 _RUN_NAMES = tuple(column.name for column in enrollment.c if column.name != "id")
+
+_WHOSE = frozenset({"person", "address", "record_id", "kind", "sequence_id", "run", "entered_at", "ended_at"})
+_PROGRESS_NAMES = tuple(name for name in _RUN_NAMES if name not in _WHOSE)
+_ENDED_AT = _RUN_NAMES.index("ended_at")
+_progress_of: Callable[[tuple[Any, ...]], tuple[Any, ...]] = itemgetter(
+    *(_RUN_NAMES.index(name) for name in (*_PROGRESS_NAMES, "address", "record_id")), len(_RUN_NAMES)
+)
+
+_SAVE_PROGRESS = Bulk(
+    lambda _: (
+        update(enrollment)
+        .where(
+            enrollment.c.id == bindparam("b_id"),
+            enrollment.c.ended_at.is_(None),
+            enrollment.c.address == bindparam("b_address"),
+            enrollment.c.record_id == bindparam("b_record_id"),
+        )
+        .values({name: bindparam(name) for name in _PROGRESS_NAMES})
+    ),
+    (*_PROGRESS_NAMES, "b_address", "b_record_id", "b_id"),
+)
+"""Touches no row whose person has another address or record by now."""
 
 _ADD_RUN = Bulk(lambda _: insert(enrollment), _RUN_NAMES)
 
@@ -678,12 +730,18 @@ def postpone(connection: Connection, touch_id: str, not_before: datetime) -> Non
 
 def doubt_all(connection: Connection) -> None:
     """The next email of every live run is first looked up in the provider's log (B4)."""
-    connection.execute(update(enrollment).where(enrollment.c.status.in_(LIVE)).values(unproven=True))
+    connection.execute(
+        update(enrollment)
+        .where(enrollment.c.status.in_(LIVE))
+        .values(unproven=True, revision=enrollment.c.revision + 1)
+    )
 
 
 def doubt_due(connection: Connection, at: datetime) -> None:
     """As doubt_all, for the runs that were to be looked at by then."""
-    connection.execute(update(enrollment).where(enrollment.c.check_at <= at).values(unproven=True))
+    connection.execute(
+        update(enrollment).where(enrollment.c.check_at <= at).values(unproven=True, revision=enrollment.c.revision + 1)
+    )
 
 
 def runs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str, int], Enrollment]:

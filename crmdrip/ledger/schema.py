@@ -139,8 +139,8 @@ record = Table(
 )
 """People's records as last pulled: who shares an address, and which box is still to be unticked."""
 
-_live = " OR ".join(f"status = '{s.value}'" for s in RunStatus if s.live)
-IS_LIVE = text(f"({_live})")
+_live = ", ".join(f"'{s.value}'" for s in RunStatus if s.live)
+IS_LIVE = text("ended_at IS NULL")
 IS_HELD = text("reason LIKE 'hold.%'")
 IS_UNPROVEN = text("unproven")
 IS_OPEN = text("state IN ('intended', 'in_doubt', 'needs_person')")
@@ -176,8 +176,10 @@ enrollment = Table(
     Column("owner_id", String(64), nullable=True),
     Column("thread", Text, nullable=False),
     Column("thread_subject", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
     UniqueConstraint("person", "sequence_id", "run", name="one_run_of_a_number"),
     CheckConstraint("status IN (" + ", ".join(f"'{s.value}'" for s in RunStatus) + ")", name="status_is_known"),
+    CheckConstraint(f"(ended_at IS NULL) = (status IN ({_live}))", name="ended_when_not_live"),
     Index("one_live_run_per_address", "address", unique=True, sqlite_where=IS_LIVE, postgresql_where=IS_LIVE),
     Index(
         "enrollment_due",

@@ -52,15 +52,17 @@ class Bulk:
         self._names = tuple(names)
         self._compiled: dict[str, _Compiled] = {}
 
-    def run(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute for every row; nothing happens without rows. Raises as Connection.execute."""
+    def run(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
+        """Execute for every row; nothing happens without rows. Raises as Connection.execute.
+
+        Returns how many rows of the table it touched.
+        """
         dialect = connection.dialect
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self._build(dialect), self._names, dialect)
         parameters = compiled.parameters(rows)
-        if parameters:
-            connection.exec_driver_sql(compiled.sql, parameters)
+        return connection.exec_driver_sql(compiled.sql, parameters).rowcount if parameters else 0
 
     def run_dicts(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """As run, for rows as mappings."""

@@ -34,8 +34,9 @@ def test_a_run_comes_back_as_it_was_stored(any_ledger):
     with any_ledger.write() as connection:
         runs.add_runs(connection, [full])
         [found] = runs.lock_runs(connection, [1]).values()
-    assert found == replace(full, id=1)
-    assert all(getattr(found, name) == getattr(replace(full, id=1), name) for name in Enrollment.__struct_fields__)
+    expected = replace(full, id=1, revision=1)
+    assert found == expected
+    assert all(getattr(found, name) == getattr(expected, name) for name in Enrollment.__struct_fields__)
 
 
 def test_a_saved_run_replaces_the_one_before(any_ledger):
@@ -45,7 +46,40 @@ def test_a_saved_run_replaces_the_one_before(any_ledger):
         [stored] = runs.lock_runs(connection, [1]).values()
         changed = replace(stored, status=RunStatus.ACTIVE, steps_done=1, check_at=NOW + timedelta(days=2))
         runs.save_runs(connection, [changed], NOW)
-        assert runs.lock_runs(connection, [1]) == {1: changed}
+        assert runs.lock_runs(connection, [1]) == {1: replace(changed, revision=stored.revision + 1)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": RunStatus.STOPPED, "check_at": None},
+        {"address": "new@example.com"},
+        {"ref": RecordRef(kind=RecordKind.LEAD, id="00Q")},
+        {"steps_done": 2, "thread": ("<a@x>",)},
+    ],
+    ids=["ended", "readdressed", "moved", "gone on"],
+)
+def test_of_a_run_that_is_known_nothing_newer_is_overlooked(any_ledger, change):
+    """P2: what was read before is taken for true only while nobody stored the run since; every change is stored."""
+    with any_ledger.write() as connection:
+        runs.add_runs(connection, [run(), run(2)])
+        known = runs.lock_runs(connection, [1, 2])
+        runs.save_runs(connection, [replace(known[1], **change), known[2]], NOW)
+        first = runs.lock_runs(connection, [1, 2])
+        found = runs.lock_runs(connection, [1, 2], known)
+        assert found == first
+        assert found[1] == replace(known[1], **change, revision=known[1].revision + 1)
+        again = runs.lock_runs(connection, [1, 2], first)
+        assert all(again[number] is first[number] for number in first)
+
+
+def test_a_run_that_is_to_be_proven_anew_is_not_taken_as_it_was(any_ledger):
+    """B4: whoever read it before that learns of it."""
+    with any_ledger.write() as connection:
+        runs.add_runs(connection, [run()])
+        known = runs.lock_runs(connection, [1])
+        runs.doubt_all(connection)
+        assert runs.lock_runs(connection, [1], known)[1].unproven
 
 
 def test_an_ended_run_is_never_claimed(any_ledger):

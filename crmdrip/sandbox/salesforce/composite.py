@@ -39,7 +39,7 @@ def run(body: Any, *, headers: dict[str, str], answer: Answer, store: Store) -> 
         return {"compositeResponse": [_result(None, 400, refusal.body(), {})]}
     all_or_none = bool(body.get("allOrNone"))
     results: list[dict[str, Any]] = []
-    references: dict[str, Any] = {}
+    references: dict[str, bytes] = {}
     try:
         with store.savepoint() if all_or_none else nullcontext():
             for each in requests:
@@ -47,7 +47,6 @@ def run(body: Any, *, headers: dict[str, str], answer: Answer, store: Store) -> 
                 results.append(result)
                 if result["httpStatusCode"] >= 300 and all_or_none:
                     raise _Failed  # noqa: TRY301 - it has to pass through the savepoint
-                references[str(each.get("referenceId"))] = result["body"]
     except _Failed:
         failed = len(results) - 1
         halted = Refusal(
@@ -83,14 +82,14 @@ def _limits(requests: list[dict[str, Any]]) -> Refusal | None:
 
 
 def _one(
-    each: dict[str, Any], references: dict[str, Any], headers: dict[str, str], answer: Answer
+    each: dict[str, Any], references: dict[str, bytes], headers: dict[str, str], answer: Answer
 ) -> dict[str, Any]:  # fmt: skip
     name = each.get("referenceId")
     try:
         url = _fill(str(each.get("url", "")), references)
-        body = each.get("body")
-        if body is not None:
-            body = _fill_in(body, references)
+        body = b"" if each.get("body") is None else orjson.dumps(each["body"])
+        if b"@{" in body:
+            body = orjson.dumps(_fill_in(each["body"], references))
     except Refusal as refusal:
         return _result(name, 400, refusal.body(), {})
     path, _, query = url.partition("?")
@@ -101,10 +100,11 @@ def _one(
             path=path,
             raw_query=query,
             headers={**headers, **own, "content-type": "application/json"},
-            body=b"" if body is None else orjson.dumps(body),
+            body=body,
         )
     )
-    content = orjson.loads(response.body) if response.body else None
+    references[str(name)] = response.body
+    content = orjson.Fragment(response.body) if response.body else None
     shown = {key: value for key, value in response.headers.items() if key == "Location"}
     return _result(name, response.status, content, shown)
 
@@ -113,7 +113,7 @@ def _result(name: Any, status: int, body: Any, headers: dict[str, str]) -> dict[
     return {"body": body, "httpHeaders": headers, "httpStatusCode": status, "referenceId": name}
 
 
-def _fill_in(value: Any, references: dict[str, Any]) -> Any:
+def _fill_in(value: Any, references: dict[str, bytes]) -> Any:
     if isinstance(value, str):
         return _fill(value, references)
     if isinstance(value, list):
@@ -123,10 +123,10 @@ def _fill_in(value: Any, references: dict[str, Any]) -> Any:
     return value
 
 
-def _fill(text: str, references: dict[str, Any]) -> str:
+def _fill(text: str, references: dict[str, bytes]) -> str:
     def look_up(match: re.Match[str]) -> str:
         name, path = match.group(1), match.group(2)
-        value: Any = references.get(name)
+        value: Any = orjson.loads(references.get(name) or b"null")
         for key, index in _STEP.findall(path):
             try:
                 value = value[int(index)] if index else value[key]

@@ -61,6 +61,7 @@ class Store:
         self.db.execute("PRAGMA synchronous = OFF")
         self.db.execute("PRAGMA temp_store = MEMORY")
         self._numbers: dict[str, int] = {}
+        self._columns: dict[str, list[str]] = {}
         self._depth = 0
         for spec in schema:
             self._create(spec)
@@ -150,7 +151,10 @@ class Store:
         values = cursor.fetchone()
         if values is None:
             return None
-        return dict(zip((column[0] for column in cursor.description), values, strict=True))
+        names = self._columns.get(table)
+        if names is None or len(names) != len(values):  # a field was added
+            names = self._columns[table] = [column[0] for column in cursor.description]
+        return dict(zip(names, values, strict=True))
 
     def clear(self, table: str, column: str, value: Any) -> None:
         """Empty the column wherever it has the value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from crmdrip.sandbox.salesforce.ids import normalize
@@ -26,6 +27,7 @@ def from_ms(stored: int) -> datetime:
     return EPOCH + stored * _MILLISECOND
 
 
+@lru_cache(maxsize=4_096)  # the times of one page are mostly the same
 def show_datetime(stored: int) -> str:
     """As answers show it: 2022-03-17T16:21:26.000+0000."""
     moment = from_ms(stored)

@@ -108,8 +108,12 @@ def upgrade() -> None:
         sa.Column("owner_id", sa.String(length=64), nullable=True),
         sa.Column("thread", sa.Text(), nullable=False),
         sa.Column("thread_subject", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.CheckConstraint(
             "status IN ('Queued', 'Active', 'Held', 'Paused', 'Finished', 'Stopped', 'Refused')", name="status_is_known"
+        ),
+        sa.CheckConstraint(
+            "(ended_at IS NULL) = (status IN ('Queued', 'Active', 'Held', 'Paused'))", name="ended_when_not_live"
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("person", "sequence_id", "run", name="one_run_of_a_number"),
@@ -144,8 +148,8 @@ def upgrade() -> None:
         "enrollment",
         ["address"],
         unique=True,
-        sqlite_where=sa.text("(status = 'Queued' OR status = 'Active' OR status = 'Held' OR status = 'Paused')"),
-        postgresql_where=sa.text("(status = 'Queued' OR status = 'Active' OR status = 'Held' OR status = 'Paused')"),
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
     )
     op.create_table(
         "meta",
