@@ -76,8 +76,16 @@ class Sandbox:
         self.courier = Courier(self.call)
         self.account.deliveries.post = self.courier.post
         self.clicker = Clicker(self.courier.post, self._one_click_answered)
-        post = self.clicker.post if unsubscribes else None
-        self.world = World(self.org, self.account, self.clock, seed=seed, people=people, habits=habits, post=post)
+        self.world = World(
+            self.org,
+            self.account,
+            self.clock,
+            seed=seed,
+            people=people,
+            habits=habits,
+            post=self.clicker.post if unsubscribes else None,
+            scan=self.clicker.scan if unsubscribes else None,
+        )
         self.pages = Pages(self.org, self.account, self.world, self.clock)
         self.control = ControlApi(self.org, self.account, self.world, self.clock, self.courier)
         self.salesforce_server = Server(self.org.handle, port=salesforce_port)

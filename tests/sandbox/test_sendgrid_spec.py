@@ -152,3 +152,36 @@ def test_the_list_of_scopes_has_the_published_shape() -> None:
     spec = load("tsg_scopes_v3.json")
     body = orjson.loads(Desk().ask("GET", "/v3/scopes").body)
     assert violations(spec, answer_schema(spec, "/v3/scopes", "get", 200), body) == []
+
+
+def test_webhook_settings_have_the_published_shape() -> None:
+    """What the settings of events and of inbound mail answer, created, signed, shown and listed."""
+    spec = load("tsg_webhooks_v3.json")
+    desk, found = Desk(), []
+    base = "/v3/user/webhooks"
+
+    def ask(asked: str, path: str, method: str, status: int, body: object = None) -> dict[str, Any]:
+        response = desk.ask(method.upper(), base + asked, body)
+        assert response.status == status, response.body
+        value = orjson.loads(response.body)
+        found.extend(violations(spec, answer_schema(spec, base + path, method, status), value, path))
+        return dict(value)
+
+    settings = {"enabled": True, "url": "http://127.0.0.1:9/e", "bounce": True, "friendly_name": "crmdrip"}
+    webhook = ask("/event/settings", "/event/settings", "post", 201, settings)["id"]
+    one = "/event/settings/signed/{id}"
+    ask(f"/event/settings/signed/{webhook}", one, "patch", 200, {"enabled": True})
+    ask(f"/event/settings/signed/{webhook}", one, "get", 200)
+    ask(f"/event/settings/{webhook}", "/event/settings/{id}", "get", 200)
+    ask(f"/event/settings/{webhook}", "/event/settings/{id}", "patch", 200, {"open": True})
+    ask("/event/settings/all", "/event/settings/all", "get", 200)
+    host = {"hostname": "reply.acme.example", "url": "http://127.0.0.1:9/m", "spam_check": False, "send_raw": True}
+    ask("/parse/settings", "/parse/settings", "post", 201, host)
+    ask("/parse/settings", "/parse/settings", "get", 200)
+    ask("/parse/settings/reply.acme.example", "/parse/settings/{hostname}", "get", 200)
+    policy = {"name": "crmdrip", "signature": {"enabled": True}}
+    policies = "/security/policies"
+    policy_id = ask(policies, policies, "post", 201, policy)["policy"]["id"]
+    ask(policies, policies, "get", 200)
+    assert found == []
+    assert policy_id

@@ -50,12 +50,13 @@ class Stage:
         """Tick the box for the four-step sequence."""
         self.actions.tick(person.id, next(iter(self.world.sequences.values())))
 
-    def send(self, address: str, touch: str = "", **headers: str) -> AcceptedEmail:
+    def send(self, address: str, touch: str = "", reply_to: str = "", **headers: str) -> AcceptedEmail:
         """Send one email to an address through the mail account."""
         number = len(self.account.accepted)
         body = {
             "personalizations": [{"to": [{"email": address}], "custom_args": {"crmdrip_touch": touch or f"t{number}"}}],
             "from": {"email": f"maya.okonkwo@{SENDING_DOMAIN}", "name": "Maya Okonkwo"},
+            **({"reply_to": {"email": reply_to}} if reply_to else {}),
             "subject": "Hello & welcome",
             "content": [
                 {"type": "text/plain", "value": "plain <text>"},
@@ -63,7 +64,7 @@ class Stage:
             ],
             "headers": {
                 "Message-ID": f"<{number}@acme.example>",
-                "List-Unsubscribe": "<http://127.0.0.1:9/u/1>",
+                "List-Unsubscribe": "<http://127.0.0.1:9/u/1>, <mailto:u1@acme.example?subject=unsubscribe>",
                 **{name.replace("_", "-"): value for name, value in headers.items()},
             },
         }

@@ -122,11 +122,19 @@ class AcceptedEmail:
     @property
     def unsubscribe_url(self) -> str:
         """The first https or http link of List-Unsubscribe, "" for none (RFC 8058)."""
+        return self._unsubscribe_link(("https://", "http://"))
+
+    @property
+    def unsubscribe_mailto(self) -> str:
+        """The first mailto link of List-Unsubscribe, "" for none (RFC 2369)."""
+        return self._unsubscribe_link(("mailto:",))
+
+    def _unsubscribe_link(self, schemes: tuple[str, ...]) -> str:
         for name, value in self.headers.items():
             if name.lower() == "list-unsubscribe":
                 for part in value.split(","):
                     link = part.strip().removeprefix("<").removesuffix(">")
-                    if link.startswith(("https://", "http://")):
+                    if link.lower().startswith(schemes):
                         return link
         return ""
 

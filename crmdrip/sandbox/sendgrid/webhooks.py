@@ -52,15 +52,20 @@ class Webhook:
         return bool(settings.get("enabled")) and any(settings.get(n) for n, value in SWITCHES.items() if value == kind)
 
     def show(self) -> dict[str, Any]:
-        """As the API answers it."""
+        """Its settings as every answer has them."""
         settings = self.settings
         shown: dict[str, Any] = {"enabled": bool(settings.get("enabled")), "url": self.url}
         shown |= {name: bool(settings.get(name)) for name in ("account_status_change", *SWITCHES)}
         shown |= {name: settings[name] for name in _TEXTS if settings.get(name) and name != "oauth_client_secret"}
-        shown |= {"friendly_name": settings.get("friendly_name", ""), "id": self.id}
-        if self.key is not None:
-            shown["public_key"] = self.key.public_key
-        return shown | {"created_date": _stamp(self.created), "updated_date": _stamp(self.updated)}
+        return shown | {"friendly_name": settings.get("friendly_name", ""), "id": self.id}
+
+    def show_key(self) -> dict[str, Any]:
+        """Its public key, where it is signed."""
+        return {"public_key": self.key.public_key} if self.key is not None else {}
+
+    def show_dates(self) -> dict[str, Any]:
+        """When it was made and changed."""
+        return {"created_date": _stamp(self.created), "updated_date": _stamp(self.updated)}
 
 
 class EventWebhooks:
@@ -140,7 +145,7 @@ class EventWebhooks:
         yield "POST", f"{base}/test", "user.webhooks.event.test.create", self._test
 
     def _list(self) -> Response:
-        found = [webhook.show() for webhook in self._webhooks.values()]
+        found = [webhook.show() | webhook.show_key() | webhook.show_dates() for webhook in self._webhooks.values()]
         return json_response(200, {"max_allowed": MAX_WEBHOOKS, "webhooks": found})
 
     def _create(self, request: Request) -> Response:
@@ -158,7 +163,7 @@ class EventWebhooks:
         )
         webhook.settings = body
         self._webhooks[webhook.id] = webhook
-        return json_response(201, webhook.show())
+        return json_response(201, webhook.show() | webhook.show_dates())
 
     def _update(self, request: Request, webhook_id: str) -> Response:
         webhook = self._find(webhook_id)
@@ -170,11 +175,12 @@ class EventWebhooks:
         webhook.url = body.pop("url", webhook.url)
         webhook.settings |= body
         webhook.updated = self._clock()
-        return json_response(200, webhook.show())
+        return json_response(200, webhook.show() | webhook.show_dates())
 
     def _show(self, webhook_id: str) -> Response:
         webhook = self._find(webhook_id)
-        return json_response(200, webhook.show()) if webhook is not None else _unknown()
+        # A single one comes without dates (EventWebhookNoDatesResponse).
+        return json_response(200, webhook.show() | webhook.show_key()) if webhook is not None else _unknown()
 
     def _delete(self, webhook_id: str) -> Response:
         return Response(status=204) if self._webhooks.pop(webhook_id, None) is not None else _unknown()

@@ -6,13 +6,17 @@ The world calls these on its schedule and the pages when somebody presses a butt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from random import Random
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import AcceptedEmail, SendGridAccount
+from crmdrip.sandbox.world.answers import Answer, Answers, stop_of
+from crmdrip.sandbox.world.letters import Occasion, Truth, Who, write, write_mailto, write_words
 from crmdrip.sandbox.world.reading import exists, people_at, person
 from crmdrip.sandbox.world.stops import Stop, StopKind, Stops
 
@@ -51,6 +55,8 @@ class Actions:
         self._account = account
         self._clock = clock
         self.stops = Stops()
+        self.answers = Answers(org, account, clock, self._answered)
+        """What came back by mail, each with its truth."""
         self.one_clicks: list[OneClick] = []
         """Unsubscribes nobody has posted yet; only filled when there is no `post`."""
         self.failed_one_clicks: list[tuple[OneClick, str]] = []
@@ -123,6 +129,28 @@ class Actions:
             subject="Automatic reply: Out of office",
             headers="Auto-Submitted: auto-replied\r\nX-Auto-Response-Suppress: All\r\nPrecedence: bulk",
         )
+
+    def answer(self, truth: Truth, occasion: Occasion, random: Random, who: Who = Who.SELF) -> Answer:
+        """A mail comes back, to where the email's Reply-To says. It stops what it stops once it can be known of."""
+        return self.answers.deliver(write(truth, occasion, random, who), occasion)
+
+    def answer_with(self, text: str, occasion: Occasion, random: Random) -> Answer:
+        """The person answers with these words."""
+        return self.answers.deliver(write_words(text, occasion, random), occasion)
+
+    def unsubscribe_by_mail(self, occasion: Occasion, random: Random) -> None:
+        """The person's mail program writes to the mailto address of List-Unsubscribe; without one, it posts."""
+        target = urlsplit(occasion.email.unsubscribe_mailto)
+        if not target.path:
+            self.unsubscribe(occasion.email)
+            return
+        asked = replace(occasion, recipient=unquote(target.path))
+        subject = parse_qs(target.query).get("subject", [""])[0]
+        self.answers.deliver(write_mailto(subject, asked, random), asked)
+
+    def _answered(self, answer: Answer) -> None:
+        if (kind := stop_of(answer)) is not None:
+            self._stop_address(answer.address, kind)
 
     def book_meeting(self, record_id: str, *, subject: str = "Intro call") -> str:
         """The person picks a time in the rep's calendar: an Event on the record; its id."""

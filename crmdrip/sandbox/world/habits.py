@@ -16,10 +16,22 @@ class Deed(StrEnum):
     """What somebody does. Most are the person's, some the rep's or an admin's."""
 
     REPLY = "reply"
+    REMOVE_ME = "remove_me"
+    """Asks in words to get no more email."""
+    OUT_OF_OFFICE = "out_of_office"
     AUTO_REPLY = "auto_reply"
+    LEFT_COMPANY = "left_company"
+    CALENDAR = "calendar"
+    RECEIPT = "receipt"
+    RETURNED = "returned"
+    """A delivery report comes by mail."""
     MEETING = "meeting"
     OPT_OUT = "opt_out"
     UNSUBSCRIBE = "unsubscribe"
+    UNSUBSCRIBE_PAGE = "unsubscribe_page"
+    """By the link in the email and the button behind it."""
+    UNSUBSCRIBE_MAIL = "unsubscribe_mail"
+    """By the mailto address of List-Unsubscribe."""
     BOUNCE = "bounce"
     SPAM_REPORT = "spam_report"
     OPPORTUNITY = "opportunity"
@@ -39,10 +51,18 @@ class Habits:
     """Probabilities per email that reached the person; what is left over does nothing. Field names are deeds."""
 
     reply: float = 0.055
-    auto_reply: float = 0.03
+    remove_me: float = 0.006
+    out_of_office: float = 0.035
+    auto_reply: float = 0.008
+    left_company: float = 0.005
+    calendar: float = 0.004
+    receipt: float = 0.005
+    returned: float = 0.003
     meeting: float = 0.02
     opt_out: float = 0.008
-    unsubscribe: float = 0.015
+    unsubscribe: float = 0.01
+    unsubscribe_page: float = 0.005
+    unsubscribe_mail: float = 0.003
     bounce: float = 0.004
     """On top of the mailboxes known to be dead, which always bounce."""
     spam_report: float = 0.003
@@ -71,11 +91,19 @@ NOBODY_REACTS = Habits(**{each.name: 0.0 for each in fields(Habits)})
 
 _HOURS: dict[Deed, tuple[float, float]] = {
     Deed.REPLY: (0.2, 60),
+    Deed.REMOVE_ME: (0.1, 40),
+    Deed.OUT_OF_OFFICE: (0.01, 0.05),
     Deed.AUTO_REPLY: (0.01, 0.05),
+    Deed.LEFT_COMPANY: (0.01, 0.05),
+    Deed.CALENDAR: (1, 60),
+    Deed.RECEIPT: (0.1, 40),
+    Deed.RETURNED: (0.01, 8),
     Deed.MEETING: (2, 72),
     Deed.BOUNCE: (0.005, 0.5),
     Deed.SPAM_REPORT: (0.1, 30),
     Deed.UNSUBSCRIBE: (0.05, 40),
+    Deed.UNSUBSCRIBE_PAGE: (0.05, 40),
+    Deed.UNSUBSCRIBE_MAIL: (0.05, 40),
 }
 _ELSE = (1, 96)
 

@@ -60,6 +60,8 @@ class Draft:
     """Fields the CRM lets nobody set on creation (a lead's bounce)."""
     partner: int | None = None
     """The number of the draft it duplicates."""
+    language: str = "en"
+    """In which the person writes back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,6 +192,7 @@ class Population:
             fields={key: value for key, value in fields.items() if value is not None},
             company=company if contact else None,
             owner=random.randrange(self._reps - 1),
+            language=culture.get("language", "en"),
         )
         self._afflict(draft)
         return draft
@@ -253,6 +256,7 @@ class Population:
             owner=self._random.randrange(self._reps - 1),
             traits={Trait.TWIN},
             partner=number,
+            language=draft.language,
         )
 
     def _second_self(self, draft: Draft, number: int) -> Draft:
@@ -268,6 +272,7 @@ class Population:
             owner=draft.owner,
             traits={Trait.SECOND_SELF},
             partner=number,
+            language=draft.language,
         )
 
     def _address(self, first: str, last: str, domain: str) -> str:

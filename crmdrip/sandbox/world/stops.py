@@ -23,6 +23,7 @@ class StopKind(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     BOUNCE = "bounce"
     SPAM_REPORT = "spam_report"
+    LEFT_COMPANY = "left_company"
     OPPORTUNITY = "opportunity"
     CONVERTED = "converted"
     """With an opportunity: the example sequences stop then."""

@@ -18,21 +18,26 @@ from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.salesforce.refusals import Refusal
 from crmdrip.sandbox.sendgrid import AcceptedEmail, Fate, SendGridAccount
-from crmdrip.sandbox.world.actions import Actions, OneClick
+from crmdrip.sandbox.world.actions import Actions, ClickWay, OneClick
+from crmdrip.sandbox.world.answers import occasion_of
+from crmdrip.sandbox.world.engagement import Engagement
 from crmdrip.sandbox.world.habits import Deed, Habits, delay
+from crmdrip.sandbox.world.letters import Occasion, Truth, Who
 from crmdrip.sandbox.world.people import QUEUE, Draft, Population, Trait, load, reps
 from crmdrip.sandbox.world.reading import DRIP_FIELDS, exists
 from crmdrip.sandbox.world.stops import FOR_GOOD, Stop, StopKind, Stops, Violation
 
-REPLIES = (
-    "Thanks for reaching out. Can you send me two times next week?",
-    "Interesting, but not before the next quarter.",
-    "Please talk to my colleague, she looks after this.",
-    "No, thank you.",
-    "Bonjour, merci pour votre message. Pouvez-vous m'appeler jeudi ?",
-    "ありがとうございます。資料を送っていただけますか。",
-    "Danke, klingt spannend. Was kostet das?",
-)
+_TRUTHS = {
+    Deed.REPLY: Truth.REPLY,
+    Deed.REMOVE_ME: Truth.UNSUBSCRIBE,
+    Deed.OUT_OF_OFFICE: Truth.OUT_OF_OFFICE,
+    Deed.AUTO_REPLY: Truth.AUTO_REPLY,
+    Deed.LEFT_COMPANY: Truth.LEFT_COMPANY,
+    Deed.CALENDAR: Truth.CALENDAR,
+    Deed.RECEIPT: Truth.RECEIPT,
+    Deed.RETURNED: Truth.BOUNCE,
+}
+"""The deeds that are a mail coming back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +53,8 @@ class Person:
     partner: str = ""
     """The record id of the other record of the same human."""
     referral: bool = False
+    language: str = "en"
+    """In which the person writes back."""
 
 
 @dataclass(order=True, kw_only=True, slots=True)
@@ -75,6 +82,7 @@ class World:
     """People, boxes and reactions on one org and one mail account that share a clock.
 
     people: how many contacts and leads together. habits: what they do. post: performs unsubscribes, see Actions.
+    scan: looks at a link as a mail gateway does.
     """
 
     def __init__(
@@ -87,7 +95,9 @@ class World:
         people: int = 2_000,
         habits: Habits | None = None,
         post: Callable[[OneClick], None] | None = None,
+        scan: Callable[[str], None] | None = None,
     ) -> None:
+        self.engagement = Engagement(account, seed=seed, scan=scan)
         self.actions = Actions(org, account, clock, post)
         self.people: dict[str, Person] = {}
         """By record id."""
@@ -160,6 +170,7 @@ class World:
             if (happened := self._perform(due)) is not None:
                 done.append(happened)
         self._move_clock(now)
+        self.engagement.advance(now)
         self.happened += done
         return done
 
@@ -180,6 +191,7 @@ class World:
             self._received[address] += 1
             random = Random(f"{self._seed}|{address}|{self._received[address]}")
             deed = Deed.BOUNCE if address in self._dead else self._habits.choose(random)
+            self.engagement.follow(email, arrives=deed is not Deed.BOUNCE)
             if deed is not None:
                 self._schedule(email.at + delay(deed, random), deed, address, random, email)
         self._seen = len(accepted)
@@ -213,10 +225,12 @@ class World:
         actions, random, record_id = self.actions, due.random, row["Id"]
         ticked, contact = bool(row["Drip_Enrolled__c"]), record_id.startswith("003")
         match due.deed:
-            case Deed.REPLY:
-                actions.reply(due.subject, random.choice(REPLIES), to=due.email, at=due.at)
-            case Deed.AUTO_REPLY:
-                actions.auto_reply(due.subject, to=due.email, at=due.at)
+            case deed if deed in _TRUTHS and due.email is not None:
+                self._answer(_TRUTHS[deed], due, row)
+            case Deed.UNSUBSCRIBE_MAIL if due.email is not None:
+                actions.unsubscribe_by_mail(self.occasion(due.email, row, random), random)
+            case Deed.UNSUBSCRIBE_PAGE if due.email is not None:
+                actions.unsubscribe(due.email, ClickWay.PAGE)
             case Deed.MEETING:
                 actions.book_meeting(record_id)
             case Deed.OPT_OUT:
@@ -248,6 +262,24 @@ class World:
             case _:
                 return False
         return True
+
+    def occasion(self, email: AcceptedEmail, row: dict[str, Any], random: Random) -> Occasion:
+        """The occasion on which the person of a record answers an email now."""
+        person = self.people.get(row["Id"])
+        return occasion_of(email, row, person.language if person is not None else "en", self._clock(), random)
+
+    def _answer(self, truth: Truth, due: _Due, row: Any) -> None:
+        email = due.email
+        if email is None:
+            return
+        occasion = self.occasion(email, row, due.random)
+        parsed = self._account.parse.accepts(occasion.recipient)
+        if truth is Truth.BOUNCE and not parsed:
+            # Without a reply address of the provider's, reports go to the provider alone.
+            self.actions.bounce(due.subject)
+            return
+        who = due.random.choices([Who.SELF, Who.ALIAS, Who.COLLEAGUE], [88, 6, 6])[0]
+        self.actions.answer(truth, occasion, due.random, who if truth is Truth.REPLY and parsed else Who.SELF)
 
     def _tick(self, due: _Due) -> Happened | None:
         person = self.people[due.subject]
@@ -317,6 +349,7 @@ class World:
             traits=frozenset(draft.traits),
             partner=ids[partner] if partner is not None else "",
             referral=draft.fields.get("LeadSource") == "Partner Referral",
+            language=draft.language,
         )
         if partner is not None and (first := self.people.get(ids[partner])) is not None:
             self.people[first.id] = replace(first, partner=record_id)
