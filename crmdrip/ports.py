@@ -34,6 +34,7 @@ from crmdrip.core.writes import (
     SequenceWrite,
     StatusWrite,
     TaskWrite,
+    TouchWrite,
     Write,
 )
 
@@ -71,6 +72,7 @@ __all__ = [
     "SignalPage",
     "StatusWrite",
     "TaskWrite",
+    "TouchWrite",
     "Write",
     "WriteOutcome",
 ]  # fmt: skip

@@ -15,7 +15,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from connectors.salesforce.schema import Access, Schema
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.struct import Struct, replace
-from crmdrip.ports import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
+from crmdrip.ports import (
+    BounceWrite,
+    ControlWrite,
+    OptOutWrite,
+    SequenceWrite,
+    StatusWrite,
+    TaskWrite,
+    TouchWrite,
+    Write,
+)
 
 _NEEDED = frozenset({"status", "enrolled", "run", "opted_out", "error", "touch_id", "sequence_id", "step_id"})
 """Words whose loss makes a write pointless. The rest is shown to people only, and doctor reports it missing."""
@@ -70,17 +79,23 @@ def moment(at: datetime | None) -> str | None:
 
 
 def plan_rows(
-    schema: Schema, writes: Sequence[Write], *, control_id: str | None, zone_of: Callable[[str | None], str]
+    schema: Schema,
+    writes: Sequence[Write],
+    *,
+    control_id: str | None,
+    zone_of: Callable[[str | None], str],
+    tasks: Mapping[str, str],
 ) -> tuple[list[RowWrite], list[tuple[Write, ConfigurationError]]]:
     """The rows, at most one per record, urgent ones first; and the writes that cannot be rows in this org.
 
     Several writes to one record become one row: a collection may not hold an id twice, and one is cheaper than two.
+    tasks: the tasks of the touches whose news are to be written, by touch id.
     """
     rows: dict[tuple[str, str], RowWrite] = {}
     refused: list[tuple[Write, ConfigurationError]] = []
     for write in writes:
         try:
-            row = _row(schema, write, control_id, zone_of)
+            row = _row(schema, write, control_id, zone_of, tasks)
         except ConfigurationError as error:
             refused.append((write, error))
             continue
@@ -91,7 +106,10 @@ def plan_rows(
 
 def split_row(schema: Schema, row: RowWrite) -> list[RowWrite]:
     """One row per write-back of a joined row that was refused: a bad reason text must not hold up an opt-out."""
-    return [replace(_row(schema, write, row.id, lambda _: ""), tried=row.tried | {"split"}) for write in row.writes]
+    tasks = {write.touch_id: row.id for write in row.writes if isinstance(write, TouchWrite) and row.id is not None}
+    return [
+        replace(_row(schema, write, row.id, lambda _: "", tasks), tried=row.tried | {"split"}) for write in row.writes
+    ]
 
 
 def _join(first: RowWrite, second: RowWrite) -> RowWrite:
@@ -103,7 +121,13 @@ def _join(first: RowWrite, second: RowWrite) -> RowWrite:
     )
 
 
-def _row(schema: Schema, write: Write, control_id: str | None, zone_of: Callable[[str | None], str]) -> RowWrite:
+def _row(
+    schema: Schema,
+    write: Write,
+    control_id: str | None,
+    zone_of: Callable[[str | None], str],
+    tasks: Mapping[str, str],
+) -> RowWrite:
     match write:
         case StatusWrite():
             word, values = write.ref.kind.value, _status(write)
@@ -124,6 +148,9 @@ def _row(schema: Schema, write: Write, control_id: str | None, zone_of: Callable
                 "calls_limit": write.calls_limit,
             }
             return _update(schema, "control", control_id, values, write)
+        case TouchWrite():
+            values = {"outcome": write.outcome, "opens": write.opens, "clicks": write.clicks}
+            return _update(schema, "task", tasks[write.touch_id], values, write)
         case TaskWrite():
             return _update(schema, "task", None, _task(schema, write, zone_of(write.owner_id)), write)
 
@@ -150,6 +177,7 @@ def _status(write: StatusWrite) -> dict[str, Any]:
 def _task(schema: Schema, write: TaskWrite, zone: str) -> dict[str, Any]:
     """A task. Completed at once: inserting an open one with a date locks the account and the person (facts 3.3)."""
     value = schema.mapping.value
+    form = "task" if write.open else "note" if write.note else "email"
     values: dict[str, Any] = {
         "touch_id": write.touch_id,
         "sequence": write.sequence,
@@ -159,14 +187,14 @@ def _task(schema: Schema, write: TaskWrite, zone: str) -> dict[str, Any]:
         "run": write.run,
         "outcome": write.outcome,
         "message_id": write.message_id or None,
-        "subject": value("task", "task_subject" if write.open else "email_subject") + write.subject,
+        "subject": value("task", f"{form}_subject") + write.subject,
         "body": write.body,
         "person": write.ref.id,  # and no WhatId: a lead's task must not have one
         "date": _local_date(write.at, zone),
         "status": value("task", "open") if write.open else schema.done_status,
-        "subtype": value("task", "task_subtype" if write.open else "email_subtype"),
+        "subtype": value("task", "email_subtype" if form == "email" else "task_subtype"),
     }
-    if not write.open:
+    if form == "email":
         values["type"] = value("task", "email_type")
     if write.owner_id is not None:
         values["owner"] = write.owner_id

@@ -7,7 +7,7 @@ stands. An upsert would fail on it (TaskSubtype can only be set at creation) and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from connectors.salesforce.client import HEAVY_PARTS, Part
 from connectors.salesforce.codes import Fault, read_fault
@@ -16,10 +16,10 @@ from connectors.salesforce.rows import RowWrite, plan_rows
 from connectors.salesforce.schema import Schema
 from connectors.salesforce.source import SalesforceSource
 from connectors.salesforce.verdicts import Batch, Verdicts
-from connectors.salesforce.whereabouts import find_whereabouts
-from crmdrip.core.errors import ConfigurationError, RetriableError
+from connectors.salesforce.whereabouts import find_tasks, find_whereabouts
+from crmdrip.core.errors import ConfigurationError, ErrorClass, RetriableError
 from crmdrip.core.struct import replace
-from crmdrip.ports import ControlWrite, Write, WriteOutcome
+from crmdrip.ports import ControlWrite, TouchWrite, Write, WriteOutcome
 
 ROWS_PER_COLLECTION = 200
 
@@ -42,8 +42,24 @@ class SalesforceSink:
         Raises AuthError, RateLimitedError, RetriableError, ConfigurationError when nothing further can be written
         now; what was not yielded was not settled.
         """
+        news: list[TouchWrite] = []
+        others: list[Write] = []
+        for write in writes:
+            if isinstance(write, TouchWrite):
+                news.append(write)
+            else:
+                others.append(write)
+        yield from self._write(others, {})
+        if not news:
+            return
+        # After the tasks themselves; and by their ids, since an upsert would make a task of what is not there.
+        tasks = find_tasks(self._org, self._org.schema(), {one.touch_id for one in news}, Purpose.REPORT)
+        yield from (_gone(one) for one in news if one.touch_id not in tasks)
+        yield from self._write([one for one in news if one.touch_id in tasks], tasks)
+
+    def _write(self, writes: Sequence[Write], tasks: Mapping[str, str]) -> Iterator[WriteOutcome]:
         schema = self._org.schema()
-        rows, refused = self._plan(schema, list(writes))
+        rows, refused = self._plan(schema, writes, tasks)
         yield from _refuse(refused)
         waiting = deque(_batches(rows))
         while waiting:
@@ -67,7 +83,7 @@ class SalesforceSink:
             if verdicts.replan:
                 self._org.forget_schema()
                 schema = self._org.schema()
-                again, refused = self._plan(schema, [write for row in verdicts.replan for write in row.writes])
+                again, refused = self._plan(schema, [write for row in verdicts.replan for write in row.writes], tasks)
                 yield from _refuse(refused)
                 waiting.extend(_batches([replace(row, tried=row.tried | {"replanned"}) for row in again]))
             if verdicts.lost:
@@ -76,13 +92,14 @@ class SalesforceSink:
                 waiting.extend(_batches(found.again))
 
     def _plan(
-        self, schema: Schema, writes: Sequence[Write]
+        self, schema: Schema, writes: Sequence[Write], tasks: Mapping[str, str]
     ) -> tuple[list[RowWrite], list[tuple[Write, ConfigurationError]]]:
         rows, refused = plan_rows(
             schema,
             writes,
             control_id=self._org.control_id,
             zone_of=lambda owner_id: self._org.parents.zone_of(schema, owner_id),
+            tasks=tasks,
         )
         if refused:
             self._org.forget_schema()  # the next write sees whether an admin has mended it
@@ -154,6 +171,11 @@ def _refuse(refused: Iterable[tuple[Write, ConfigurationError]]) -> Iterator[Wri
     """The outcomes of writes that need a field our user may not write."""
     for write, error in refused:
         yield WriteOutcome(key=write.key, error=error.error_class, code="HIDDEN_FIELD", detail=error.what)
+
+
+def _gone(write: TouchWrite) -> WriteOutcome:
+    """The outcome of news about a touch that is on no timeline: somebody deleted it, or it never got there."""
+    return WriteOutcome(key=write.key, error=ErrorClass.SKIPPABLE, code="NOT_FOUND", detail="no task of this touch")
 
 
 def _batches(rows: Sequence[RowWrite]) -> Iterator[Batch]:

@@ -53,6 +53,20 @@ class TaskWrite(Struct, frozen=True, kw_only=True):
     message_id: str = ""
     open: bool = False
     """True for a task the rep still has to do."""
+    note: bool = False
+    """True for something the person did, which is neither an email of ours nor a task."""
+
+
+class TouchWrite(Struct, frozen=True, kw_only=True):
+    """How a touch on the timeline has fared since; the newest counts, and one that is not there is not made."""
+
+    key: str
+    touch_id: str
+    ref: RecordRef
+    outcome: str
+    opens: int
+    """By people; machines' are not among them."""
+    clicks: int
 
 
 class OptOutWrite(Struct, frozen=True, kw_only=True):
@@ -94,4 +108,4 @@ class ControlWrite(Struct, frozen=True, kw_only=True):
     """One plain sentence on what the daemon is doing."""
 
 
-Write = StatusWrite | TaskWrite | OptOutWrite | BounceWrite | SequenceWrite | ControlWrite
+Write = StatusWrite | TaskWrite | TouchWrite | OptOutWrite | BounceWrite | SequenceWrite | ControlWrite

@@ -12,13 +12,23 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.effects import Priority
 from crmdrip.core.struct import Struct
-from crmdrip.core.writes import BounceWrite, ControlWrite, OptOutWrite, SequenceWrite, StatusWrite, TaskWrite, Write
+from crmdrip.core.writes import (
+    BounceWrite,
+    ControlWrite,
+    OptOutWrite,
+    SequenceWrite,
+    StatusWrite,
+    TaskWrite,
+    TouchWrite,
+    Write,
+)
 from crmdrip.ledger.schema import outbox
 from crmdrip.ledger.statements import Bulk, chunks, upsert_of
 
 _KINDS: dict[str, type[Write]] = {
     "status": StatusWrite,
     "task": TaskWrite,
+    "touch": TouchWrite,
     "opt_out": OptOutWrite,
     "bounce": BounceWrite,
     "sequence": SequenceWrite,
@@ -56,12 +66,18 @@ def _to_owed(row: Sequence[Any]) -> Owed:
     )
 
 
-def owe(connection: Connection, writes: Iterable[tuple[Write, Priority]], now: datetime) -> None:
-    """Add write-backs. One of the same key is replaced, keeps the higher priority, and is due at once."""
+def owe(
+    connection: Connection, writes: Iterable[tuple[Write, Priority]], now: datetime, not_before: datetime | None = None
+) -> None:
+    """Add write-backs. One of the same key is replaced, keeps the higher priority, and is due at once.
+
+    not_before: due at that time instead.
+    """
+    at = not_before or now
     _OWE.run(
         connection,
         [
-            (write.key, _NAME_OF[type(write)], priority.value, _encode(write), 1, 0, now, False, "", "", now)
+            (write.key, _NAME_OF[type(write)], priority.value, _encode(write), 1, 0, at, False, "", "", now)
             for write, priority in writes
         ],
     )

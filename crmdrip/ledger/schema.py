@@ -270,6 +270,22 @@ received = Table(
 """Everything that was handed over by somebody who proved who they are, raw, before it is read. Of what was read and
 understood the body is dropped and the key kept, until nobody repeats it any more."""
 
+engagement = Table(
+    "engagement",
+    metadata,
+    Column("touch_id", String(32), primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("opens", Integer, nullable=False),
+    Column("machine_opens", Integer, nullable=False),
+    Column("clicks", Integer, nullable=False),
+    Column("told_at", Instant, nullable=True),
+)
+"""What the provider told of each touch, beside the touch so that sending never waits for it. `rank` only grows: what
+comes late or twice moves nothing back (B23). `told_at`: when the CRM is told, or was told last."""
+
 mail = Table(
     "mail",
     metadata,

@@ -35,6 +35,7 @@ from crmdrip.ports import (
     SequenceWrite,
     StatusWrite,
     TaskWrite,
+    TouchWrite,
     Write,
     WriteOutcome,
 )
@@ -220,6 +221,11 @@ def task_write(ref: RecordRef, touch_id: str, key: str = "task", **given: Any) -
         "message_id": f"<{touch_id}@acme.example>",
     }
     return TaskWrite(key=key, ref=ref, touch_id=touch_id, **{**values, **given})
+
+
+def touch_write(ref: RecordRef, touch_id: str, outcome: str, opens: int = 0, clicks: int = 0) -> TouchWrite:
+    """News of a touch."""
+    return TouchWrite(key="touch", ref=ref, touch_id=touch_id, outcome=outcome, opens=opens, clicks=clicks)
 
 
 class CrmContract:
@@ -688,6 +694,20 @@ class CrmContract:
             "e" * 32: True,
             "f" * 32: False,
         }
+
+    def test_news_of_a_touch_are_folded_into_its_entry(self, crm: CrmDriver, sink: CrmSink, person: RecordRef) -> None:
+        """Opens and clicks stand on the entry that is there; also when both are written together."""
+        write_all(sink, task_write(person, "e" * 32), touch_write(person, "e" * 32, "Opened", opens=1))
+        write_all(sink, touch_write(person, "e" * 32, "Clicked", opens=3, clicks=1))
+        (entry,) = crm.timeline(person)
+        assert (entry["outcome"], entry["opens"], entry["clicks"], entry["closed"]) == ("Clicked", 3, 1, True)
+
+    def test_news_of_a_touch_that_is_on_no_timeline_make_none(
+        self, crm: CrmDriver, sink: CrmSink, person: RecordRef
+    ) -> None:
+        """Somebody deleted it: there is nothing left to do, and no empty entry appears."""
+        assert write_all(sink, touch_write(person, "e" * 32, "Opened"))["touch"].error is ErrorClass.SKIPPABLE
+        assert crm.timeline(person) == []
 
     def test_an_opt_out_and_a_bounce_are_written(self, crm: CrmDriver, sink: CrmSink, person: RecordRef) -> None:
         """B22: the CRM's own opt-out box is ticked and the bounce shows, also together with a status."""

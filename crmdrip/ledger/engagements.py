@@ -1,0 +1,112 @@
+"""What the provider told of each touch: kept beside the touches, so that sending never waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, select
+from sqlalchemy.sql.dml import UpdateBase
+
+from crmdrip.core.engagement import RANKS, Engagement
+from crmdrip.core.model import RecordKind, RecordRef, SignalKind, TouchState
+from crmdrip.core.struct import Struct
+from crmdrip.ledger.schema import engagement, enrollment, touch
+from crmdrip.ledger.statements import Bulk, Lookup, upsert_of
+
+
+class Sent(Struct, frozen=True, kw_only=True):
+    """A touch that an event is about."""
+
+    id: str
+    state: TouchState
+    address: str
+    ref: RecordRef
+    """The record that carries its run by now."""
+
+
+def load(connection: Connection, touch_ids: Iterable[str]) -> dict[str, Engagement]:
+    """What is known, by touch id; held against other writers until this transaction ends."""
+    return {row[0]: _to_engagement(row) for row in _LOAD.rows(connection, touch_ids)}
+
+
+_LOAD = Lookup(select(engagement).with_for_update(), engagement.c.touch_id)
+
+
+def _to_engagement(row: Sequence[Any]) -> Engagement:
+    """The columns in the table's order."""
+    touch_id, outcome, _, detail, first_at, opens, machine_opens, clicks, told_at = row
+    return Engagement(
+        touch_id=touch_id,
+        outcome=SignalKind(outcome),
+        detail=detail,
+        first_at=first_at,
+        opens=opens,
+        machine_opens=machine_opens,
+        clicks=clicks,
+        told_at=told_at,
+    )
+
+
+def save(connection: Connection, known: Iterable[Engagement]) -> None:
+    """Store what is known by now of each."""
+    _SAVE.run(
+        connection,
+        [
+            (
+                one.touch_id,
+                one.outcome.value,
+                RANKS[one.outcome],
+                one.detail,
+                one.first_at,
+                one.opens,
+                one.machine_opens,
+                one.clicks,
+                one.told_at,
+            )
+            for one in known
+        ],
+    )
+
+
+_NAMES = tuple(column.name for column in engagement.c)
+
+
+def _save(dialect: Dialect) -> UpdateBase:
+    statement = upsert_of(dialect, engagement)
+    return statement.on_conflict_do_update(
+        index_elements=[engagement.c.touch_id], set_={name: statement.excluded[name] for name in _NAMES[1:]}
+    )
+
+
+_SAVE = Bulk(_save, _NAMES)
+
+
+def first_heard(connection: Connection, touch_ids: Iterable[str]) -> dict[str, datetime]:
+    """Since when the provider has been known to have each email, for those of which it told anything (B1)."""
+    return dict(_HEARD.rows(connection, touch_ids))
+
+
+_HEARD = Lookup(select(engagement.c.touch_id, engagement.c.first_at), engagement.c.touch_id)
+
+
+def touches_told_of(connection: Connection, touch_ids: Iterable[str]) -> dict[str, Sent]:
+    """The touches of these ids that the ledger knows."""
+    return {
+        touch_id: Sent(
+            id=touch_id,
+            state=TouchState(state),
+            address=address,
+            ref=RecordRef(kind=RecordKind(kind), id=record_id),
+        )
+        for touch_id, state, address, kind, record_id in _TOUCHES.rows(connection, touch_ids)
+    }
+
+
+_TOUCHES = Lookup(
+    select(touch.c.id, touch.c.state, touch.c.address, enrollment.c.kind, enrollment.c.record_id).join_from(
+        touch, enrollment, touch.c.enrollment_id == enrollment.c.id
+    ),
+    touch.c.id,
+)
