@@ -1,0 +1,254 @@
+"""What goes out now: a batch is planned on what the look found, rendered, and its intents are committed (P1)."""
+
+from __future__ import annotations
+
+from collections import Counter as Multiset
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from crmdrip.core import effects
+from crmdrip.core.caps import Counter, allot
+from crmdrip.core.compose import TaskText, compose_task
+from crmdrip.core.decisions import Finish, Hold, Move, Readdress, Send, Skip, Stop, Wait
+from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.keys import normalize_address, touch_id
+from crmdrip.core.model import Enrollment, Signal, SignalKind, StepKind, Touch, TouchState
+from crmdrip.core.plan import plan
+from crmdrip.core.reasons import HoldReason, Reason
+from crmdrip.core.snapshot import Snapshot, View
+from crmdrip.core.struct import replace
+from crmdrip.core.zones import ZoneUsed, resolve_zone
+from crmdrip.daemon import twins
+from crmdrip.daemon.enact import enact
+from crmdrip.daemon.look import Blind, Seen, hold_back, see_brake, sender_id
+from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.queue import CAP_WORDS, Ready, claim_of, place_in_queue
+from crmdrip.daemon.signals import apply_signals
+from crmdrip.daemon.snapshots import load_background, load_histories, take_snapshot
+from crmdrip.ledger import marks, runs, tallies
+from crmdrip.ledger.runs import DueRun, LiveRun
+
+log = structlog.get_logger()
+
+LOOK_LASTS = timedelta(minutes=2)
+"""An email that was not begun so long after its look needs another: the provider is slow, or the machine slept (P2)."""
+
+
+class Intents:
+    """Decides one batch. What it counts is `held` and `stopped`."""
+
+    def __init__(self, parts: Parts, due: list[DueRun], seen: Seen, queues: Multiset[Counter]) -> None:
+        """queues: how many wait for each full cap already, in this pass."""
+        self._parts = parts
+        self._due = due
+        self._seen = seen
+        self._queues = queues
+        self._now = parts.clock.now() - seen.ahead
+        self.held = 0
+        self.stopped = 0
+
+    def decide(self) -> tuple[list[Ready], list[Signal]]:
+        """Plan every run, store what is decided, and commit the intents of those that go out.
+
+        Returns these, and the signals that all records of an address are to be told of.
+        """
+        parts, now, look, blind = self._parts, self._now, self._seen.look, self._seen.blind
+        looked_at = {run.ref.id for run in self._due}
+        suppressing: list[Signal] = []
+        with parts.ledger.write() as connection:
+            if look is not None:
+                signals_background = load_background(connection)
+                suppressing = apply_signals(connection, look.signals, signals_background, parts.org_id, now)
+                see_brake(connection, look)
+            background = load_background(connection)
+            if look is not None:
+                background = hold_back(background, look)
+            locked = runs.lock_runs(connection, [run.id for run in self._due])
+            # One that moved to another record meanwhile was not looked at there: it comes again.
+            live = [run for run in locked.values() if run.status.live and run.ref.id in looked_at]
+            records = look.records if look is not None else {}
+            histories = load_histories(connection, live, records.values(), entering=False)
+            changed: list[Effect] = []
+            sends: list[tuple[Send, Enrollment, Snapshot]] = []
+            for run in live:
+                record = records.get(run.ref.id)
+                sender = sender_id(run, record, background)
+                snapshot = take_snapshot(
+                    view=View.BLIND if look is None else View.LOOKED,
+                    record=record,
+                    run=run,
+                    owner=self._seen.owners.get(sender) if sender is not None else None,
+                    background=background,
+                    histories=histories,
+                    blind_because=blind.because if blind is not None else "",
+                )
+                decision = _name_permission(plan(twins.look_ahead(connection, snapshot), now)[0], blind)
+                if isinstance(decision, Readdress):
+                    histories.live_by_address[decision.address] = LiveRun(id=run.id, ref=run.ref)
+                if isinstance(decision, Send):
+                    sends.append((decision, run, snapshot))
+                else:
+                    changed.append(self._effect(decision, run, snapshot, now))
+            ready = self._ready(connection, sends, changed, now)
+            enact(connection, changed, now)
+            runs.intend(connection, [one.touch for one in ready])
+            marks.clear_mark(connection, marks.LOOKING)
+        return ready, suppressing
+
+    def _effect(self, decision: object, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:
+        setting = setting_of(self._parts, snapshot, now)
+        match decision:
+            case Stop():
+                self.stopped += 1
+                replied = next((s.at for s in snapshot.signals if s.kind is SignalKind.REPLY), None)
+                log.info("run_stopped", run=run.id, record=run.ref.id, reason=decision.reason.key)
+                return effects.stop(decision, run, setting, replied_at=replied)
+            case Hold():
+                self.held += 1
+                return effects.hold(decision, run, setting)
+            case Wait():
+                return effects.wait(decision, run, setting)
+            case Skip():
+                log.info("step_skipped", run=run.id, step=decision.step_id, reason=decision.reason.key)
+                return effects.skip(decision, run, setting, _zone_of(snapshot))
+            case Finish():
+                return effects.finish(run, setting)
+            case Move():
+                return effects.move(decision, run, setting)
+            case Readdress():
+                return effects.readdress(decision, run, setting)
+            case _:
+                raise TypeError(f"no effect is known for {type(decision).__name__}")
+
+    def _ready(
+        self,
+        connection: Connection,
+        sends: list[tuple[Send, Enrollment, Snapshot]],
+        changed: list[Effect],
+        now: datetime,
+    ) -> list[Ready]:
+        """Render, apply the caps, and turn what cannot go now into effects."""
+        composed: dict[str, Ready] = {}
+        for send, run, snapshot in sends:
+            made = self._compose(send, run, snapshot, now)
+            if isinstance(made, Effect):
+                changed.append(made)
+            else:
+                composed[made.touch.id] = made
+        claims = [
+            claim_of(one, self._parts.limits.sender_per_day, self._parts.limits.domain_per_hour, now)
+            for one in composed.values()
+        ]
+        limits = {claim.touch_id: dict(claim.caps) for claim in claims}
+        counters = {counter for claim in claims for counter, _ in claim.caps}
+        allotment = allot(claims, tallies.counts(connection, counters))
+        tallies.add(connection, allotment.used)
+        for waiting, counter in allotment.wait.items():
+            self.held += 1
+            one, ahead = composed[waiting], self._queues[counter]
+            self._queues[counter] += 1
+            opens = place_in_queue(one, counter, limits[waiting][counter], ahead)
+            reason = Reason(code=HoldReason.DAILY_CAP, detail=CAP_WORDS[counter.scope])
+            held = Hold(reason=reason, check_at=opens)
+            changed.append(effects.hold(held, one.run, setting_of(self._parts, one.snapshot, now)))
+        return [composed[one] for one in allotment.go]
+
+    def _compose(self, send: Send, run: Enrollment, snapshot: Snapshot, now: datetime) -> Ready | Effect:
+        """The touch with its email; an effect where it is a task for the rep or cannot be rendered."""
+        sequence, record, step = snapshot.sequence, snapshot.record, send.step
+        if sequence is None or record is None:
+            raise ValueError("a send was planned without a sequence or a record")
+        identity = touch_id(self._parts.org_id, run.person, run.sequence_id, run.run, step.id)
+        composer, owner = self._parts.composer, snapshot.owner
+        if step.kind is StepKind.TASK:
+            text = compose_task(step=step, sequence=sequence, record=record, owner=owner)
+            if isinstance(text, Reason):
+                return self._cannot_render(text, run, snapshot, now)
+            return _task_effect(text, identity, send, run, setting_of(self._parts, snapshot, now))
+        message = composer.compose(
+            step=step, sequence=sequence, enrollment=run, record=record, owner=owner, touch_id=identity
+        )
+        if isinstance(message, Reason):
+            return self._cannot_render(message, run, snapshot, now)
+        touch = Touch(
+            id=identity,
+            enrollment_id=run.id,
+            step_id=step.id,
+            order=step.order,
+            kind=step.kind,
+            state=TouchState.INTENDED,
+            attempt=1,
+            at=now,
+            address=run.address,
+            sender=normalize_address(message.from_address),
+            message_id=message.headers.get("Message-ID", ""),
+            subject=message.subject,
+            version=sequence.version,
+            zone=send.zone.zone,
+            zone_source=send.zone.source,
+        )
+        message = replace(message, not_after=self._seen.at + LOOK_LASTS)
+        return Ready(touch=touch, send=send, run=run, snapshot=snapshot, message=message)
+
+    def _cannot_render(self, reason: Reason, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:
+        self.held += 1
+        held = Hold(reason=reason, check_at=now + timedelta(hours=6))
+        return effects.hold(held, run, setting_of(self._parts, snapshot, now))
+
+
+def setting_of(parts: Parts, snapshot: Snapshot, now: datetime) -> Setting:
+    """What an effect is worked out in."""
+    return Setting(
+        org_id=parts.org_id,
+        now=now,
+        sequence=snapshot.sequence,
+        record=snapshot.record,
+        touches=snapshot.touches,
+    )
+
+
+def _name_permission(decision: object, blind: Blind | None) -> object:
+    """A look that is refused for want of a permission is told at once, with what to grant (B26)."""
+    if blind is None or not blind.permission or not isinstance(decision, Hold):
+        return decision
+    if decision.reason.code is not HoldReason.NO_LAST_LOOK:
+        return decision
+    return replace(decision, reason=Reason(code=HoldReason.NOT_PERMITTED, detail=blind.because))
+
+
+def _task_effect(text: TaskText, identity: str, send: Send, run: Enrollment, setting: Setting) -> Effect:
+    """A task goes on the rep's list: the write-back's own key makes it happen once."""
+    owner_id = setting.record.owner_id if setting.record is not None else None
+    taken = Taken(
+        touch_id=identity,
+        step=send.step,
+        at=setting.now,
+        zone=send.zone,
+        owner_id=owner_id,
+        subject=text.subject,
+        body=text.body,
+        outcome="To do",
+    )
+    touch = Touch(
+        id=identity,
+        enrollment_id=run.id,
+        step_id=send.step.id,
+        order=send.step.order,
+        kind=StepKind.TASK,
+        state=TouchState.ACCEPTED,
+        attempt=1,
+        at=setting.now,
+        subject=text.subject,
+        version=setting.sequence.version if setting.sequence is not None else "",
+        zone=send.zone.zone,
+        zone_source=send.zone.source,
+    )
+    return replace(effects.take(taken, run, setting), touches=(touch,))
+
+
+def _zone_of(snapshot: Snapshot) -> ZoneUsed:
+    if snapshot.sequence is None or snapshot.record is None:
+        raise ValueError("a step was passed over without a sequence or a record")
+    return resolve_zone(snapshot.sequence.zone_policy, snapshot.record, snapshot.owner, snapshot.sequence)

@@ -1,0 +1,160 @@
+"""The last look: the records about to be mailed are read once more by id, and whoever is to send with them (P2, P4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from crmdrip.core.compose import merge_paths
+from crmdrip.core.errors import CrmdripError, ErrorClass, UnknownPathsError
+from crmdrip.core.model import Brake, Enrollment, Owner, Record, SenderPolicy, Sequence, SequenceStatus
+from crmdrip.core.struct import replace
+from crmdrip.daemon.intake import CURSOR
+from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.snapshots import Background, load_background
+from crmdrip.ledger import marks
+from crmdrip.ledger.runs import DueRun
+from crmdrip.ports import Look
+
+log = structlog.get_logger()
+
+CLOCK_SLACK = timedelta(minutes=2)
+"""How far this machine's clock may be ahead of the CRM's; beyond it the CRM's counts (B29)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blind:
+    """Why nothing can be looked at."""
+
+    because: str
+    permission: bool = False
+    """Somebody has to grant something, or to correct a setting: `because` says what."""
+
+
+_RIVAL = Blind(
+    because="another crmdrip works on this org with a ledger of its own. Stop one of the two and start the other again",
+    permission=True,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What the last look found."""
+
+    look: Look | None
+    """None when it could not be made, and then `blind` says why."""
+    owners: Mapping[str, Owner]
+    blind: Blind | None
+    at: datetime
+    """When it was asked for, by our clock."""
+    ahead: timedelta
+    """How far our clock is ahead of the CRM's, zero within CLOCK_SLACK: nothing is ever sent early (B29)."""
+
+
+def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
+    """The records as they are now; what the CRM refuses leaves nothing seen, and raises nothing.
+
+    Raises LedgerBrokenError.
+    """
+    with parts.ledger.write() as connection:
+        background = load_background(connection)
+        cursor = marks.read_cursor(connection, CURSOR)
+        newest = marks.read_heartbeat(connection)
+        heartbeat = marks.next_heartbeat(connection, parts.clock.now())
+        marks.set_mark(connection, marks.LOOKING, parts.clock.now().isoformat())
+    at, ahead = parts.clock.now(), timedelta()
+    try:
+        look = _look(parts, due, background, cursor, heartbeat)
+    except CrmdripError as error:
+        log.warning("last_look_failed", error_class=error.error_class.value, runs=len(due))
+        return Seen(look=None, owners={}, blind=_why_blind(error), at=at, ahead=ahead)
+    if at - look.at > CLOCK_SLACK:
+        ahead = at - look.at
+        log.warning("clock_ahead", seconds=round(ahead.total_seconds()))
+    if _is_rival(parts, look.brake, newest, heartbeat):
+        return Seen(look=None, owners={}, blind=_RIVAL, at=at, ahead=ahead)
+    try:
+        owners = parts.source.owners(_sender_ids(due, look, background))
+    except CrmdripError as error:
+        log.warning("owners_not_read", error_class=error.error_class.value)
+        return Seen(look=None, owners={}, blind=_why_blind(error), at=at, ahead=ahead)
+    return Seen(look=look, owners=owners, blind=None, at=at, ahead=ahead)
+
+
+def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str | None, heartbeat: datetime) -> Look:
+    """A field that one template misspells is missing in that template, and no reason to be blind (B24)."""
+    used = {run.sequence_id for run in due}
+    known = [background.sequences[one].good for one in used if one in background.sequences]
+    steps = [step for sequence in known if sequence is not None for step in sequence.steps if step.active]
+    refs, paths = [run.ref for run in due], merge_paths(steps)
+    try:
+        return parts.source.look(refs, paths, cursor, used, heartbeat)
+    except UnknownPathsError as error:
+        log.warning("merge_paths_unknown", paths=sorted(error.paths))
+        return parts.source.look(refs, paths - error.paths, cursor, used, heartbeat)
+
+
+def _is_rival(parts: Parts, brake: Brake | None, newest: datetime | None, left: datetime) -> bool:
+    """Whether somebody else left the heartbeat that the look found: ours are in the ledger before they are there.
+
+    newest: ours before the look. left: what the look leaves, which it finds itself when it had to be repeated.
+    """
+    beat = brake.heartbeat if brake is not None else None
+    if beat is None or beat == left or (newest is not None and beat <= newest):
+        return False
+    with parts.ledger.read() as connection:
+        if beat == marks.read_heartbeat(connection):
+            return False  # the figures brought it meanwhile
+    log.error("rival_daemon", heartbeat=beat.isoformat())
+    return True
+
+
+def _why_blind(error: CrmdripError) -> Blind:
+    permission = error.error_class is ErrorClass.CONFIGURATION
+    return Blind(because=f"{error.what} {error.do_next}".strip() if permission else error.what, permission=permission)
+
+
+def _sender_ids(due: list[DueRun], look: Look, background: Background) -> set[str]:
+    found = (sender_id(run, look.records.get(run.ref.id), background) for run in due)
+    return {owner_id for owner_id in found if owner_id is not None}
+
+
+def sender_id(run: Enrollment | DueRun, record: Record | None, background: Background) -> str | None:
+    """Whose email it is: whoever sent first where the sequence says so, else the record's owner."""
+    known = background.sequences.get(run.sequence_id)
+    sequence: Sequence | None = known.good if known is not None else None
+    keeps = sequence is not None and sequence.sender_policy is SenderPolicy.FIRST_SENDER
+    if keeps and run.owner_id is not None:
+        return run.owner_id
+    return record.owner_id if record is not None else None
+
+
+_NOT_LIVE = {status.value.lower(): status for status in SequenceStatus if status is not SequenceStatus.LIVE}
+
+
+def hold_back(background: Background, look: Look) -> Background:
+    """A sequence that was paused, retired or deleted since the pull read it sends nothing any more.
+
+    The look only ever holds back: what is released comes with the pull, whole and valid. A word that means nothing is
+    an invalid edit, and the last good version stays in force (B17).
+    """
+    sequences = dict(background.sequences)
+    for sequence_id, word in look.statuses.items():
+        known = sequences.get(sequence_id)
+        if known is None or known.good is None:
+            continue
+        if word is None:
+            sequences[sequence_id] = replace(known, removed=True)
+        elif (status := _NOT_LIVE.get(word.strip().lower() or "draft")) is not None:
+            sequences[sequence_id] = replace(known, good=replace(known.good, status=status))
+    return replace(background, sequences=sequences)
+
+
+def see_brake(connection: Connection, look: Look) -> None:
+    """A brake that the look found pulled holds from now on."""
+    if look.brake is not None and look.brake.pulled:
+        marks.set_mark(connection, marks.BRAKE, look.brake.by)
