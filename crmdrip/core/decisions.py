@@ -53,6 +53,8 @@ class Hold(Struct, frozen=True, kw_only=True):
     status: RunStatus = RunStatus.HELD
     tell_rep: bool = False
     """Put an open task on the owner's list as well."""
+    task_id: str = ""
+    """Of that task, where its completion means something; "" for one of its own per reason."""
     away_until: datetime | None = None
     """What the record shows as "out of office until"; None for none."""
 

@@ -236,7 +236,7 @@ def hold(decision: Hold, run: Enrollment, setting: Setting) -> Effect:
         write = replace(write, out_of_office_until=decision.away_until)
     writes: list[tuple[Write, Priority]] = [(write, Priority.REPORT)]
     if decision.tell_rep and run.reason != held.reason:
-        writes.append((_note_for_rep(reason, run, setting), Priority.REPORT))
+        writes.append((_note_for_rep(reason, run, setting, decision.task_id), Priority.REPORT))
     return Effect(run=held, writes=tuple(writes), totals=figures)
 
 
@@ -245,8 +245,8 @@ def _shown(run: Enrollment) -> tuple[object, ...]:
     return (run.status, run.reason, run.reason_detail, shown_next(run), run.next_step_id)
 
 
-def _note_for_rep(reason: Reason, run: Enrollment, setting: Setting) -> TaskWrite:
-    key = touch_id(setting.org_id, run.person, run.sequence_id, run.run, f"note:{reason.key}")
+def _note_for_rep(reason: Reason, run: Enrollment, setting: Setting, task_id: str = "") -> TaskWrite:
+    key = task_id or touch_id(setting.org_id, run.person, run.sequence_id, run.run, f"note:{reason.key}")
     return TaskWrite(
         key=f"task:{key}",
         touch_id=key,

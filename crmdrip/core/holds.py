@@ -117,11 +117,13 @@ def hold_while_rep_decides(snapshot: Snapshot, _: Enrollment, __: datetime) -> H
     sequence = snapshot.sequence
     if not snapshot.signals or sequence is None or sequence.on_colleague_reply is not OnColleagueReply.PAUSE:
         return None
-    done = {one.touch_id for one in snapshot.signals if one.kind is SignalKind.TASK_DONE}
-    for signal in snapshot.signals:
-        if signal.kind is SignalKind.COLLEAGUE_REPLY and signal.touch_id not in done:
+    replies = {one.touch_id: one for one in snapshot.signals if one.kind is SignalKind.COLLEAGUE_REPLY}
+    done = [one.at for one in snapshot.signals if one.kind is SignalKind.TASK_DONE and one.touch_id in replies]
+    for signal in replies.values():
+        if not any(at >= signal.at for at in done):
             reason = Reason(code=HoldReason.COLLEAGUE_REPLIED, detail=signal.detail)
-            return Hold(reason=reason, check_at=None, status=RunStatus.PAUSED)
+            task = signal.touch_id or ""
+            return Hold(reason=reason, check_at=None, status=RunStatus.PAUSED, tell_rep=True, task_id=task)
     return None
 
 

@@ -14,6 +14,7 @@ from crmdrip.core.effects import Effect, Setting, tell_suppression
 from crmdrip.core.model import Enrollment, Signal, SignalKind
 from crmdrip.core.snapshot import View
 from crmdrip.core.stops import plan_stop
+from crmdrip.daemon.colleagues import tell_colleagues
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.snapshots import Background, load_histories, take_snapshot
 from crmdrip.ledger import outbox, people, runs
@@ -24,10 +25,11 @@ log = structlog.get_logger()
 def apply_signals(
     connection: Connection, signals: Iterable[Signal], background: Background, org_id: str, now: datetime
 ) -> list[Signal]:
-    """Store signals and stop the runs they end.
+    """Store signals, stop the runs they end, and have those looked at that they make wait or go on.
 
-    Returns those whose address must be told to all its records: the new ones that speak for every record of it, and
-    what a record says as before where a run ended by it.
+    A reply is told to the others of the account, by their sequences' policies (B6). Returns those whose address must be
+    told to all its records: the new ones that speak for every record of it, and what a record says as before where a
+    run ended by it.
     """
     signals = people.with_addresses(connection, signals)
     new = people.add_signals(connection, signals, now)
@@ -37,13 +39,20 @@ def apply_signals(
     heard = [*new, *again]
     if not heard:
         return []
+    heard += tell_colleagues(connection, new, background, org_id, now)
     by_record = runs.live_runs_of_records(connection, [s.record_id for s in heard if s.record_id])
     by_address = runs.live_runs_of_addresses(connection, [s.address for s in heard if s.address])
     concerned = {run.id: run for run in (*by_record.values(), *by_address.values())}
     stopped = stop_runs(connection, concerned.values(), background, org_id, now)
+    waiting = {key for one in heard if one.kind in _WAITS for key in (one.record_id, one.address)}
+    runs.wake_runs(connection, [r.id for r in concerned.values() if {r.ref.id, r.address} & waiting], now)
     told = [one for one in new if speaks_for_all(one)]
     tell_twins(connection, told, now)
     return [*told, *(one for one in again if speaks_for_all(one) and one.address in stopped)]
+
+
+_WAITS = frozenset({SignalKind.OUT_OF_OFFICE, SignalKind.COLLEAGUE_REPLY, SignalKind.TASK_DONE})
+"""What makes a run wait, or ends a wait. The next look decides, which knows the record, its owner and its zone (B8)."""
 
 
 def speaks_for_all(signal: Signal) -> bool:

@@ -50,27 +50,28 @@ def by_addresses(connection: Connection, addresses: Iterable[str]) -> dict[str, 
     return found
 
 
-def at_domain(connection: Connection, domain: str) -> list[Addressee]:
-    """Who has a live run at a domain, below it, or right above it. Reads the index of live addresses once through."""
+def addresses_at(connection: Connection, domain: str) -> list[str]:
+    """The addresses with a live run at a domain, below it, or right above it.
+
+    Reads the index of live addresses once through: for an answer, never for an email.
+    """
     above = domain.partition(".")[2]
     at = [f"@{domain}", f".{domain}", *([f"@{above}"] if "." in above else [])]
     return _live(connection, or_(*(enrollment.c.address.endswith(one, autoescape=True) for one in at)))
 
 
-def like(connection: Connection, address: str) -> list[Addressee]:
-    """Who has a live run at the address's domain, or at Gmail's other one, under a name with the same beginning."""
+def addresses_like(connection: Connection, address: str) -> list[str]:
+    """Those at the address's domain, or at Gmail's other one, whose names begin as its name does."""
     local, _, domain = address.rpartition("@")
     domains = ("gmail.com", "googlemail.com") if domain in ("gmail.com", "googlemail.com") else (domain,)
-    first = local[:1]
     at = or_(*(enrollment.c.address.endswith(f"@{one}", autoescape=True) for one in domains))
     # A range and no LIKE: the index of live addresses is sorted, and SQLite's LIKE would not use that.
-    return _live(connection, at, enrollment.c.address >= first, enrollment.c.address < first + "\U0010ffff")
+    return _live(connection, at, enrollment.c.address >= local[:1], enrollment.c.address < f"{local[:1]}\U0010ffff")
 
 
-def _live(connection: Connection, *where: ColumnElement[bool]) -> list[Addressee]:
+def _live(connection: Connection, *where: ColumnElement[bool]) -> list[str]:
     rows = connection.execute(select(enrollment.c.address).where(IS_LIVE, *where).limit(NEARBY))
-    found = runs.live_runs_of_addresses(connection, [row[0] for row in rows])
-    return [_of_run(run) for run in found.values()]
+    return [row[0] for row in rows]
 
 
 def _of_run(run: Enrollment) -> Addressee:

@@ -655,11 +655,12 @@ def recover(connection: Connection, now: datetime) -> int:
         .values(state=TouchState.IN_DOUBT.value, not_before=now, detail="the daemon ended before the answer came")
         .returning(touch.c.enrollment_id)
     ).all()
-    _wake_runs(connection, [row.enrollment_id for row in rows], now)
+    wake_runs(connection, [row.enrollment_id for row in rows], now)
     return len(rows)
 
 
-def _wake_runs(connection: Connection, ids: Iterable[int], now: datetime) -> None:
+def wake_runs(connection: Connection, ids: Iterable[int], now: datetime) -> None:
+    """Look at these runs again now, whatever they wait for; those that have ended stay so."""
     for chunk in chunks(ids):
         connection.execute(
             update(enrollment).where(enrollment.c.id.in_(chunk), enrollment.c.status.in_(LIVE)).values(check_at=now)

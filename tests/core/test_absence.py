@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 import pytest
-from run_values import DAY, NOW, SUNDAY, ada, run_of, seen, sequence_of, setting_of, signal_of
+from run_values import DAY, HOUR, NOW, REP, SUNDAY, ada, run_of, seen, sequence_of, setting_of, signal_of
 from schedule_values import at
 
 from crmdrip.core import effects
@@ -14,6 +14,7 @@ from crmdrip.core.model import OnColleagueReply, RunStatus, SignalKind
 from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason, StopReason
 from crmdrip.core.snapshot import View
+from crmdrip.core.writes import TaskWrite
 
 
 def away(until: date | None, at: datetime = NOW, key: str = "away"):
@@ -132,11 +133,23 @@ class TestColleagues:
         done = signal_of(SignalKind.TASK_DONE, touch_id="call her")
         assert planned(colleague(), done).reason.code is HoldReason.COLLEAGUE_REPLIED
 
-    def test_a_further_colleague_asks_again(self):
+    def test_a_later_answer_asks_again(self):
         """B6: the rep's decision was about the first answer."""
         done = signal_of(SignalKind.TASK_DONE, touch_id="ask")
-        again = signal_of(SignalKind.COLLEAGUE_REPLY, key="again", touch_id="ask again")
-        assert planned(colleague(), done, again).reason.code is HoldReason.COLLEAGUE_REPLIED
+        again = signal_of(SignalKind.COLLEAGUE_REPLY, key="again", touch_id="ask again", at=done.at + HOUR)
+        assert planned(colleague(), done, again).task_id == "ask again"
+
+    def test_one_task_completed_is_about_all_answers_before(self):
+        """B6: the rep has one task, however many colleagues answered meanwhile."""
+        again = signal_of(SignalKind.COLLEAGUE_REPLY, key="again", touch_id="ask again", at=SUNDAY + DAY + HOUR)
+        done = signal_of(SignalKind.TASK_DONE, touch_id="ask", at=NOW)
+        assert isinstance(planned(colleague(), again, done), Send)
+
+    def test_the_rep_gets_a_task(self):
+        """B6: under the id whose completion is waited for."""
+        effect = effects.hold(planned(colleague()), run_of(), setting_of())
+        [task] = [write for write, _ in effect.writes if isinstance(write, TaskWrite)]
+        assert (task.touch_id, task.owner_id, task.open) == ("ask", REP.id, True)
 
     def test_stop_stops(self):
         """B6: one answer of the account ends all its runs."""
