@@ -193,6 +193,8 @@ def _finished_tasks(schema: Schema) -> Stream | None:
 
     task = soql.quote(schema.mapping.value("task", "task_subtype"))
     where = [f"{names['closed']} = true", f"{names['subtype']} = {task}", f"{names['touch_id']} != null"]
+    if step := names.get("step_id"):
+        where.append(f"{step} != null")  # a note of ours is no task that somebody did
     words = ("touch_id", "person", "completed_at", "modified")
     columns = ["Id", "IsDeleted", *(names[w] for w in words if names.get(w))]
     ask = _ask("finished_tasks", schema.objects["task"].name, columns, names["modified"], where)

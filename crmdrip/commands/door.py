@@ -10,7 +10,7 @@ from crmdrip.daemon.loop import Daemon
 from crmdrip.daemon.parts import Parts
 from crmdrip.web.door import Door, build_app, listen
 from crmdrip.web.health import Health, LoopHealth
-from crmdrip.web.pages import build_pages
+from crmdrip.web.pages import Pages
 from crmdrip.web.unsubscribe import Unsubscribes
 
 
@@ -27,7 +27,7 @@ def open_door(settings: Settings, parts: Parts, daemon: Daemon) -> Iterator[None
             build_app(
                 watch=lambda: watch(daemon, parts),
                 unsubscribes=unsubscribes,
-                pages=build_pages(settings.sender.company, settings.sender.language),
+                pages=Pages(settings.sender.company, settings.sender.postal_address, settings.sender.language),
                 base_url=settings.unsubscribe.base_url,
                 after=door.after,
             )

@@ -1,4 +1,4 @@
-"""Signed tokens: who an unsubscribe link is for, and which touch a reply answers. Nobody can make one for another.
+"""Signed tokens: who an unsubscribe is for, and which touch a reply answers. Nobody can make one for another.
 
 Several keys, newest first, so that links in emails sent years ago keep working after a key is replaced.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from itsdangerous import BadSignature, Signer
@@ -32,6 +33,8 @@ class Unsubscriber:
     """keys.person_key."""
     org: str
     """The CRM account's id."""
+    sequence: str = ""
+    """Id of the sequence whose email carried it, "" where the token is too old or too short to say."""
 
 
 class UnsubscribeTokens:
@@ -43,9 +46,10 @@ class UnsubscribeTokens:
         # itsdangerous signs with the last key.
         self._signer = Signer(list(reversed(keys)), salt=b"crmdrip.unsubscribe", digest_method=hashlib.sha256)
 
-    def sign(self, person: str, org: str) -> str:
-        """The token for one person of one CRM account, safe in a URL."""
-        return self._signer.sign(f"{person}.{quote(org, safe='')}").decode("ascii")
+    def sign(self, person: str, org: str, sequence: str = "") -> str:
+        """The token for one person of one CRM account, safe in a URL. sequence: the one whose email carries it."""
+        parts = (person, _quote(org), _quote(sequence)) if sequence else (person, _quote(org))
+        return self._signer.sign(".".join(parts)).decode("ascii")
 
     def read(self, token: str) -> Unsubscriber | None:
         """Whose token it is; None when it was not signed by us."""
@@ -55,8 +59,41 @@ class UnsubscribeTokens:
             payload = self._signer.unsign(token).decode("ascii")
         except BadSignature:
             return None
-        person, _, org = payload.partition(".")
-        return Unsubscriber(person=person, org=unquote(org))
+        person, org, *rest = payload.split(".")
+        return Unsubscriber(person=person, org=unquote(org), sequence=unquote(rest[0]) if rest else "")
+
+
+@lru_cache(maxsize=1_024)
+def _quote(text: str) -> str:
+    """A part of a token: without dots, which part them."""
+    return quote(text, safe="").replace(".", "%2E")
+
+
+class UnsubscribeTags:
+    """Signs and reads the tag of an address that takes unsubscribes by mail: unsubscribe+TAG@in.example.com.
+
+    In the form of ReplyTokens' tags, for the same reasons. The CRM account is signed along and not in it.
+    """
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        """keys: as in UnsubscribeTokens. Raises ConfigurationError for a missing or short key."""
+        check_keys(keys)
+        self._keys = tuple(hashlib.sha256(b"crmdrip.unsubscribe.tag\x1f" + key.encode()).digest() for key in keys)
+
+    def sign(self, person: str, org: str) -> str:
+        """The tag for one keys.person_key: 48 characters."""
+        return person + _mark(self._keys[0], f"{org}\x1f{person}")
+
+    def read(self, tag: str, org: str) -> Unsubscriber | None:
+        """Whose tag it is; None when it was not signed by us for this CRM account."""
+        tag = tag.lower()
+        if len(tag) != 48 or not tag.isascii():
+            return None
+        person, mark = tag[:32], tag[32:]
+        signed = f"{org}\x1f{person}"
+        if any(hmac.compare_digest(mark, _mark(key, signed)) for key in self._keys):
+            return Unsubscriber(person=person, org=org)
+        return None
 
 
 class ReplyTokens:
@@ -72,7 +109,7 @@ class ReplyTokens:
 
     def sign(self, touch_id: str) -> str:
         """The tag for one touch: 48 characters."""
-        return touch_id + self._mark(self._keys[0], touch_id)
+        return touch_id + _mark(self._keys[0], touch_id)
 
     def read(self, tag: str) -> str | None:
         """The touch id; None when the tag was not signed by us."""
@@ -80,11 +117,12 @@ class ReplyTokens:
         if len(tag) != 48 or not tag.isascii():
             return None
         touch_id, mark = tag[:32], tag[32:]
-        return touch_id if any(hmac.compare_digest(mark, self._mark(key, touch_id)) for key in self._keys) else None
+        return touch_id if any(hmac.compare_digest(mark, _mark(key, touch_id)) for key in self._keys) else None
 
-    @staticmethod
-    def _mark(key: bytes, touch_id: str) -> str:
-        return hmac.digest(key, touch_id.encode(), "sha256").hex()[:16]
+
+def _mark(key: bytes, signed: str) -> str:
+    """16 lower-case hex characters: 64 bits, where each guess is a mail or a request."""
+    return hmac.digest(key, signed.encode(), "sha256").hex()[:16]
 
 
 def check_keys(keys: tuple[str, ...]) -> None:

@@ -22,7 +22,7 @@ from crmdrip.demo.stage import Stage, open_stage
 from crmdrip.inspection.rehearsal import hurry
 from crmdrip.web.door import Door, build_app, listen
 from crmdrip.web.health import Health
-from crmdrip.web.pages import build_pages
+from crmdrip.web.pages import Pages
 from crmdrip.web.unsubscribe import Unsubscribes
 
 BEGIN = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
@@ -111,7 +111,7 @@ def open_door(door: Door, parts: Parts, settings: Settings) -> None:
         build_app(
             watch=lambda: Health(alive=True, ready=True),
             unsubscribes=Unsubscribes(parts, keys),
-            pages=build_pages(settings.sender.company, settings.sender.language),
+            pages=Pages(settings.sender.company, settings.sender.postal_address, settings.sender.language),
             base_url=settings.unsubscribe.base_url,
             after=door.after,
         )

@@ -18,21 +18,19 @@ from urllib.parse import urlsplit
 import structlog
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crmdrip.core.errors import ConfigurationError, CrmdripError
+from crmdrip.core.errors import ConfigurationError
 from crmdrip.web.allowance import Allowance
 from crmdrip.web.health import Watch, describe
-from crmdrip.web.pages import HEADERS, Pages
+from crmdrip.web.pages import Pages
 from crmdrip.web.unsubscribe import Unsubscribes
+from crmdrip.web.unsubscribe_page import UnsubscribePage
 
 log = structlog.get_logger()
 
-BODY_LIMIT = 8 * 1024
-"""Bytes. RFC 8058's body has 26; a browser's form none."""
 PER_SECOND = 200.0
 BURST = 1_000
 """Requests: far above what people do, far below what keeps a ledger busy."""
@@ -57,30 +55,12 @@ def build_app(
 
     after: runs a function once the answer is out; it must not raise for what the function does.
     """
-    bucket = allowance or Allowance(per_second=PER_SECOND, burst=BURST)
-
-    def page(text: str, status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
-        return HTMLResponse(text, status_code=status, headers={**HEADERS, **(headers or {})})
-
-    async def unsubscribe(request: Request) -> Response:
-        if not bucket.take():
-            return page(pages.later, 429, {"Retry-After": "1"})
-        who = unsubscribes.read(request.path_params["token"])
-        if who is None:
-            return page(pages.unknown, 404)
-        if request.method != "POST":
-            return page(pages.ask)
-        if not await _is_small(request):
-            return page(pages.unknown, 413, {"Connection": "close"})
-        try:
-            new = await run_in_threadpool(unsubscribes.accept, who)
-        except CrmdripError as error:
-            log.error("unsubscribe_not_stored", error_class=error.error_class.value)  # noqa: TRY400 - no traceback: it was foreseen
-            # Mail providers repeat a one-click POST that failed (RFC 8058 section 3.2 leaves it to them).
-            return page(pages.later, 503, {"Retry-After": "60"})
-        if new:
-            after(lambda: unsubscribes.tell(new))
-        return page(pages.done)
+    page = UnsubscribePage(
+        unsubscribes=unsubscribes,
+        pages=pages,
+        allowance=allowance or Allowance(per_second=PER_SECOND, burst=BURST),
+        after=after,
+    )
 
     def healthz(request: Request) -> Response:
         health = watch()
@@ -95,20 +75,10 @@ def build_app(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Route(f"{prefix}/{{token}}", unsubscribe, methods=["GET", "POST"]),
+            Route(f"{prefix}/{{token}}", page.answer, methods=["GET", "POST"]),
         ],
-        exception_handlers={404: lambda *_: page(pages.unknown, 404)},
+        exception_handlers={404: lambda request, _: page.refuse(request)},
     )
-
-
-async def _is_small(request: Request) -> bool:
-    """Read the body and forget it: the token says everything. False as soon as it is too large."""
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BODY_LIMIT:
-            return False
-    return True
 
 
 def _is_local(request: Request) -> bool:

@@ -18,7 +18,7 @@ from crmdrip.daemon import passes
 from crmdrip.ledger.store import open_ledger
 from crmdrip.web.allowance import Allowance
 from crmdrip.web.door import Door, build_app, listen
-from crmdrip.web.pages import build_pages
+from crmdrip.web.pages import Pages
 from crmdrip.web.unsubscribe import Unsubscribes
 
 
@@ -54,7 +54,7 @@ def door(stage: Stage, allowance: Allowance) -> Iterator[OpenDoor]:
             build_app(
                 watch=lambda: replace(opened.health),
                 unsubscribes=unsubscribes,
-                pages=build_pages("Acme", "en"),
+                pages=Pages("Acme", "1 Example Street\nLondon", "en"),
                 base_url=stage.settings.unsubscribe.base_url,
                 after=bound.after,
                 allowance=allowance,
