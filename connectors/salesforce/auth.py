@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-import jwt
 import orjson
 import requests
 
@@ -72,6 +71,8 @@ def request_token(session: requests.Session, settings: SalesforceSettings, now: 
 
 
 def _assertion(bearer: JwtBearer, domain: str, now: datetime) -> str:
+    import jwt  # noqa: PLC0415 - with cryptography 8 MB, which no other way of logging in needs
+
     sandbox = domain == "test" or ".sandbox" in domain
     claims = {
         "iss": bearer.consumer_key,

@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 
 import orjson
 import requests
-from simple_salesforce.api import Salesforce
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from connectors.salesforce.auth import Token, request_token
 from connectors.salesforce.codes import Fault, read_fault, response_fault
+from connectors.salesforce.library import Salesforce
 from connectors.salesforce.meter import CallMeter, Purpose
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.transport import open_session
