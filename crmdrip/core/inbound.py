@@ -28,7 +28,7 @@ class MailKind(StrEnum):
     """A delivery failed, is late, or went through (a positive DSN); `Reading.report` says which, `permanent` whether
     for good."""
     COMPLAINT = "complaint"
-    """Somebody pressed "this is spam" (a feedback report, RFC 5965)."""
+    """A feedback report (RFC 5965): somebody pressed "this is spam", unless `report.is_complaint` says otherwise."""
     UNSUBSCRIBE = "unsubscribe"
     """A person asks in words to get no more email. It is their answer, too."""
     CALENDAR = "calendar"
@@ -122,13 +122,15 @@ class DeliveryReport:
     """Message-IDs of the mail reported about, with angle brackets; the surest first."""
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Header fields of the mail reported about, names in lower case: where our own X- fields come back."""
+    feedback: str = ""
+    """Feedback-Type of a FEEDBACK report: "abuse", "fraud", "not-spam", "auth-failure" and others."""
     source: str = ""
     """Which reading found it, for people and tests: "rfc3464", "rfc5965", "rfc8098", "flufl", "prose"."""
 
     @property
     def is_complaint(self) -> bool:
-        """Whether somebody complained."""
-        return self.kind is ReportKind.FEEDBACK
+        """Whether somebody complained. A provider that reports a failed DMARC check, or "not spam", does not."""
+        return self.kind is ReportKind.FEEDBACK and self.feedback not in ("auth-failure", "not-spam")
 
     @property
     def permanent(self) -> bool:
@@ -171,6 +173,8 @@ class InboundMail:
     text: str = ""
     """The newest part as plain text: without quoted history. Signature and disclaimer may still stand in it where
     nothing tells them apart."""
+    signature: str = ""
+    """What follows it and was told apart: after "-- ", "Sent from my phone", the company's legal notice."""
     quoted: str = ""
     """The history below (or between) it, as plain text."""
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))

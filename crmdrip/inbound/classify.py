@@ -1,0 +1,216 @@
+"""What kind of mail an inbound mail is (B7, B8, B22).
+
+Headers first, then the subject, then the newest text, in ten languages. Quoted history never decides: it is our own
+words, or a stranger's. In doubt it is a person's reply, because a person who is taken for a machine is written to
+again, and a machine that is taken for a person only costs a touch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from crmdrip.core.inbound import CalendarMethod, InboundMail, MailKind, Reading, ReportKind
+from crmdrip.inbound import limits
+from crmdrip.inbound.absence import find_return
+from crmdrip.inbound.languages import Language, fold, order_languages
+from crmdrip.inbound.machines import Evidence, weigh
+
+_RE = re.compile(
+    r"(?:re|aw|sv|vs|antw|odp|r|rif|ref|res|rv|tr|fwd?|wg|doorst|enc|i|pd|回复|答复|返信)(?: ?\[\d{1,3}\])? ?:"
+)
+_TAG = re.compile(r"(?:\[[^\]]{1,30}\]|\*+[^*]{1,30}\*+|(?:external|ext|extern)\s?:)\s?")
+_ANSWERED = re.compile(
+    r"(?:(?:tentatively )?accepted|declined|tentative|(?:mit vorbehalt )?zugesagt|angenommen|abgelehnt"
+    r"|mit vorbehalt|accepte|refuse|provisoire"
+    r"|aceptad[oa]|rechazad[oa]|aceite|recusad[oa]|accettat[oa]|rifiutat[oa]|geaccepteerd|geweigerd|afgewezen"
+    r"|voorlopig"
+    r"|zaakceptowano|odrzucono|accepterat|avbojt|avvisat|承諾|承諾済み|辞退|仮承諾|new time proposed|canceled"
+    r"|cancelled|abgesagt) ?: "
+)
+_JUST_UNSUBSCRIBE = re.compile(
+    r"(?:please )?(?:unsubscribe|remove(?: me)?|opt[ -]?out|stop|abmelden|austragen|desinscription|baja"
+    r"|cancelar|cancellami|uitschrijven|wypisz|avregistrera|配信停止(?:希望)?|解除)[ .!]*"
+)
+_MAILTO_SUBJECT = re.compile(r"unsubscribe(?:[ :].{0,200})?|u[:=].{1,200}|list-unsubscribe.{0,100}")
+_SPEECH = re.compile(r'"[^"]{1,200}"')
+_SENTENCE = re.compile(r"(?<=[.!?])\s|(?<=[。！？])")
+
+RECENT = timedelta(days=3)
+"""How far the sender's own clock may be off before it is not believed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seen:
+    """What is looked at: the folded subject without tags, and the folded newest text."""
+
+    subject: str
+    answers: bool
+    """Whether the subject begins as an answer's does."""
+    text: str
+    lines: tuple[str, ...]
+    languages: tuple[Language, ...]
+
+
+def classify(mail: InboundMail, received: datetime) -> Reading:
+    """What the mail is. received: when it came in, aware; weekdays and missing years are told from it."""
+    if mail.report is not None:
+        kind, why = {
+            ReportKind.FEEDBACK: (MailKind.COMPLAINT, "report:feedback"),
+            ReportKind.DISPOSITION: (MailKind.RECEIPT, "report:disposition"),
+            ReportKind.DELIVERY: (MailKind.BOUNCE, "report:delivery"),
+        }[mail.report.kind]
+        return Reading(kind=kind, why=why, report=mail.report)
+    if mail.calendar is not None and mail.calendar.method is not CalendarMethod.OTHER:
+        return Reading(kind=MailKind.CALENDAR, why=f"calendar:{mail.calendar.method}")
+    if not mail.sender and not mail.text and not mail.subject:
+        return Reading(kind=MailKind.UNREADABLE, why="nothing")
+    seen = _look(mail)
+    if _JUST_UNSUBSCRIBE.fullmatch(seen.subject) or (_MAILTO_SUBJECT.fullmatch(seen.subject) and len(seen.text) < 200):
+        return Reading(kind=MailKind.UNSUBSCRIBE, why="subject:unsubscribe")
+    if not seen.answers and _ANSWERED.match(seen.subject):
+        return Reading(kind=MailKind.CALENDAR, why="subject:answered")
+    return _read_machine(mail, seen, received) or _read_person(mail, seen)
+
+
+def _look(mail: InboundMail) -> _Seen:
+    subject = fold(mail.subject)
+    for _ in range(3):
+        subject = subject[found.end() :] if (found := _TAG.match(subject)) else subject
+    raw = mail.text[: limits.WORDS_CHARACTERS]
+    text = fold(raw)
+    return _Seen(
+        subject=subject,
+        answers=_RE.match(subject) is not None,
+        text=text,
+        lines=tuple(line for line in map(fold, raw.split("\n")) if line),
+        languages=order_languages(f"{text} {subject}"),
+    )
+
+
+def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading | None:
+    """What a machine wrote, None when a person did."""
+    evidence, why = weigh(mail.headers)
+    words = list(_machine_words(seen))
+    language = words[0][1] if words else ""
+    said = {kind for kind, _ in words}
+    engaged = _hit("engaged", seen)
+    if "receipt" in said and not seen.answers and len(seen.text) < 600:
+        return Reading(kind=MailKind.RECEIPT, why="subject:receipt", language=language)
+    automatic = evidence is Evidence.SURE
+    if evidence is Evidence.WEAK:
+        answers = seen.answers or bool(mail.in_reply_to)
+        noticed = said & {"subject", "machine", "formal", "acknowledged"}
+        automatic = not (answers and seen.text and not noticed and (mail.quoted or engaged or seen.answers))
+    if not automatic and "subject" in said and not (mail.quoted and engaged):
+        automatic, why = True, "subject"
+    if not automatic and "machine" in said and not (mail.quoted and engaged):
+        automatic, why = True, "words:machine"
+    if not automatic and "formal" in said and not engaged and not mail.quoted:
+        automatic, why = True, "words:absence"
+    if not automatic and "acknowledged" in said and not engaged and not mail.quoted:
+        automatic, why = True, "words:acknowledgement"
+    return _describe_machine(mail, seen, why, received) if automatic else None
+
+
+def _describe_machine(mail: InboundMail, seen: _Seen, why: str, received: datetime) -> Reading:
+    """Which of the things that machines say it is."""
+    left = _hit("left_surely", seen)
+    if left:
+        return Reading(kind=MailKind.LEFT_COMPANY, why=f"{why} words:left", language=left)
+    away = _hit("away", seen) or _subject_hit("away", seen)
+    until, told = _find_return(mail, seen, received) if away else (None, "")
+    if until is not None:
+        return Reading(kind=MailKind.OUT_OF_OFFICE, why=f"{why} words:away", until=until, language=told or away)
+    left = _hit("left", seen) or _subject_hit("left", seen)
+    if left:
+        return Reading(kind=MailKind.LEFT_COMPANY, why=f"{why} words:left", language=left)
+    if away and not (_count_acknowledgements(seen) >= 2 and not _subject_hit("away", seen)):
+        return Reading(kind=MailKind.OUT_OF_OFFICE, why=f"{why} words:away", language=away)
+    return Reading(kind=MailKind.AUTO_REPLY, why=why)
+
+
+def _machine_words(seen: _Seen) -> Iterator[tuple[str, str]]:
+    """Which signs of a machine are in subject and text, each with its language."""
+    for language in seen.languages:
+        if not seen.answers:
+            if language.subject["receipt"].match(seen.subject):
+                yield "receipt", language.code
+            if any(language.subject[name].match(seen.subject) for name in ("automatic", "away", "left")):
+                yield "subject", language.code
+        if language.words["machine"].search(seen.text):
+            yield "machine", language.code
+        if (
+            language.words["away"].search(seen.text)
+            and sum(bool(one.search(seen.text)) for one in language.formulas) >= 2
+        ):
+            yield "formal", language.code
+    if _count_acknowledgements(seen) >= 2:
+        yield "acknowledged", ""
+
+
+def _count_acknowledgements(seen: _Seen) -> int:
+    return max(sum(bool(one.search(seen.text)) for one in language.acknowledgements) for language in seen.languages)
+
+
+def _hit(table: str, seen: _Seen) -> str:
+    """The first language with a phrase of the table in the text, "" when none has."""
+    return next((one.code for one in seen.languages if one.words[table].search(seen.text)), "")
+
+
+def _subject_hit(table: str, seen: _Seen) -> str:
+    return next((one.code for one in seen.languages if one.subject[table].match(seen.subject)), "")
+
+
+def _find_return(mail: InboundMail, seen: _Seen, received: datetime) -> tuple[date | None, str]:
+    """The day the person is back, and the language that said it."""
+    day, offset = _sender_day(mail, received)
+    text = f"{seen.text} . {seen.subject}"
+    for language in seen.languages[:3]:
+        month_first = language.code == "ja" or (language.code == "en" and offset <= timedelta(hours=-3))
+        if (found := find_return(text, language, day, month_first=month_first)) is not None:
+            return found, language.code
+    return None, ""
+
+
+def _sender_day(mail: InboundMail, received: datetime) -> tuple[date, timedelta]:
+    """The day it was at the sender's, and their offset from UTC, which tells America's dates from the others'."""
+    try:
+        sent = parsedate_to_datetime(mail.header("date")[:100])
+        offset = sent.utcoffset()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        offset = None
+    if offset is None:
+        return received.astimezone(UTC).date(), timedelta(hours=-5)
+    local = received.astimezone(UTC) + offset
+    if mail.date is not None and abs(mail.date - received) <= RECENT:
+        local = mail.date + offset
+    return local.date(), offset
+
+
+def _read_person(mail: InboundMail, seen: _Seen) -> Reading:
+    """What a person wrote: a wish to be left alone, that they are gone, or an answer."""
+    if language := _asks_to_stop(seen):
+        return Reading(kind=MailKind.UNSUBSCRIBE, why="words:unsubscribe", language=language)
+    left = _hit("left_surely", seen)
+    if left and not _hit("engaged", seen):
+        return Reading(kind=MailKind.LEFT_COMPANY, why="words:left", language=left)
+    return Reading(kind=MailKind.REPLY, why="person" if mail.text else "person:empty")
+
+
+def _asks_to_stop(seen: _Seen) -> str:
+    """The language in which the mail asks for no more mail, "" when it does not.
+
+    Sentence by sentence: what is said about others' subscriptions, or in another's words, is no request.
+    """
+    unspoken = _SPEECH.sub(" ", seen.text).strip() or seen.text
+    sentences = [*_SENTENCE.split(unspoken), *seen.lines]
+    for language in seen.languages:
+        asks, instead = language.words["unsubscribe"], language.words["unsubscribe_not"]
+        for sentence in sentences:
+            if asks.search(sentence) and not instead.search(sentence):
+                return language.code
+    return ""
