@@ -19,6 +19,7 @@ from crmdrip.ports import (
     BounceWrite,
     ControlWrite,
     OptOutWrite,
+    ReplyWrite,
     SequenceWrite,
     StatusWrite,
     TaskWrite,
@@ -49,9 +50,8 @@ class RowWrite(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The touch's id for a task, "" for anything else."""
-        first = self.writes[0]
-        return first.touch_id if isinstance(first, TaskWrite) else ""
+        """What is in the unique field of a task, "" for anything else."""
+        return timeline_id(self.writes[0])
 
     @property
     def insert(self) -> bool:
@@ -99,9 +99,20 @@ def plan_rows(
         except ConfigurationError as error:
             refused.append((write, error))
             continue
-        key = (row.object, row.id or (write.touch_id if isinstance(write, TaskWrite) else "new"))
+        key = (row.object, row.id or timeline_id(write) or "new")
         rows[key] = _join(rows[key], row) if key in rows else row
     return sorted(rows.values(), key=lambda row: not row.urgent), refused
+
+
+def timeline_id(write: Write) -> str:
+    """Under what a write makes a task at most once, "" for one that makes none."""
+    match write:
+        case TaskWrite():
+            return write.touch_id
+        case ReplyWrite():
+            return write.reply_id
+        case _:
+            return ""
 
 
 def split_row(schema: Schema, row: RowWrite) -> list[RowWrite]:
@@ -148,6 +159,8 @@ def _row(
                 "calls_limit": write.calls_limit,
             }
             return _update(schema, "control", control_id, values, write)
+        case ReplyWrite():
+            return _update(schema, "task", None, _reply(schema, write, zone_of(write.owner_id)), write)
         case TouchWrite():
             values = {"outcome": write.outcome, "opens": write.opens, "clicks": write.clicks}
             return _update(schema, "task", tasks[write.touch_id], values, write)
@@ -196,6 +209,30 @@ def _task(schema: Schema, write: TaskWrite, zone: str) -> dict[str, Any]:
     }
     if form == "email":
         values["type"] = value("task", "email_type")
+    if write.owner_id is not None:
+        values["owner"] = write.owner_id
+    return values
+
+
+def _reply(schema: Schema, write: ReplyWrite, zone: str) -> dict[str, Any]:
+    """As _task, for an email that came in. Without a step's id: it is no touch, and a rebuild passes it over (P6)."""
+    value = schema.mapping.value
+    values: dict[str, Any] = {
+        "touch_id": write.reply_id,
+        "sequence": write.sequence or None,
+        "sequence_id": write.sequence_id or None,
+        "step": write.step or None,
+        "run": write.run or None,
+        "outcome": write.outcome,
+        "message_id": write.message_id or None,
+        "subject": value("task", "reply_subject") + write.subject,
+        "body": write.body,
+        "person": write.ref.id,
+        "date": _local_date(write.at, zone),
+        "status": schema.done_status,
+        "subtype": value("task", "email_subtype"),
+        "type": value("task", "email_type"),
+    }
     if write.owner_id is not None:
         values["owner"] = write.owner_id
     return values

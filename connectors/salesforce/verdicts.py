@@ -9,11 +9,11 @@ import re
 from dataclasses import dataclass, field
 
 from connectors.salesforce.codes import Fault
-from connectors.salesforce.rows import RowWrite, split_row
+from connectors.salesforce.rows import RowWrite, split_row, timeline_id
 from connectors.salesforce.schema import Schema
 from crmdrip.core.errors import ErrorClass
 from crmdrip.core.struct import replace
-from crmdrip.ports import TaskWrite, WriteOutcome
+from crmdrip.ports import WriteOutcome
 
 Batch = list[RowWrite]
 
@@ -107,7 +107,7 @@ class Verdicts:
 
 
 def _is_task(row: RowWrite) -> bool:
-    return all(isinstance(write, TaskWrite) for write in row.writes)
+    return all(timeline_id(write) for write in row.writes)
 
 
 def _shorten(row: RowWrite, fault: Fault) -> RowWrite:

@@ -75,6 +75,8 @@ class Addressee:
     """Who wrote to them, normalized; "" where nobody did yet."""
     touch_id: str = ""
     """The touch by which they were found; "" where it was another way."""
+    mailed: str = ""
+    """Where that touch went, normalized: not `address`, where that was changed since."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +125,7 @@ def find_whose(mail: InboundMail, clues: Clues, known: Known) -> Whose:
     for how, touches in ((How.TOKEN, clues.tagged), (How.THREAD, clues.threaded)):
         found = next((known.by_touch[touch] for touch in touches if touch in known.by_touch), None)
         if found is not None:
-            if _is_own_side(mail, found):
+            if mail.report is None and _is_own_side(mail, found):  # our own server writes reports, too
                 return Whose(how=How.OURSELVES)
             return Whose(how=how, people=_with_writer(found, mail, clues, known))
     writers = _writers(mail, clues, known)

@@ -57,6 +57,29 @@ class TaskWrite(Struct, frozen=True, kw_only=True):
     """True for something the person did, which is neither an email of ours nor a task."""
 
 
+class ReplyWrite(Struct, frozen=True, kw_only=True):
+    """What a person wrote, on their timeline as an email that came in; created at most once per reply id."""
+
+    key: str
+    reply_id: str
+    """32 lower-case hex characters like a touch's id, in the same unique field, and never one of a touch."""
+    ref: RecordRef
+    owner_id: str | None
+    at: datetime
+    subject: str
+    """The mail's own."""
+    body: str
+    """Plain text: the newest part, without what it quotes."""
+    sequence: str = ""
+    """Name of the sequence it answers, "" where that is not known."""
+    sequence_id: str = ""
+    step: str = ""
+    """Such as "2 of 4": the step it answers."""
+    run: int = 0
+    outcome: str = "Replied"
+    message_id: str = ""
+
+
 class TouchWrite(Struct, frozen=True, kw_only=True):
     """How a touch on the timeline has fared since; the newest counts, and one that is not there is not made."""
 
@@ -108,4 +131,4 @@ class ControlWrite(Struct, frozen=True, kw_only=True):
     """One plain sentence on what the daemon is doing."""
 
 
-Write = StatusWrite | TaskWrite | TouchWrite | OptOutWrite | BounceWrite | SequenceWrite | ControlWrite
+Write = StatusWrite | TaskWrite | ReplyWrite | TouchWrite | OptOutWrite | BounceWrite | SequenceWrite | ControlWrite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
@@ -21,16 +22,20 @@ def by_touches(connection: Connection, touch_ids: Iterable[str]) -> dict[str, Ad
     """Who got each touch: where their run stands now, since a record may have been merged and an address changed."""
     return {
         touch_id: Addressee(
-            address=address, ref=RecordRef(kind=RecordKind(kind), id=record_id), sender=sender, touch_id=touch_id
+            address=address,
+            ref=RecordRef(kind=RecordKind(kind), id=record_id),
+            sender=sender,
+            touch_id=touch_id,
+            mailed=mailed,
         )
-        for touch_id, sender, address, kind, record_id in _BY_TOUCH.rows(connection, touch_ids)
+        for touch_id, sender, mailed, address, kind, record_id in _BY_TOUCH.rows(connection, touch_ids)
     }
 
 
 _BY_TOUCH = Lookup(
-    select(touch.c.id, touch.c.sender, enrollment.c.address, enrollment.c.kind, enrollment.c.record_id).join(
-        enrollment, enrollment.c.id == touch.c.enrollment_id
-    ),
+    select(
+        touch.c.id, touch.c.sender, touch.c.address, enrollment.c.address, enrollment.c.kind, enrollment.c.record_id
+    ).join(enrollment, enrollment.c.id == touch.c.enrollment_id),
     touch.c.id,
 )
 
@@ -85,3 +90,14 @@ def live_of_accounts(connection: Connection, accounts: Iterable[str]) -> list[En
 
 
 _OF_ACCOUNT = Lookup(select(record.c.id).where(record.c.deleted.is_(False)), record.c.account_id)
+
+
+def last_mailed(connection: Connection, addresses: Iterable[str]) -> dict[str, datetime]:
+    """When an email last went to each normalized address that got one in a run of its own."""
+    of_key = {person_key(address): address for address in addresses}
+    found: dict[str, datetime] = {}
+    for run in runs.runs_of_people(connection, of_key).values():
+        if run.last_touch_at is not None:
+            address = of_key[run.person]
+            found[address] = max(run.last_touch_at, found.get(address, run.last_touch_at))
+    return found

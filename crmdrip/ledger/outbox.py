@@ -16,6 +16,7 @@ from crmdrip.core.writes import (
     BounceWrite,
     ControlWrite,
     OptOutWrite,
+    ReplyWrite,
     SequenceWrite,
     StatusWrite,
     TaskWrite,
@@ -28,6 +29,7 @@ from crmdrip.ledger.statements import Bulk, chunks, upsert_of
 _KINDS: dict[str, type[Write]] = {
     "status": StatusWrite,
     "task": TaskWrite,
+    "reply": ReplyWrite,
     "touch": TouchWrite,
     "opt_out": OptOutWrite,
     "bounce": BounceWrite,
