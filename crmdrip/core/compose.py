@@ -23,7 +23,8 @@ from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.render import Broken, Format, Missing, Rendered, Template, compile_template
 from crmdrip.core.sender import Sender, SignOff, clean_name, is_address, resolve_sender, sign_off
 from crmdrip.core.struct import Struct
-from crmdrip.core.tokens import REPLY_LOCAL_LIMIT, ReplyTokens, UnsubscribeTokens, key_problem
+from crmdrip.core.tokens import REPLY_LOCAL_LIMIT, ReplyTokens, UnsubscribeTags, UnsubscribeTokens, key_problem
+from crmdrip.core.unsubscribing import LOCAL, unsubscribe_address
 from crmdrip.core.values import Context, fold, join_labels
 
 SUBJECT_LIMIT = 255
@@ -71,7 +72,9 @@ class ComposeSettings:
     signing_keys: tuple[str, ...] = field(repr=False)
     """Newest first."""
     unsubscribe_mailto: str = ""
-    """An address for clients that unsubscribe by mail; "" for none."""
+    """A mailbox for clients that unsubscribe by mail; "" for none of its own."""
+    unsubscribe_domain: str = ""
+    """The domain whose mail comes to us: without a mailbox of its own, unsubscribe+TAG there takes unsubscribes."""
     language: str = "en"
     """Of the footer, ISO 639-1."""
     languages: Mapping[str, str] = field(default_factory=dict)
@@ -113,6 +116,7 @@ class Composer:
         check_settings(settings)
         self._settings = settings
         self._tokens = UnsubscribeTokens(settings.signing_keys)
+        self._tags = UnsubscribeTags(settings.signing_keys)
         self._replies = ReplyTokens(settings.signing_keys)
         self._footers = {
             language: build_footer(settings.company, settings.postal_address, language)
@@ -161,7 +165,7 @@ class Composer:
 
         language = self._settings.languages.get(sequence.id, self._settings.language)
         footer = self._footers[language]
-        token = self._tokens.sign(enrollment.person, self._settings.org_id)
+        token = self._tokens.sign(enrollment.person, self._settings.org_id, sequence.id)
         link = f"{self._unsubscribe_url}/{token}"
         signed = f"{filled.text}\n\n{voice.signature.text}" if voice.signature.text else filled.text
         page = _page(language, f"{filled.html}\n{voice.signature.html}\n{footer.html(link)}")
@@ -179,20 +183,30 @@ class Composer:
             subject=subject,
             html=page,
             text=text,
-            headers=self._headers(touch_id, voice.domain, thread, link, token),
+            headers=self._headers(
+                touch_id, voice.domain, thread, f"<{link}>{self._unsubscribe_mailto(enrollment.person, token)}"
+            ),
             category=sequence.id,
         )
 
-    def _headers(self, touch_id: str, domain: str, thread: tuple[str, ...], link: str, token: str) -> dict[str, str]:
+    def _headers(self, touch_id: str, domain: str, thread: tuple[str, ...], unsubscribe: str) -> dict[str, str]:
         headers = {"Message-ID": message_id(touch_id, domain)}
         if thread:
             headers["In-Reply-To"] = thread[-1]
             headers["References"] = " ".join((*thread[:1], *thread[1:][-(REFERENCES_LIMIT - 1) :]))
-        # RFC 8058 section 3.1: one HTTPS address that takes a POST; the mail address is for older clients.
-        mailto = self._settings.unsubscribe_mailto
-        headers["List-Unsubscribe"] = f"<{link}>, <mailto:{mailto}?subject={token}>" if mailto else f"<{link}>"
+        headers["List-Unsubscribe"] = unsubscribe
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         return headers
+
+    def _unsubscribe_mailto(self, person: str, token: str) -> str:
+        """After the HTTPS address that takes a POST (RFC 8058 section 3.1), the mail address for older clients."""
+        settings = self._settings
+        if settings.unsubscribe_mailto:
+            return f", <mailto:{settings.unsubscribe_mailto}?subject={token}>"
+        if settings.unsubscribe_domain:
+            address = unsubscribe_address(self._tags.sign(person, settings.org_id), settings.unsubscribe_domain)
+            return f", <mailto:{address}?subject=unsubscribe>"
+        return ""
 
     def _reply_to(self, sender: Sender, owner: Owner | None, touch_id: str) -> str:
         policy = self._settings.reply_to
@@ -250,6 +264,8 @@ def check_settings(settings: ComposeSettings) -> None:
         problems.append(problem)
     if settings.unsubscribe_mailto and not is_address(settings.unsubscribe_mailto):
         problems.append("unsubscribe_mailto is not an email address")
+    if settings.unsubscribe_domain and not is_address(f"{LOCAL}@{settings.unsubscribe_domain}"):
+        problems.append("unsubscribe_domain is not the domain of an email address")
     problems += [
         f"there is no footer in {language!r}; there are {', '.join(WORDINGS)}"
         for language in sorted({settings.language, *settings.languages.values()} - WORDINGS.keys())

@@ -29,7 +29,8 @@ from crmdrip.core.model import (
 )
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.struct import replace
-from crmdrip.core.tokens import ReplyTokens, UnsubscribeTokens
+from crmdrip.core.tokens import ReplyTokens, Unsubscriber, UnsubscribeTags, UnsubscribeTokens
+from crmdrip.core.unsubscribing import read_address
 
 KEYS = ("k" * 32,)
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -141,7 +142,7 @@ def test_the_category_is_the_sequence_and_nothing_personal() -> None:
 def test_every_email_says_who_sends_it_and_how_to_stop_it_p7() -> None:
     """In HTML and in plain text."""
     made = email()
-    link = f"https://mail.acme.example/u/{UnsubscribeTokens(KEYS).sign(RUN.person, '00D1')}"
+    link = f"https://mail.acme.example/u/{UnsubscribeTokens(KEYS).sign(RUN.person, '00D1', SEQUENCE.id)}"
     for body in (made.html, made.text):
         assert "Acme GmbH · 1 Main Street · 10115 Berlin" in body
         assert body.count(link) == 1
@@ -160,8 +161,26 @@ def test_one_click_headers_p7() -> None:
 def test_a_mail_address_to_unsubscribe_stands_second() -> None:
     """The token rides in its subject."""
     made = email(settings=replace(SETTINGS, unsubscribe_mailto="stop@acme.example"))
-    token = UnsubscribeTokens(KEYS).sign(RUN.person, "00D1")
+    token = UnsubscribeTokens(KEYS).sign(RUN.person, "00D1", SEQUENCE.id)
     assert made.headers["List-Unsubscribe"].endswith(f"{token}>, <mailto:stop@acme.example?subject={token}>")
+
+
+def test_an_address_of_the_reply_domain_takes_unsubscribes_p7() -> None:
+    """B22: a mail to it needs no subject, since the address itself is signed."""
+    made = email(settings=replace(SETTINGS, unsubscribe_domain="in.acme.example"))
+    found = re.search(r">, <mailto:([^?]+)\?subject=unsubscribe>$", made.headers["List-Unsubscribe"])
+    assert found is not None
+    who = read_address([found[1].upper()], "in.acme.example", UnsubscribeTags(KEYS), "00D1")
+    assert who == Unsubscriber(person=RUN.person, org="00D1")
+
+
+def test_a_mailbox_of_its_own_goes_before_the_reply_domain() -> None:
+    """What was configured in so many words counts."""
+    made = email(
+        settings=replace(SETTINGS, unsubscribe_mailto="stop@acme.example", unsubscribe_domain="in.acme.example")
+    )
+    assert "mailto:stop@acme.example" in made.headers["List-Unsubscribe"]
+    assert "in.acme.example" not in made.headers["List-Unsubscribe"]
 
 
 @pytest.mark.parametrize("language", sorted(WORDINGS))
@@ -184,6 +203,7 @@ def test_the_footer_speaks_the_sequence_s_language(language: str) -> None:
         ({"unsubscribe_url": 'https://x.example/"><script>'}, "plain URL"),
         ({"unsubscribe_url": "https://[x"}, "not a URL"),
         ({"unsubscribe_mailto": "stop"}, "unsubscribe_mailto"),
+        ({"unsubscribe_domain": "in acme.example"}, "unsubscribe_domain"),
         ({"signing_keys": ()}, "signing key"),
         ({"signing_keys": ("short",)}, "signing key"),
         ({"language": "tlh"}, "no footer in 'tlh'"),
