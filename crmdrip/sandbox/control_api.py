@@ -14,7 +14,7 @@ from crmdrip.sandbox.faults import Fault
 from crmdrip.sandbox.http import Request, Response, Server, json_response
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import LIVELY, AcceptedEmail, Disturbances, SendGridAccount
-from crmdrip.sandbox.world import Happened, Violation, World
+from crmdrip.sandbox.world import Answer, Happened, Violation, World
 from crmdrip.sandbox.world.reading import count, count_statuses
 
 PAGE = 1_000
@@ -51,6 +51,7 @@ class ControlApi:
             ("GET", "pending"): lambda _: {"requests": self._courier.pending},
             ("GET", "accepted"): self._get_accepted,
             ("GET", "happened"): self._get_happened,
+            ("GET", "answers"): self._get_answers,
             ("GET", "people"): self._get_people,
             ("GET", "violations"): lambda _: [_show_violation(each) for each in self._world.violations()],
         }
@@ -97,6 +98,8 @@ class ControlApi:
             "ticked_without_status": self._count("Drip_Enrolled__c = true AND Drip_Status__c = null"),
             "happened": dict(Counter(each.deed.value for each in self._world.happened)),
             "scheduled": self._world.scheduled,
+            "answers": dict(Counter(each.truth.value for each in self._world.actions.answers.all)),
+            "links_scanned": self._world.engagement.scans,
             "requests_pending": self._courier.pending,
             "one_clicks_failed": len(self._world.actions.failed_one_clicks),
             "webhooks_delivered": self._account.deliveries.delivered,
@@ -130,7 +133,8 @@ class ControlApi:
         elif "seconds" in body:
             now += timedelta(seconds=float(body["seconds"]))
         happened = self.move_clock(now)
-        return {**self._show_clock(), "happened": [_show_happened(each) for each in happened]}
+        shown = [_show_happened(each) for each in happened]
+        return {**self._show_clock(), "happened": shown, "requests_pending": self._courier.pending}
 
     def _post_tick_boxes(self, request: Request) -> dict[str, Any]:
         body = _object(request, {"share", "days"})
@@ -171,6 +175,12 @@ class ControlApi:
         since, limit = _range(request)
         rows = self._world.happened[since : since + limit]
         return {"next": since + len(rows), "happened": [_show_happened(each) for each in rows]}
+
+    def _get_answers(self, request: Request) -> dict[str, Any]:
+        """What came back by mail, each with its truth."""
+        since, limit = _range(request)
+        found = self._world.actions.answers.all[since : since + limit]
+        return {"next": since + len(found), "answers": [_show_answer(each) for each in found]}
 
     def _get_people(self, request: Request) -> dict[str, Any]:
         since, limit = _range(request)
@@ -228,6 +238,24 @@ def _show_happened(happened: Happened) -> dict[str, Any]:
         "deed": happened.deed.value,
         "address": happened.address,
         "record_id": happened.record_id,
+    }
+
+
+def _show_answer(answer: Answer) -> dict[str, Any]:
+    return {
+        "at": answer.at.isoformat(),
+        "truth": answer.truth.value,
+        "who": answer.who.value,
+        "language": answer.language,
+        "shape": list(answer.shape),
+        "address": answer.address,
+        "sender": answer.sender,
+        "message_id": answer.message_id,
+        "touch": answer.touch,
+        "way": answer.way.value,
+        "subject": answer.subject,
+        "back": answer.back.isoformat() if answer.back is not None else None,
+        "record_id": answer.record_id,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import subprocess
@@ -13,15 +14,17 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from sendgrid.helpers.eventwebhook import EventWebhook
 
 from crmdrip.sandbox.control import CONSUMER_KEY, CONSUMER_SECRET, SENDGRID_KEY, USERNAME, Sandbox
 from crmdrip.sandbox.http import Request, Response, Server, ServerThread
 from crmdrip.sandbox.oneclick import press
-from crmdrip.sandbox.sendgrid import AcceptedEmail
-from crmdrip.sandbox.world import NOBODY_REACTS, OneClick, StopKind
+from crmdrip.sandbox.sendgrid import LIVELY, AcceptedEmail
+from crmdrip.sandbox.world import NOBODY_REACTS, ClickWay, OneClick, StopKind, Truth
 
 MONDAY = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -181,6 +184,92 @@ def test_a_link_that_refuses_is_a_problem() -> None:
     server = Server(lambda _: Response(status=303, headers={"Location": "/elsewhere"}))
     with ServerThread(server):
         assert press(f"{server.url}/u/1") == "answered with 303"
+
+
+PAGE = (
+    b'<form method="get" action="/search"><input name="q"></form>'
+    b'<form method="post" action=""><input type="hidden" name="scope" value="all"><button>Unsubscribe</button></form>'
+)
+
+
+def test_a_person_opens_the_page_and_presses_its_button(sandbox: Sandbox) -> None:
+    """A GET, then a POST of the page's own form to its own address (B22)."""
+    received: list[Request] = []
+    server = Server(lambda request: received.append(request) or Response(body=PAGE, content_type="text/html"))  # type: ignore[func-returns-value] - append says nothing
+    with ServerThread(server):
+        click = OneClick(url=f"{server.url}/u/abc", address="ann@example.com", way=ClickWay.PAGE)
+        sandbox.call(lambda: sandbox.clicker.post(click))
+        settle(sandbox)
+    assert [(r.method, r.path, r.body) for r in received] == [("GET", "/u/abc", b""), ("POST", "/u/abc", b"scope=all")]
+    stops = sandbox.call(lambda: sandbox.world.stops.of("ann@example.com"))
+    assert [stop.kind for stop in stops] == [StopKind.UNSUBSCRIBE]
+
+
+def test_a_page_without_a_button_unsubscribes_nobody(sandbox: Sandbox) -> None:
+    """The person was shown something else, and knows."""
+    server = Server(lambda _: Response(body=b"<p>Sorry</p>", content_type="text/html"))
+    with ServerThread(server):
+        click = OneClick(url=f"{server.url}/u/abc", address="ann@example.com", way=ClickWay.PAGE)
+        sandbox.call(lambda: sandbox.clicker.post(click))
+        settle(sandbox)
+    assert sandbox.world.actions.failed_one_clicks == [(click, "the page has no button")]
+
+
+def settle(sandbox: Sandbox) -> None:
+    """Wait until every request of the sandbox was answered."""
+    deadline = time.monotonic() + 10
+    while control(sandbox, "pending")["requests"] and time.monotonic() < deadline:
+        pass
+
+
+def sendgrid(sandbox: Sandbox, path: str, body: Any, method: str | None = None) -> Any:
+    url = f"{sandbox.sendgrid_url}/v3/user/webhooks/{path}"
+    return ask(url, body, method, authorization=f"Bearer {SENDGRID_KEY}", content_type="application/json")
+
+
+def test_webhooks_are_really_posted_and_verify(sandbox: Sandbox) -> None:
+    """Set up through the vendor's API, signed, to a server on this machine; the URL's password becomes Basic."""
+    received: list[Request] = []
+    server = Server(lambda request: received.append(request) or Response(status=204))  # type: ignore[func-returns-value] - as above
+    with ServerThread(server):
+        url = f"http://door:s%2Fecret@127.0.0.1:{server.port}/hooks/events"
+        webhook = sendgrid(sandbox, "event/settings", {"url": url, "enabled": True, "processed": True})["id"]
+        key = sendgrid(sandbox, f"event/settings/signed/{webhook}", {"enabled": True}, "PATCH")["public_key"]
+        send(sandbox, "ann@example.com", "t1")
+        control(sandbox, "clock", {"seconds": 30})
+        settle(sandbox)
+    (request,) = received
+    assert request.headers["authorization"] == f"Basic {base64.b64encode(b'door:s/ecret').decode()}"
+    signature = request.headers["x-twilio-email-event-webhook-signature"]
+    timestamp = request.headers["x-twilio-email-event-webhook-timestamp"]
+    assert EventWebhook(key).verify_signature(request.body.decode(), signature, timestamp)
+    assert json.loads(request.body)[0]["crmdrip_touch"] == "t1"
+    assert control(sandbox, "state")["webhooks_delivered"] == 1
+
+
+def test_disturbances_are_switched_by_the_control_api(sandbox: Sandbox) -> None:
+    """Those named; without a body a lively mixture; and unknown ones are refused."""
+    assert control(sandbox, "disturbances", {"late": 0.5})["late"] == 0.5
+    assert control(sandbox, "disturbances", {})["late"] == LIVELY.late
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        control(sandbox, "disturbances", {"explosion": 1})
+
+
+def test_answers_are_told_with_their_truth(sandbox: Sandbox) -> None:
+    """Page by page, for whoever counts mistakes."""
+    person = next(each for each in sandbox.world.people.values() if not each.traits)
+    send(sandbox, person.address, "t1")
+
+    def answer() -> None:
+        row = dict(sandbox.world.actions.record(person.id))
+        occasion = sandbox.world.occasion(sandbox.account.accepted[0], row, Random(1))
+        sandbox.world.actions.answer(Truth.OUT_OF_OFFICE, occasion, Random(1))
+
+    sandbox.call(answer)
+    told = control(sandbox, "answers?since=0")
+    assert told["next"] == 1
+    assert [(each["truth"], each["touch"], each["way"]) for each in told["answers"]] == [("out_of_office", "t1", "crm")]
+    assert control(sandbox, "state")["answers"] == {"out_of_office": 1}
 
 
 def test_an_accepted_email_without_link_cannot_be_unsubscribed_from(sandbox: Sandbox) -> None:

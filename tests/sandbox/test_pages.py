@@ -11,7 +11,8 @@ import pytest
 from world_stage import MONDAY, Stage
 
 from crmdrip.sandbox.http import Request, Response
-from crmdrip.sandbox.world import StopKind, Trait
+from crmdrip.sandbox.pages.kinds import ANSWERS
+from crmdrip.sandbox.world import ClickWay, StopKind, Trait
 
 HOST = "127.0.0.1:8183"
 
@@ -252,6 +253,39 @@ def test_a_button_does_what_it_says(stage: Stage, button: str, form: dict[str, s
     assert [stop.kind for stop in stage.world.stops.of(person.address)] == [kind]
 
 
+@pytest.mark.parametrize("kind", list(ANSWERS))
+def test_everything_can_come_back_by_a_button(stage: Stage, kind: str) -> None:
+    """In the chosen language; the outbox and the email's page show what it really is."""
+    person = stage.ordinary()
+    stage.send(person.address, "t1")
+    where = press(stage, f"/people/{person.id}/answer", kind=kind, language="pl").headers["Location"]
+    (answer,) = stage.actions.answers.all
+    assert "said=" in where
+    assert answer.language == "pl"
+    for page in ("/outbox", "/outbox/0"):
+        assert answer.truth.value.replace("_", " ") in text_of(see(stage, page))
+
+
+def test_nothing_comes_back_before_an_email_went_out(stage: Stage) -> None:
+    """And nobody answers in a way that there is not."""
+    person = stage.ordinary()
+    for form in ({"kind": "reply"}, {"kind": "nonsense"}):
+        assert "problem=" in press(stage, f"/people/{person.id}/answer", **form).headers["Location"]
+    assert stage.actions.answers.all == []
+
+
+def test_a_reply_in_one_s_own_words_answers_the_newest_email(stage: Stage) -> None:
+    """Where there is one, it is quoted; without one the words are logged all the same."""
+    person = stage.ordinary()
+    press(stage, f"/people/{person.id}/reply", text="Before")
+    stage.send(person.address, "t1")
+    press(stage, f"/people/{person.id}/reply", text="After")
+    texts = [row["TextBody"] for row in stage.rows("EmailMessage", "TextBody", "ORDER BY CreatedDate, Id")]
+    assert texts[0] == "Before"
+    assert texts[1].startswith("After")
+    assert "plain <text>" in texts[1]
+
+
 def test_a_record_changes_owner(stage: Stage) -> None:
     """The chosen rep owns it."""
     person = stage.ordinary()
@@ -289,7 +323,11 @@ def test_unsubscribe_presses_the_link_of_the_newest_email(stage: Stage) -> None:
     assert "problem=" in press(stage, f"/people/{person.id}/unsubscribe").headers["Location"]
     stage.send(person.address)
     press(stage, f"/people/{person.id}/unsubscribe")
-    assert [click.address for click in stage.actions.one_clicks] == [person.address]
+    press(stage, f"/people/{person.id}/unsubscribe_page")
+    assert [(click.address, click.way) for click in stage.actions.one_clicks] == [
+        (person.address, ClickWay.ONE_CLICK),
+        (person.address, ClickWay.PAGE),
+    ]
 
 
 def test_what_the_org_refuses_is_shown(stage: Stage) -> None:

@@ -263,15 +263,6 @@ def test_a_reply_is_logged_on_every_record_of_the_address(stage: Stage) -> None:
     assert "In-Reply-To: <0@acme.example>" in rows[0]["EmailMessage"]["Headers"]
 
 
-def test_an_out_of_office_answer_is_no_stop(stage: Stage) -> None:
-    """It is logged like a reply, with the headers that say what it is (B8)."""
-    person = stage.ordinary()
-    message_id = stage.actions.auto_reply(person.address, to=stage.send(person.address))
-    (row,) = stage.rows("EmailMessage", "Headers", f"WHERE Id = '{message_id}'")
-    assert "Auto-Submitted: auto-replied" in row["Headers"]
-    assert kinds(stage, person.address) == []
-
-
 def test_an_unsubscribe_stops_once_its_link_has_answered(stage: Stage) -> None:
     """Until somebody has posted to the link, nothing can be known of it (B22)."""
     person = stage.ordinary()

@@ -18,6 +18,15 @@ STATUS_TONES = {
 
 FATE_TONES = {"delivered": "good", "processed": "calm", "dropped": "stop", "bounced": "stop", "blocked": "warn"}
 
+TRUTH_TONES = {
+    "reply": "good",
+    "unsubscribe": "stop",
+    "left_company": "stop",
+    "bounce": "stop",
+    "out_of_office": "warn",
+}
+"""Of what came back; the others are calm."""
+
 
 def moment(value: datetime | str | None, zone: str = "UTC") -> str:
     """A time as a person reads it: "Tue 3 Mar 2026, 09:12"; "" for none. Text is what Salesforce answers."""

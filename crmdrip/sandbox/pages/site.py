@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from importlib import resources
+from random import Random
 from typing import Any
 from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
@@ -19,10 +21,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.http import Request, Response, html_response, redirect
 from crmdrip.sandbox.pages import people, showing
+from crmdrip.sandbox.pages.kinds import ANSWERS
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.salesforce.refusals import Refusal
 from crmdrip.sandbox.sendgrid import AcceptedEmail, SendGridAccount
-from crmdrip.sandbox.world import World
+from crmdrip.sandbox.world import LANGUAGES, ClickWay, World
+from crmdrip.sandbox.world.letters import Occasion
 from crmdrip.sandbox.world.reading import count_statuses, kind_of, people_at, person
 
 PAGE = 50
@@ -64,7 +68,9 @@ class Pages:
         self._templates.filters.update(
             moment=showing.moment, brief=showing.brief, initials=showing.initials, hue=showing.hue
         )
-        self._templates.globals.update(tones=showing.STATUS_TONES, fate_tones=showing.FATE_TONES)
+        self._templates.globals.update(
+            tones=showing.STATUS_TONES, fate_tones=showing.FATE_TONES, truth_tones=showing.TRUTH_TONES
+        )
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Response]]] = [
             ("GET", re.compile(r"/"), self._home),
             ("POST", re.compile(r"/brake"), self._brake),
@@ -83,10 +89,11 @@ class Pages:
             "pause": self._pause,
             "approve": lambda record, _: world.actions.approve(record),
             "reply": self._reply,
-            "out_of_office": self._out_of_office,
+            "answer": self._answer,
             "meeting": lambda record, _: _nothing(world.actions.book_meeting(record)),
             "opt_out": lambda record, _: world.actions.opt_out(record),
-            "unsubscribe": self._unsubscribe,
+            "unsubscribe": lambda record, _: world.actions.unsubscribe(self._reached(record)),
+            "unsubscribe_page": lambda record, _: world.actions.unsubscribe(self._reached(record), ClickWay.PAGE),
             "bounce": lambda record, _: world.actions.bounce(self._address(record)),
             "spam": lambda record, _: world.actions.report_spam(self._address(record)),
             "opportunity": lambda record, _: _nothing(world.actions.open_opportunity(record)),
@@ -177,6 +184,8 @@ class Pages:
             reps=people.active_users(self._org),
             others=[] if gone else people.others_like(self._org, row),
             stops=self._world.stops.of(row["Email"] or ""),
+            kinds=ANSWERS,
+            languages=LANGUAGES,
             problem=request.query().get("problem", ""),
             said=request.query().get("said", ""),
         )
@@ -197,6 +206,7 @@ class Pages:
             "outbox.html",
             tab="outbox",
             emails=[(number, self._account.accepted[number]) for number in numbers],
+            answers=self._world.actions.answers,
             total=len(chosen),
             text=text,
             page=page,
@@ -214,6 +224,7 @@ class Pages:
             number=number,
             email=email,
             records=people_at(self._org, email.to),
+            answers=self._world.actions.answers.of(email.touch),
             last=len(self._account.accepted) - 1,
         )
 
@@ -280,18 +291,41 @@ class Pages:
         self._world.actions.pause(record_id, until)
 
     def _reply(self, record_id: str, form: Form) -> None:
-        address = self._address(record_id)
-        self._world.actions.reply(address, form.get("text") or "Thanks, let us talk.", to=self._newest(address))
+        address, text = self._address(record_id), form.get("text") or "Thanks, let us talk."
+        email = self._newest(address)
+        if email is None:
+            self._world.actions.reply(address, text)
+        else:
+            self._world.actions.answer_with(text, self._occasion(record_id, email, form), self._random())
 
-    def _out_of_office(self, record_id: str, _: Form) -> None:
-        address = self._address(record_id)
-        self._world.actions.auto_reply(address, to=self._newest(address))
+    def _answer(self, record_id: str, form: Form) -> None:
+        kind = ANSWERS.get(form.get("kind", ""))
+        if kind is None:
+            raise LookupError("nobody answers like that")
+        email = self._newest(self._address(record_id))
+        if email is None:
+            raise LookupError("no email has reached this person, so nothing can come back")
+        occasion = self._occasion(record_id, email, form)
+        if kind.truth is None:
+            self._world.actions.unsubscribe_by_mail(occasion, self._random())
+        else:
+            self._world.actions.answer(kind.truth, occasion, self._random(), kind.who)
 
-    def _unsubscribe(self, record_id: str, _: Form) -> None:
+    def _occasion(self, record_id: str, email: AcceptedEmail, form: Form) -> Occasion:
+        occasion = self._world.occasion(email, dict(self._world.actions.record(record_id)), self._random())
+        language = form.get("language", "")
+        return replace(occasion, language=language) if language in LANGUAGES else occasion
+
+    def _random(self) -> Random:
+        """Another one for each answer, the same for the same play."""
+        return Random(f"pages|{len(self._world.actions.answers.all)}")
+
+    def _reached(self, record_id: str) -> AcceptedEmail:
+        """The newest email, which must have an unsubscribe link."""
         email = self._newest(self._address(record_id))
         if email is None or not email.unsubscribe_url:
             raise LookupError("no email with an unsubscribe link has reached this person")
-        self._world.actions.unsubscribe(email)
+        return email
 
     def _address(self, record_id: str) -> str:
         address = self._world.actions.record(record_id)["Email"]
@@ -317,11 +351,12 @@ _SAID = {
     "untick": "The box is unticked.",
     "pause": "Paused Until is set.",
     "approve": "The next step is approved.",
-    "reply": "The reply is logged on the timeline.",
-    "out_of_office": "The out-of-office answer is logged on the timeline.",
+    "reply": "The reply is on its way.",
+    "answer": "It is on its way.",
     "meeting": "The meeting is in the calendar.",
     "opt_out": "Email Opt Out is ticked.",
     "unsubscribe": "Unsubscribe was pressed.",
+    "unsubscribe_page": "The button on the unsubscribe page was pressed.",
     "bounce": "The newest email bounced.",
     "spam": "The newest email was reported as spam.",
     "opportunity": "The opportunity is open.",

@@ -117,19 +117,6 @@ class Actions:
         self._stop_address(address, StopKind.REPLY)
         return message_id
 
-    def auto_reply(self, address: str, *, to: AcceptedEmail | None = None, at: datetime | None = None) -> str:
-        """An out-of-office answer comes back and is logged like any other. Not a reply, so no stop (B8)."""
-        back = (at or self._clock()) + timedelta(days=5)
-        text = f"Thank you for your message. I am out of the office until {back:%d %B %Y}."
-        return self._log_inbound(
-            address,
-            text,
-            to=to,
-            at=at,
-            subject="Automatic reply: Out of office",
-            headers="Auto-Submitted: auto-replied\r\nX-Auto-Response-Suppress: All\r\nPrecedence: bulk",
-        )
-
     def answer(self, truth: Truth, occasion: Occasion, random: Random, who: Who = Who.SELF) -> Answer:
         """A mail comes back, to where the email's Reply-To says. It stops what it stops once it can be known of."""
         return self.answers.deliver(write(truth, occasion, random, who), occasion)
@@ -274,14 +261,10 @@ class Actions:
         *,
         to: AcceptedEmail | None,
         at: datetime | None,
-        subject: str = "",
-        headers: str = "",
     ) -> str:
         original = {name.lower(): value for name, value in (to.headers if to is not None else {}).items()}
         answered = original.get("message-id", "")
-        head = [headers] if headers else []
-        if answered:
-            head += [f"In-Reply-To: {answered}", f"References: {answered}"]
+        head = [f"In-Reply-To: {answered}", f"References: {answered}"] if answered else []
         previous = to.subject if to is not None else "your note"
         email_id = self._org.insert(
             "EmailMessage",
@@ -289,7 +272,7 @@ class Actions:
                 "Incoming": True,
                 "FromAddress": address,
                 "ToAddress": to.sender if to is not None else None,
-                "Subject": subject or (previous if previous.lower().startswith("re:") else f"Re: {previous}"),
+                "Subject": previous if previous.lower().startswith("re:") else f"Re: {previous}",
                 "TextBody": text,
                 "Status": "0",
                 "MessageDate": at or self._clock(),

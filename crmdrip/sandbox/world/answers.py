@@ -60,6 +60,7 @@ class Answers:
         self, org: SalesforceOrg, account: SendGridAccount, clock: Callable[[], datetime], visible: Visible
     ) -> None:  # fmt: skip
         self.all: list[Answer] = []
+        self._by_touch: dict[str, list[Answer]] = {}
         self._org = org
         self._account = account
         self._clock = clock
@@ -67,7 +68,7 @@ class Answers:
 
     def of(self, touch: str) -> list[Answer]:
         """What came back to one email."""
-        return [answer for answer in self.all if touch and answer.touch == touch]
+        return list(self._by_touch.get(touch, ())) if touch else []
 
     def deliver(self, letter: Letter, occasion: Occasion) -> Answer:
         """Send a mail on its way."""
@@ -89,6 +90,7 @@ class Answers:
             record_id=log_inbound(self._org, letter, occasion) if way is Way.CRM else "",
         )
         self.all.append(answer)
+        self._by_touch.setdefault(answer.touch, []).append(answer)
         if way is Way.CRM:
             self._visible(answer)
         else:
