@@ -16,7 +16,7 @@ from crmdrip.core.model import Touch
 from crmdrip.daemon.reconcile import Verdict, settle_by_person
 from crmdrip.inspection.history import read_history
 from crmdrip.inspection.subject import Subject
-from crmdrip.ledger import outbox, runs
+from crmdrip.ledger import outbox, runs, touches
 from crmdrip.ledger.outbox import Owed
 from crmdrip.ledger.store import Ledger
 
@@ -96,10 +96,10 @@ def _unpark(ledger: Ledger, keys: set[str]) -> int:
 
 def _read_stuck(ledger: Ledger) -> _Stuck:
     with ledger.read() as connection:
-        touches = runs.needing_person(connection)
-        found = runs.lock_runs(connection, [touch.enrollment_id for touch in touches])
+        stuck = touches.needing_person(connection)
+        found = runs.lock_runs(connection, [touch.enrollment_id for touch in stuck])
         return _Stuck(
-            touches=tuple((touch, found[touch.enrollment_id].ref.id) for touch in touches),
+            touches=tuple((touch, found[touch.enrollment_id].ref.id) for touch in stuck),
             parked=tuple(outbox.parked(connection)),
         )
 

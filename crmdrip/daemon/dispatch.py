@@ -28,7 +28,7 @@ from crmdrip.daemon.look import look_once_more
 from crmdrip.daemon.outcomes import conclude
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import Ready
-from crmdrip.ledger import runs
+from crmdrip.ledger import runs, touches
 from crmdrip.ledger.runs import DueRun
 from crmdrip.ports import SendOutcome, SendStatus
 
@@ -121,10 +121,10 @@ def _finish(batch: _Batch, following: _Batch) -> DispatchCount:
 def _doubt_leftovers(parts: Parts) -> None:
     """A pass that broke off between intents and outcomes, on a full disk for one, left touches in doubt (B1, B30)."""
     with parts.ledger.read() as connection:
-        left = runs.any_intended(connection)
+        left = touches.any_intended(connection)
     if left:
         with parts.ledger.write() as connection:
-            doubtful = runs.recover(connection, parts.clock.now())
+            doubtful = touches.recover(connection, parts.clock.now())
         log.warning("touches_in_doubt_after_break", touches=doubtful)
 
 

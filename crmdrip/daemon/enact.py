@@ -12,7 +12,7 @@ from crmdrip.core.effects import Effect, Priority
 from crmdrip.core.model import BoxPending, Enrollment, RecordRef, Touch
 from crmdrip.core.struct import replace
 from crmdrip.core.writes import StatusWrite, Write
-from crmdrip.ledger import outbox, people, runs, tallies
+from crmdrip.ledger import outbox, people, runs, tallies, touches
 
 
 def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> None:
@@ -20,11 +20,11 @@ def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> N
     new: list[Enrollment] = []
     changed: dict[int, Enrollment] = {}
     writes: list[tuple[Write, Priority]] = []
-    touches: list[Touch] = []
+    passed: list[Touch] = []
     dropped: list[str] = []
     deleted: list[str] = []
     figures: Counter[tuple[str, str]] = Counter()
-    boxes: dict[BoxPending, list[RecordRef]] = {BoxPending.OFF: [], BoxPending.ON: []}
+    boxes: dict[RecordRef, BoxPending] = {}
     for effect in effects:
         run = effect.run
         if run is not None:
@@ -35,17 +35,17 @@ def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> N
             for word, difference in effect.totals:
                 figures[run.sequence_id, word] += difference
         writes.extend(effect.writes)
-        touches.extend(effect.touches)
+        passed.extend(effect.touches)
         dropped.extend(effect.dropped)
         deleted.extend(effect.deleted)
         if effect.box is not BoxPending.NO:
-            boxes[effect.box].extend(w.ref for w, _ in effect.writes if isinstance(w, StatusWrite))
+            boxes.update((w.ref, effect.box) for w, _ in effect.writes if isinstance(w, StatusWrite))
     runs.save_runs(connection, changed.values(), now)  # first: a run that ends makes room for one of its address
     runs.add_runs(connection, new)
-    runs.add_touches(connection, touches)
+    touches.add_touches(connection, passed)
     tallies.add_totals(connection, figures)
-    for pending, refs in boxes.items():
-        people.expect_box(connection, refs, pending)
+    for pending in (BoxPending.OFF, BoxPending.ON):  # the last decision about a record says which
+        people.expect_box(connection, [ref for ref, meant in boxes.items() if meant is pending], pending)
     people.mark_deleted(connection, deleted)
     outbox.forget(connection, dropped)
     outbox.owe(connection, writes, now)

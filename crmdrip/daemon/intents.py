@@ -27,7 +27,7 @@ from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import CAP_WORDS, Ready, claim_of, place_in_queue
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background, load_histories, take_snapshot
-from crmdrip.ledger import marks, runs, tallies
+from crmdrip.ledger import marks, runs, tallies, touches
 from crmdrip.ledger.runs import DueRun, LiveRun
 
 log = structlog.get_logger()
@@ -93,7 +93,7 @@ class Intents:
                     changed.append(self._effect(decision, run, snapshot, now))
             ready = self._ready(connection, sends, changed, now)
             enact(connection, changed, now)
-            runs.intend(connection, [one.touch for one in ready])
+            touches.intend(connection, [one.touch for one in ready])
             marks.clear_mark(connection, marks.LOOKING)
         return ready, suppressing
 

@@ -21,8 +21,8 @@ from crmdrip.daemon.enact import enact, is_newest, without_status
 from crmdrip.daemon.intents import setting_of
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import Ready, claim_of
-from crmdrip.ledger import runs, tallies
-from crmdrip.ledger.runs import TouchMove
+from crmdrip.ledger import runs, tallies, touches
+from crmdrip.ledger.touches import TouchMove
 from crmdrip.ports import SendOutcome, SendStatus
 
 log = structlog.get_logger()
@@ -52,7 +52,7 @@ def conclude(parts: Parts, ready: Mapping[str, Ready], outcomes: list[SendOutcom
             moves.append(move)
             newest = run.status.live or is_newest(connection, run)
             changed.append(effect if newest else without_status(effect))
-        runs.move_touches(connection, moves)
+        touches.move_touches(connection, moves)
         enact(connection, changed, now)
         tallies.add(connection, used)
 

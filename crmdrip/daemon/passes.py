@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core.errors import ConfigurationError, CrmdripError
+from crmdrip.core.errors import ConfigurationError, CrmdripError, RetriableError
+from crmdrip.core.received import RawMail
+from crmdrip.daemon import received
 from crmdrip.daemon.dispatch import dispatch_once
 from crmdrip.daemon.intake import pull_once
 from crmdrip.daemon.parts import Parts
@@ -22,7 +25,7 @@ from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.twins import tell
 from crmdrip.daemon.writeback import announce, owe_figures, write_back_once
-from crmdrip.ledger import marks, runs
+from crmdrip.ledger import marks, touches
 from crmdrip.ledger.errors import LedgerBrokenError
 from crmdrip.ports import CrmSource
 
@@ -59,7 +62,7 @@ def prepare(parts: Parts) -> None:
     """
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.ORG, parts.org_id)
-        doubtful = runs.recover(connection, parts.clock.now())
+        doubtful = touches.recover(connection, parts.clock.now())
         doubt_last_look(connection, parts.clock.now())
     if doubtful:
         log.warning("touches_in_doubt_after_restart", touches=doubtful)
@@ -102,9 +105,19 @@ def feed(parts: Parts) -> Mapping[str, Any]:
     return {"signals": count}
 
 
+def drain(parts: Parts) -> Mapping[str, Any]:
+    """What came in by the door and by mailboxes to the ledger."""
+    return asdict(received.drain(parts, take_mail))
+
+
 def dispatch(parts: Parts) -> Mapping[str, Any]:
-    """Due to provider."""
-    return asdict(dispatch_once(parts))
+    """Due to provider, once everything that came in has been read (P2, P4)."""
+    return asdict(dispatch_once(parts)) if received.is_heard(parts, take_mail) else {}
+
+
+def take_mail(parts: Parts, mail: RawMail, now: datetime) -> None:  # noqa: ARG001 - as received.TakeMail
+    """No email is read yet: it waits."""
+    raise RetriableError("emails that came in are not read.", where=mail.source)
 
 
 def write_back(parts: Parts) -> Mapping[str, Any]:
@@ -118,7 +131,8 @@ def reconcile(parts: Parts) -> Mapping[str, Any]:
 
 
 def figures(parts: Parts) -> Mapping[str, Any]:
-    """Heartbeat, the daemon's state and sequence figures to the outbox."""
+    """Heartbeat, the daemon's state and sequence figures to the outbox; what nobody asks for any more is forgotten."""
+    received.forget_old(parts)
     with parts.ledger.write() as connection:
         state = read_state(connection)
         marks.set_mark(connection, marks.STATE, state)
@@ -142,6 +156,7 @@ def read_state(connection: Connection) -> str:
 PASSES: Mapping[str, Pass] = {
     "pull": pull,
     "feed": feed,
+    "received": drain,
     "dispatch": dispatch,
     "reconcile": reconcile,
     "figures": figures,

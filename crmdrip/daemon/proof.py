@@ -18,8 +18,8 @@ from crmdrip.core.keys import touch_id
 from crmdrip.core.model import Enrollment, Step, StepKind, Touch, TouchState
 from crmdrip.core.steps import PASSED, Passed, next_step
 from crmdrip.core.struct import replace
-from crmdrip.ledger import marks, runs
-from crmdrip.ledger.runs import TouchMove
+from crmdrip.ledger import marks, touches
+from crmdrip.ledger.touches import TouchMove
 from crmdrip.ports import Finding, LogFinding
 
 
@@ -119,17 +119,17 @@ def record_finding(
         version=question.version,
     )
     detail = "found in the provider's log" if sent else "the ledger was lost and no log can be asked about it"
-    runs.intend(connection, [touch])
+    touches.intend(connection, [touch])
     if sent:
         done = TouchState.ACCEPTED
-        runs.move_touches(
+        touches.move_touches(
             connection, [TouchMove(id=touch.id, state=done, provider_id=finding.provider_id, detail=detail)]
         )
-        runs.add_touches(connection, [_done(step, question, run, at) for step in question.before])
+        touches.add_touches(connection, [_done(step, question, run, at) for step in question.before])
     else:
         done = TouchState.NEEDS_PERSON
-        runs.move_touches(connection, [TouchMove(id=touch.id, state=TouchState.IN_DOUBT)])
-        runs.move_touches(connection, [TouchMove(id=touch.id, state=done, detail=detail)])
+        touches.move_touches(connection, [TouchMove(id=touch.id, state=TouchState.IN_DOUBT)])
+        touches.move_touches(connection, [TouchMove(id=touch.id, state=done, detail=detail)])
     return replace(touch, state=done, provider_id=finding.provider_id, detail=detail)
 
 

@@ -23,7 +23,7 @@ from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.writeback import announce
-from crmdrip.ledger import definitions, marks, outbox, runs, tallies
+from crmdrip.ledger import definitions, marks, outbox, runs, tallies, touches
 from crmdrip.ports import PullPage
 
 log = structlog.get_logger()
@@ -90,10 +90,10 @@ def rebuild(parts: Parts) -> int:
     with parts.ledger.read() as connection:
         cursor = marks.read_cursor(connection, TOUCHES)
     new = 0
-    for touches, after in parts.source.touches(cursor):
-        worked_before |= bool(touches)
+    for found, after in parts.source.touches(cursor):
+        worked_before |= bool(found)
         with parts.ledger.write() as connection:
-            new += _adopt_touches(connection, parts, touches)
+            new += _adopt_touches(connection, parts, found)
             marks.save_cursor(connection, TOUCHES, after, parts.clock.now())
     if worked_before:
         _hear_again(parts)
@@ -134,13 +134,14 @@ def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: 
     """Take over the runs that the records speak of, then treat the page as any other."""
     apply_page(connection, parts, replace(page, records=(), signals=()), entrance, now)
     good = {known.id: known.good for known in definitions.load_sequences(connection).values()}
-    spoken: list[tuple[Enrollment, datetime]] = []
-    for record in page.records:
+    spoken: dict[tuple[str, str, int], tuple[Enrollment, datetime]] = {}
+    for record in sorted(page.records, key=lambda one: one.converted_to is not None):  # the contact knows more (B11)
         owner = entrance.owners.get(record.owner_id or "")
         run = adopt_run(record, good.get(record.sequence_id or ""), owner, now)
         if run is not None:
-            spoken.append((run, min(record.last_touch or record.modified_at, now)))
-    adopted = _compare(connection, spoken)
+            at = min(record.last_touch or record.modified_at, now)
+            spoken.setdefault((run.ref.id, run.sequence_id, run.run), (run, at))
+    adopted = _compare(connection, list(spoken.values()))
     runs.save_runs(connection, adopted.closed, now)
     runs.give_up_numbers(connection, adopted.outnumbered)
     runs.add_runs(connection, adopted.new)
@@ -221,7 +222,7 @@ def _adopt_touches(connection: Connection, parts: Parts, records: Iterable[Touch
     figures: Counter[tuple[str, str]] = Counter()
     for record in records:
         run = found.get((record.record_id, record.sequence_id, record.run))
-        if run is not None and runs.add_touches(connection, [adopt_touch(record, run, good.get(run.sequence_id))]):
+        if run is not None and touches.add_touches(connection, [adopt_touch(record, run, good.get(run.sequence_id))]):
             concerned.add(run.id)
             figures[run.sequence_id, "sent"] += 1
     tallies.add_totals(connection, figures)
@@ -233,7 +234,7 @@ def _plan_anew(connection: Connection, good: Mapping[str, Sequence | None], ids:
     """Every touch counts: position, thread and next step follow from the touches now known."""
     locked = runs.lock_runs(connection, ids)
     full: dict[int, list[Touch]] = {}
-    for touch in runs.touches_in_full(connection, locked):
+    for touch in touches.touches_in_full(connection, locked):
         full.setdefault(touch.enrollment_id, []).append(touch)
     grown = [with_touches(run, good.get(run.sequence_id), full.get(run.id, ())) for run in locked.values()]
     runs.save_runs(connection, [run for run in grown if run.status.live], now)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import product
 
 import structlog
 from sqlalchemy import Connection
@@ -22,8 +23,8 @@ from crmdrip.core.zones import ZoneUsed
 from crmdrip.daemon import proof
 from crmdrip.daemon.enact import enact, is_newest, without_status
 from crmdrip.daemon.parts import Parts
-from crmdrip.ledger import definitions, runs
-from crmdrip.ledger.runs import TouchMove
+from crmdrip.ledger import definitions, people, runs, touches
+from crmdrip.ledger.touches import TouchMove
 from crmdrip.ports import Finding, LogFinding
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
     """Look up what is in doubt and due for it. Raises what Mailer.find raises; what was settled stays settled."""
     now = parts.clock.now()
     with parts.ledger.read() as connection:
-        doubtful = runs.unsettled(connection, now, PER_PASS)
+        doubtful = touches.unsettled(connection, now, PER_PASS)
         known = [one.id for one in definitions.load_sequences(connection).values() if one.good is not None]
         complete = _log_is_complete(connection, parts, now)
         unproven = runs.unproven_runs(connection, known, PER_PASS) if complete else []
@@ -95,7 +96,7 @@ def settle_by_person(parts: Parts, touch_id: str, verdict: Verdict) -> Touch:
     again. Raises RejectedError when there is no such touch or nobody has to decide about it, and LedgerBrokenError.
     """
     with parts.ledger.write() as connection:
-        touch = runs.find_touch(connection, touch_id)
+        touch = touches.find_touch(connection, touch_id)
         if touch is None or touch.state is not TouchState.NEEDS_PERSON:
             state = "is not known here" if touch is None else f"is {touch.state.value.replace('_', ' ')}"
             raise RejectedError(
@@ -105,11 +106,11 @@ def settle_by_person(parts: Parts, touch_id: str, verdict: Verdict) -> Touch:
         run = runs.lock_runs(connection, [touch.enrollment_id])[touch.enrollment_id]
         if verdict is Verdict.WENT_OUT:
             detail = "a person found that it went out"
-            runs.move_touches(connection, [TouchMove(id=touch.id, state=TouchState.ACCEPTED, detail=detail)])
+            touches.move_touches(connection, [TouchMove(id=touch.id, state=TouchState.ACCEPTED, detail=detail)])
             effect = taken_effect(connection, parts, touch, run, touch.at)
         else:
             detail = "a person found that it did not go out"
-            runs.move_touches(connection, [TouchMove(id=touch.id, state=TouchState.REFUSED, detail=detail)])
+            touches.move_touches(connection, [TouchMove(id=touch.id, state=TouchState.REFUSED, detail=detail)])
             effect = Effect(run=replace(run, check_at=parts.clock.now()) if run.status.live else run)
         enact(connection, [effect], parts.clock.now())
     log.info("touch_settled", touch=touch.id, finding=verdict.value, by="person")
@@ -137,14 +138,14 @@ def setting_of(connection: Connection, parts_org: str, run: Enrollment, now: dat
     next last look, not here.
     """
     known = definitions.load_sequences(connection).get(run.sequence_id)
-    touches = runs.touches_of(connection, [run.id]).get(run.id, {})
-    return Setting(org_id=parts_org, now=now, sequence=known.good if known is not None else None, touches=dict(touches))
+    passed = touches.touches_of(connection, [run.id]).get(run.id, {})
+    return Setting(org_id=parts_org, now=now, sequence=known.good if known is not None else None, touches=dict(passed))
 
 
 def _settle_sent(parts: Parts, touch: Touch, finding: LogFinding) -> None:
     def act(connection: Connection, run: Enrollment) -> Effect:
         move = TouchMove(id=touch.id, state=TouchState.ACCEPTED, provider_id=finding.provider_id)
-        runs.move_touches(connection, [move])
+        touches.move_touches(connection, [move])
         return taken_effect(connection, parts, touch, run, finding.at or touch.at)
 
     _change(parts, touch.enrollment_id, act)
@@ -200,13 +201,13 @@ def _look_again(parts: Parts, touch: Touch, now: datetime) -> None:
     """Absence proves nothing: look again after as long as it is in doubt already, at most an hour."""
     pause = min(max(now - touch.at, timedelta(minutes=1)), timedelta(hours=1))
     with parts.ledger.write() as connection:
-        runs.postpone(connection, touch.id, now + pause)
+        touches.postpone(connection, touch.id, now + pause)
 
 
 def _ask_person(parts: Parts, touch: Touch) -> None:
     def act(connection: Connection, run: Enrollment) -> Effect:
         move = TouchMove(id=touch.id, state=TouchState.NEEDS_PERSON, detail="nobody could tell")
-        runs.move_touches(connection, [move])
+        touches.move_touches(connection, [move])
         return _wait_for_person(connection, parts, touch, run)
 
     _change(parts, touch.enrollment_id, act)
@@ -237,16 +238,19 @@ def _prove(parts: Parts, run: Enrollment, now: datetime) -> int:
     with parts.ledger.read() as connection:
         setting = setting_of(connection, parts.org_id, run, now)
         rebuilt_at = proof.rebuilt_at(connection)
-        touches = runs.touches_in_full(connection, [run.id])
+        history = touches.touches_in_full(connection, [run.id])
+        record = people.known_records(connection, [run.ref.id]).get(run.ref.id)
     questions = proof.ask(run, setting)
     if not questions:
         _change(parts, run.id, lambda _, locked: Effect(run=proof.proven(locked, now)))
         return 1
     question, finding = questions[0], LogFinding(touch_id=questions[0].touch_id, finding=Finding.UNAVAILABLE)
-    if proof.ids_are_known(run, touches, parts.org_id):
+    if proof.ids_are_known(run, history, parts.org_id):
         since = min(now, rebuilt_at or now) - LOG_KEPT
-        for question in questions:
-            finding = parts.mailer.find(question.touch_id, run.address, since)
+        # A ledger that is lost may have gone on at the address that the record has by now (B15).
+        addresses = {run.address, record.address if record is not None else ""} - {""}
+        for question, address in product(questions, sorted(addresses)):
+            finding = parts.mailer.find(question.touch_id, address, since)
             if finding.finding is not Finding.NOT_FOUND:
                 break
     cannot_be_out = finding.finding is Finding.UNAVAILABLE and proof.came_before(run, rebuilt_at)

@@ -13,7 +13,7 @@ from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, Sig
 from crmdrip.core.snapshot import RELEASED, PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
 from crmdrip.core.words import day
-from crmdrip.ledger import definitions, marks, people, runs, suppressions
+from crmdrip.ledger import definitions, marks, people, runs, suppressions, touches
 from crmdrip.ledger.definitions import KnownSequence
 from crmdrip.ledger.people import SUPPRESSING, KnownRecord
 from crmdrip.ledger.runs import LiveRun
@@ -85,7 +85,7 @@ def load_histories(
     keys = {address: person_key(address) for address in addresses}
     by_record, by_address = people.signals_about(connection, record_ids, addresses)
     return Histories(
-        touches=runs.touches_of(connection, [run.id for run in live]),
+        touches=touches.touches_of(connection, [run.id for run in live]),
         by_record=by_record,
         by_address=by_address,
         suppressed=people.suppressed(connection, keys.values()),

@@ -19,7 +19,7 @@ from crmdrip.core.snapshot import Snapshot
 from crmdrip.core.struct import replace
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.parts import Parts
-from crmdrip.ledger import outbox, runs
+from crmdrip.ledger import outbox, runs, touches
 from crmdrip.ledger.people import SUPPRESSING
 
 log = structlog.get_logger()
@@ -82,9 +82,9 @@ def join_histories(connection: Connection, snapshot: Snapshot, org_id: str, now:
         setting = Setting(org_id=org_id, now=now, sequence=snapshot.sequence)
         enact(connection, [effects.stop(Stop(reason=reason, untick=True), locked, setting)], now)
         return
-    known = runs.touches_of(connection, [winner.id]).get(winner.id, {})
-    sent = [t for t in runs.touches_in_full(connection, [run.id for run in lost]) if t.state is TouchState.ACCEPTED]
-    runs.add_touches(connection, [_counted(touch, winner, org_id) for touch in sent if touch.step_id not in known])
+    known = touches.touches_of(connection, [winner.id]).get(winner.id, {})
+    sent = [t for t in touches.touches_in_full(connection, [run.id for run in lost]) if t.state is TouchState.ACCEPTED]
+    touches.add_touches(connection, [_counted(touch, winner, org_id) for touch in sent if touch.step_id not in known])
 
 
 def _counted(touch: Touch, winner: Enrollment, org_id: str) -> Touch:

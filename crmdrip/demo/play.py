@@ -19,7 +19,7 @@ from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.parts import Parts
 from crmdrip.demo import trouble
 from crmdrip.demo.stage import Moment, Stage
-from crmdrip.ledger import outbox, runs
+from crmdrip.ledger import outbox, runs, touches
 
 log = structlog.get_logger()
 
@@ -84,7 +84,7 @@ class Play:
             self.step(max(self._next_step(), self._clock.now()))
             watch(self.progress)
             with self._parts.ledger.read() as connection:
-                states = runs.count_touches(connection)
+                states = touches.count_touches(connection)
                 owed = outbox.pending(connection)[0]
             if not owed and not states.get("intended") and not states.get("in_doubt"):
                 return
@@ -123,7 +123,7 @@ class Play:
             due = [
                 self._moment.next_due,
                 runs.next_check(connection),
-                runs.next_doubt(connection),
+                touches.next_doubt(connection),
                 outbox.next_due(connection),
             ]
         earliest = min((at for at in due if at is not None), default=now + timedelta(days=1))

@@ -26,7 +26,7 @@ from crmdrip.daemon.reconcile import reconcile_once
 from crmdrip.inspection.history import explain_run
 from crmdrip.inspection.rehearsal import EverythingTaken, NothingWritten, OnceRead, hurry
 from crmdrip.inspection.subject import NAMES
-from crmdrip.ledger import definitions, outbox, runs, surveys
+from crmdrip.ledger import definitions, outbox, runs, surveys, touches
 from crmdrip.ledger.definitions import KnownSequence
 
 QUANTUM = timedelta(minutes=5)
@@ -145,7 +145,7 @@ def _sendings(connection: Connection, source: OnceRead, begins: datetime) -> Ite
     found = runs.lock_runs(connection, surveys.runs_with_touches_since(connection, begins))
     known = definitions.load_sequences(connection)
     places: dict[int, int] = {}
-    for touch in runs.touches_in_full(connection, found):
+    for touch in touches.touches_in_full(connection, found):
         run = found[touch.enrollment_id]
         if touch.state is not TouchState.ACCEPTED:
             continue

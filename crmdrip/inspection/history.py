@@ -15,7 +15,7 @@ from crmdrip.core.model import Enrollment, RunStatus, Touch, TouchState
 from crmdrip.core.reasons import parse_reason
 from crmdrip.core.steps import progress, progress_of
 from crmdrip.inspection.subject import Subject
-from crmdrip.ledger import definitions, marks, outbox, people, runs
+from crmdrip.ledger import definitions, marks, outbox, people, runs, touches
 from crmdrip.ledger.definitions import KnownSequence
 from crmdrip.ledger.outbox import Owed
 from crmdrip.ledger.people import SUPPRESSING
@@ -99,11 +99,11 @@ def read_history(connection: Connection, subject: Subject) -> History:
     """The story of one person. Raises LedgerBrokenError by way of the connection."""
     sequences = definitions.load_sequences(connection)
     found = _runs_of(connection, subject)
-    touches: dict[int, list[Touch]] = {}
-    for touch in runs.touches_in_full(connection, [run.id for run in found]):
-        touches.setdefault(touch.enrollment_id, []).append(touch)
+    of_run: dict[int, list[Touch]] = {}
+    for touch in touches.touches_in_full(connection, [run.id for run in found]):
+        of_run.setdefault(touch.enrollment_id, []).append(touch)
     paused = any(name in marks.read_marks(connection, marks.PAUSED) for name in _pauses_of(found))
-    lines = tuple(_run_line(run, sequences.get(run.sequence_id), touches.get(run.id, [])) for run in found)
+    lines = tuple(_run_line(run, sequences.get(run.sequence_id), of_run.get(run.id, [])) for run in found)
     suppressed = _suppression(connection, subject.address)
     return History(
         record_id=subject.ref.id,
@@ -117,7 +117,7 @@ def read_history(connection: Connection, subject: Subject) -> History:
             SignalLine(at=one.at, kind=one.kind.value, source=one.source, detail=one.detail)
             for one in people.signals_in_full(connection, subject.ref.id, subject.address)
         ),
-        owed=_owed(connection, {subject.ref.id}, (touch.id for run in touches.values() for touch in run)),
+        owed=_owed(connection, {subject.ref.id}, (touch.id for run in of_run.values() for touch in run)),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crmdrip.core.model import RunStatus
-from crmdrip.ledger import definitions, marks, outbox, runs
+from crmdrip.ledger import definitions, marks, outbox, runs, touches
 from crmdrip.ledger.store import Ledger
 
 BEATS = timedelta(minutes=15)
@@ -73,7 +73,7 @@ def read_overview(ledger: Ledger, now: datetime) -> Overview:
             brake=found.get(marks.BRAKE),
             paused=paused,
             sequences=tuple(_line(known, counts, paused=known.id in paused) for known in sequences),
-            touches=runs.count_touches(connection),
+            touches=touches.count_touches(connection),
             overdue=runs.count_overdue(connection, now),
             owed=owed,
             parked=parked,

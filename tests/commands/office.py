@@ -18,7 +18,7 @@ import orjson
 import pytest
 
 from crmdrip import cli
-from crmdrip.ledger import runs
+from crmdrip.ledger import touches
 from crmdrip.ledger.store import Ledger
 from crmdrip.sandbox.control import Sandbox
 from crmdrip.sandbox.faults import Fault, FaultKind
@@ -208,7 +208,7 @@ class Office:
         ledger = Ledger(f"sqlite:///{self.ledger_file}")
         try:
             with ledger.read() as connection:
-                return runs.count_touches(connection)
+                return touches.count_touches(connection)
         finally:
             ledger.close()
 

@@ -17,7 +17,7 @@ from crmdrip.core.struct import replace
 from crmdrip.core.writes import Write
 from crmdrip.daemon import passes
 from crmdrip.daemon.parts import Parts
-from crmdrip.ledger import outbox, runs
+from crmdrip.ledger import outbox, runs, touches
 from crmdrip.sandbox.control import Sandbox
 from crmdrip.sandbox.faults import Fault
 from crmdrip.sandbox.sendgrid import AcceptedEmail
@@ -283,7 +283,7 @@ class Stage:
     def touches(self, record_id: str) -> list[Touch]:
         """Every touch of the record's runs, oldest first."""
         with self.parts.ledger.read() as connection:
-            return runs.touches_in_full(connection, [run.id for run in runs.runs_of_record(connection, record_id)])
+            return touches.touches_in_full(connection, [run.id for run in runs.runs_of_record(connection, record_id)])
 
     def owed(self) -> list[Write]:
         """Every write-back that waits, parked ones included."""

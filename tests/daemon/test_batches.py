@@ -13,7 +13,7 @@ from stage import Stage
 from crmdrip.core.model import RunStatus, TouchState
 from crmdrip.core.struct import replace
 from crmdrip.daemon import dispatch, passes
-from crmdrip.ledger import runs
+from crmdrip.ledger import runs, touches
 from crmdrip.ledger.errors import LedgerBrokenError
 
 
@@ -104,7 +104,7 @@ def test_a_batch_behind_one_that_cannot_be_concluded_is_not_in_doubt(
     looked = threading.Event()
     source = CountingSource(stage.parts.source, looked)
     stage.parts = replace(stage.parts, source=source, mailer=WaitingMailer(stage.parts.mailer, looked))
-    move, failed = runs.move_touches, []
+    move, failed = touches.move_touches, []
 
     def break_once(connection: Any, moves: Any) -> None:
         if not failed and looked.is_set():
@@ -112,7 +112,7 @@ def test_a_batch_behind_one_that_cannot_be_concluded_is_not_in_doubt(
             raise LedgerBrokenError("the disk is full.", where="the ledger")
         move(connection, moves)
 
-    monkeypatch.setattr(runs, "move_touches", break_once)
+    monkeypatch.setattr(touches, "move_touches", break_once)
     with pytest.raises(LedgerBrokenError):
         passes.dispatch(stage.parts)
     states = {one: [touch.state for touch in stage.touches(one)] for one in people}
@@ -124,7 +124,7 @@ def test_a_batch_behind_one_that_cannot_be_concluded_is_not_in_doubt(
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set once the second batch is committed to; who writes to the ledger then comes after it."""
-    intend, event, batches = runs.intend, threading.Event(), []
+    intend, event, batches = touches.intend, threading.Event(), []
 
     def note(connection: Any, touches: Any) -> None:
         intend(connection, touches)
@@ -132,7 +132,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         if len(batches) > 1:
             event.set()
 
-    monkeypatch.setattr(runs, "intend", note)
+    monkeypatch.setattr(touches, "intend", note)
     return event
 
 
@@ -212,7 +212,7 @@ def test_a_ledger_that_breaks_ends_the_sending_at_once(
 
     monkeypatch.setattr(dispatch, "OUTCOMES_PER_COMMIT", 1)
     with monkeypatch.context() as breaking:
-        breaking.setattr(runs, "move_touches", broken)
+        breaking.setattr(touches, "move_touches", broken)
         with pytest.raises(LedgerBrokenError):
             passes.dispatch(replace(stage.parts, mailer=OneByOne()))
         assert (len(begun), ended) == (1, [True])

@@ -12,7 +12,7 @@ from crmdrip.core.model import RunStatus, TouchState
 from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.rebuild import needs_rebuild
-from crmdrip.ledger import marks, runs, tallies
+from crmdrip.ledger import marks, tallies, touches
 from crmdrip.ports import Finding, LogFinding
 
 TWO_HOURS = timedelta(hours=2)
@@ -329,5 +329,5 @@ def test_the_figures_are_rebuilt_too(stage: Stage) -> None:
     with stage.parts.ledger.read() as connection:
         found = tallies.totals(connection, [sequence])[sequence]
         assert marks.read_mark(connection, marks.MODE) is None
-        assert runs.count_touches(connection) == {"accepted": 1}
+        assert touches.count_touches(connection) == {"accepted": 1}
     assert (found["active"], found["sent"]) == (1, 1)

@@ -9,7 +9,7 @@ from ledger_values import NOW, contact, run, touch
 from crmdrip.core.engagement import Engagement
 from crmdrip.core.model import SignalKind, TouchState
 from crmdrip.core.struct import replace
-from crmdrip.ledger import engagements, runs
+from crmdrip.ledger import engagements, runs, touches
 
 KNOWN = Engagement(
     touch_id="a" * 32,
@@ -44,7 +44,7 @@ def test_an_event_finds_its_touch_and_whom_it_went_to(any_ledger):
     """A dropped event may come without an address."""
     with any_ledger.write() as connection:
         runs.add_runs(connection, [run()])
-        runs.add_touches(connection, [touch(state=TouchState.IN_DOUBT, address="p1@example.com")])
+        touches.add_touches(connection, [touch(state=TouchState.IN_DOUBT, address="p1@example.com")])
         found = engagements.touches_told_of(connection, [touch().id, "c" * 32])
     assert list(found) == [touch().id]
     sent = found[touch().id]

@@ -9,7 +9,7 @@ from ledger_values import NOW, contact, run, touch
 
 from crmdrip.core.model import Enrollment, RecordKind, RecordRef, RunStatus, TouchState
 from crmdrip.core.struct import replace
-from crmdrip.ledger import runs
+from crmdrip.ledger import runs, touches
 
 
 def test_a_run_comes_back_as_it_was_stored(any_ledger):
@@ -116,25 +116,25 @@ def test_what_was_under_way_at_a_crash_is_in_doubt(any_ledger):
     """B1: an intent without an outcome may have gone out; its run is looked at so that the record says so."""
     with any_ledger.write() as connection:
         runs.add_runs(connection, [run(check_at=None), run(2)])
-        runs.add_touches(connection, [touch(1), touch(2, state=TouchState.ACCEPTED)])
+        touches.add_touches(connection, [touch(1), touch(2, state=TouchState.ACCEPTED)])
     later = NOW + timedelta(hours=1)
     with any_ledger.write() as connection:
-        assert runs.recover(connection, later) == 1
-        states = {one.enrollment_id: one.state for one in runs.touches_in_full(connection, [1, 2])}
+        assert touches.recover(connection, later) == 1
+        states = {one.enrollment_id: one.state for one in touches.touches_in_full(connection, [1, 2])}
         assert states == {1: TouchState.IN_DOUBT, 2: TouchState.ACCEPTED}
         assert runs.lock_runs(connection, [1])[1].check_at == later
-        assert runs.recover(connection, later) == 0
+        assert touches.recover(connection, later) == 0
 
 
 def test_doubtful_touches_are_looked_up_when_their_time_has_come(any_ledger):
     """The reconcile worker is given no touch twice in a row."""
     with any_ledger.write() as connection:
         runs.add_runs(connection, [run()])
-        runs.add_touches(connection, [touch(state=TouchState.IN_DOUBT, not_before=NOW + timedelta(minutes=5))])
-        assert runs.unsettled(connection, NOW, 10) == []
-        assert len(runs.unsettled(connection, NOW + timedelta(minutes=5), 10)) == 1
-        runs.postpone(connection, touch().id, NOW + timedelta(hours=1))
-        assert runs.unsettled(connection, NOW + timedelta(minutes=5), 10) == []
+        touches.add_touches(connection, [touch(state=TouchState.IN_DOUBT, not_before=NOW + timedelta(minutes=5))])
+        assert touches.unsettled(connection, NOW, 10) == []
+        assert len(touches.unsettled(connection, NOW + timedelta(minutes=5), 10)) == 1
+        touches.postpone(connection, touch().id, NOW + timedelta(hours=1))
+        assert touches.unsettled(connection, NOW + timedelta(minutes=5), 10) == []
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,6 @@ def test_a_touch_already_known_is_left_as_it_is(any_ledger):
     """P6: reading a timeline back never changes what the ledger knows better."""
     with any_ledger.write() as connection:
         runs.add_runs(connection, [run()])
-        assert runs.add_touches(connection, [touch(state=TouchState.IN_DOUBT)]) == 1
-        assert runs.add_touches(connection, [touch(state=TouchState.ACCEPTED)]) == 0
-        assert [one.state for one in runs.touches_in_full(connection, [1])] == [TouchState.IN_DOUBT]
+        assert touches.add_touches(connection, [touch(state=TouchState.IN_DOUBT)]) == 1
+        assert touches.add_touches(connection, [touch(state=TouchState.ACCEPTED)]) == 0
+        assert [one.state for one in touches.touches_in_full(connection, [1])] == [TouchState.IN_DOUBT]

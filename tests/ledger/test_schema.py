@@ -11,9 +11,9 @@ from ledger_values import NOW, contact, run, sequence, signal, touch
 from sqlalchemy import delete, select, text, update
 
 from crmdrip.core.model import LEGAL_MOVES, RunStatus, TouchState
-from crmdrip.ledger import definitions, people, runs, schema, store
+from crmdrip.ledger import definitions, people, runs, schema, store, touches
 from crmdrip.ledger.errors import LedgerBrokenError
-from crmdrip.ledger.runs import TouchMove
+from crmdrip.ledger.touches import TouchMove
 
 
 def stored_states(any_ledger) -> list[str]:
@@ -26,7 +26,7 @@ def with_touch(any_ledger, state: TouchState) -> None:
     """One run with one touch in the given state, put there without a move."""
     with any_ledger.write() as connection:
         runs.add_runs(connection, [run()])
-        runs.add_touches(connection, [touch(state=state)])
+        touches.add_touches(connection, [touch(state=state)])
 
 
 class TestMigrations:
@@ -78,10 +78,10 @@ class TestMoves:
         move = TouchMove(id=touch().id, state=after)
         if legal:
             with any_ledger.write() as connection:
-                runs.move_touches(connection, [move])
+                touches.move_touches(connection, [move])
         else:
             with pytest.raises(LedgerBrokenError, match="illegal move"), any_ledger.write() as connection:
-                runs.move_touches(connection, [move])
+                touches.move_touches(connection, [move])
         assert stored_states(any_ledger) == [(after if legal else before).value]
 
     def test_an_unknown_state_is_refused(self, any_ledger):
@@ -106,27 +106,27 @@ class TestIntents:
         with_touch(any_ledger, state)
         other = touch(2, enrollment_id=1, step_id="other")
         with pytest.raises(LedgerBrokenError), any_ledger.write() as connection:
-            runs.intend(connection, [other, touch()])
+            touches.intend(connection, [other, touch()])
         assert stored_states(any_ledger) == [state.value]
 
     def test_a_refused_touch_is_intended_under_the_same_row(self, any_ledger):
         """B2: the attempt counts up, and no second row appears."""
         with_touch(any_ledger, TouchState.REFUSED)
         with any_ledger.write() as connection:
-            runs.intend(connection, [touch()])
-            [found] = runs.touches_in_full(connection, [1])
+            touches.intend(connection, [touch()])
+            [found] = touches.touches_in_full(connection, [1])
         assert (found.state, found.attempt) == (TouchState.INTENDED, 2)
 
     def test_one_step_of_a_run_has_one_touch_whatever_its_id(self, any_ledger):
         """P1: the same step under another id is refused as well."""
         with_touch(any_ledger, TouchState.ACCEPTED)
         with pytest.raises(LedgerBrokenError), any_ledger.write() as connection:
-            runs.intend(connection, [touch(7, enrollment_id=1)])
+            touches.intend(connection, [touch(7, enrollment_id=1)])
 
     def test_a_touch_belongs_to_a_run(self, any_ledger):
         """An intent without its run is a bug, and is refused."""
         with pytest.raises(LedgerBrokenError), any_ledger.write() as connection:
-            runs.intend(connection, [touch(5)])
+            touches.intend(connection, [touch(5)])
 
 
 class TestRuns:
