@@ -93,6 +93,7 @@ def pull_once(parts: Parts) -> PullCount:
             stopped=total.stopped + count.stopped,
             signals=total.signals + len(page.signals),
         )
+        del page, entrance, suppressing  # before the next page is read: two of them are ten megabytes
         if parts.stopping.is_set():
             break
     if total.enrolled or total.refused or total.stopped:
