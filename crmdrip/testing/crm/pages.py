@@ -1,4 +1,4 @@
-"""The contract of CrmSource.pull about pages and cursors: nothing is lost wherever it breaks off, and it is counted (B20)."""
+"""The contract of CrmSource.pull about pages and cursors: nothing is lost wherever it breaks off (B20)."""
 
 from __future__ import annotations
 
