@@ -49,6 +49,12 @@ def add(connection: Connection, message: EmailMessage, now: datetime) -> None:
     connection.execute(upsert(connection, forward).on_conflict_do_nothing(), row)
 
 
+def any_to_do(connection: Connection, now: datetime) -> bool:
+    """Whether one waits to be sent on now."""
+    due = select(forward.c.id).where(IS_WAITING, forward.c.not_before <= now).limit(1)
+    return connection.execute(due).first() is not None
+
+
 def claim(connection: Connection, now: datetime, limit: int) -> list[Claimed]:
     """Commit to what waits: "intended" once this transaction is. At most limit, the oldest first."""
     rows = connection.execute(
