@@ -17,7 +17,7 @@ from crmdrip.daemon.parts import Limits, Parts
 from crmdrip.daemon.passes import identify
 from crmdrip.ledger import marks
 from crmdrip.ledger.store import Ledger
-from crmdrip.ports import Clock, Connector, ConnectorContext, CrmSource, Role
+from crmdrip.ports import Clock, Connector, ConnectorContext, CrmSource, Hook, OffersHooks, Role
 
 
 class WallClock:
@@ -79,7 +79,18 @@ def build_limits(settings: Settings) -> Limits:
         batch=settings.daemon.batch,
         doubt_first_look_minutes=settings.safety.in_doubt_first_look_minutes,
         doubt_deadline_hours=settings.safety.in_doubt_deadline_hours,
+        engagement_minutes=settings.daemon.engagement_minutes,
     )
+
+
+def build_hooks(*connections: Connection) -> dict[str, Hook]:
+    """The ways in that the connectors offer, by their source. Raises ConfigurationError; makes no call."""
+    return {
+        hook.source: hook
+        for one in connections
+        if isinstance(one.connector, OffersHooks)
+        for hook in one.connector.build_hooks(one.context)
+    }
 
 
 def identify_org(source: CrmSource, ledger: Ledger) -> str:
@@ -116,6 +127,7 @@ def assemble(settings: Settings, clock: Clock, *, exclusive: bool) -> Iterator[P
                 composer=build_composer(settings, org_id),
                 clock=clock,
                 limits=build_limits(settings),
+                hooks=build_hooks(crm, mail),
             )
         finally:
             mailer.close()

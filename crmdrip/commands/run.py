@@ -47,6 +47,7 @@ def rhythm_of(settings: Settings) -> Rhythm:
         every={
             "pull": daemon.pull_seconds,
             "feed": daemon.feed_seconds,
+            "received": daemon.received_seconds,
             "dispatch": daemon.dispatch_seconds,
             "reconcile": daemon.reconcile_seconds,
             "figures": FIGURES_SECONDS,
