@@ -140,6 +140,8 @@ def apply_page(
     _store_definitions(connection, page, now)
     _store_brake(connection, page, now)
     background = load_background(connection)
+    # A meeting may come on one record together with the first news of it, or of the twin who is in a sequence (B13).
+    people.remember_twins(connection, (*(page.records if page.signals else ()), *entrance.twins))
     suppressing = apply_signals(connection, (*page.signals, *refusals(page.records)), background, parts.org_id, now)
     briefs = runs.briefs_of_records(connection, [record.ref.id for record in page.records])
     were_deleted = people.deleted_records(connection, [record.ref.id for record in page.records])
@@ -150,7 +152,6 @@ def apply_page(
     ]
     before = people.known_records(connection, [record.ref.id for record in news])
     people.remember_records(connection, page.records)
-    people.remember_twins(connection, entrance.twins)
     planner = _Planner(connection, parts, background, entrance, now, before=before)
     effects_of_page = planner.plan_page(news)
     enact(connection, [effect for _, effect in effects_of_page], now)
