@@ -240,12 +240,15 @@ def _prove(parts: Parts, run: Enrollment, now: datetime) -> int:
         rebuilt_at = proof.rebuilt_at(connection)
         history = touches.touches_in_full(connection, [run.id])
         record = people.known_records(connection, [run.ref.id]).get(run.ref.id)
-    questions = proof.ask(run, setting)
+        questions = proof.ask(run, setting)
+        known = proof.known_elsewhere(connection, questions)
     if not questions:
         _change(parts, run.id, lambda _, locked: Effect(run=proof.proven(locked, now)))
         return 1
     question, finding = questions[0], LogFinding(touch_id=questions[0].touch_id, finding=Finding.UNAVAILABLE)
-    if proof.ids_are_known(run, history, parts.org_id):
+    if known is not None:
+        question, finding = known
+    elif proof.ids_are_known(run, history, parts.org_id):
         since = min(now, rebuilt_at or now) - LOG_KEPT
         # A ledger that is lost may have gone on at the address that the record has by now (B15).
         addresses = {run.address, record.address if record is not None else ""} - {""}
