@@ -94,6 +94,16 @@ class MailSettings(Section):
     """The connector's own validated model, from [mail.<connector>]."""
 
 
+class MailboxSettings(Section):
+    """[[mailbox]]: an account into which people answer; as many as there are."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", examples=["replies"])
+    """How it is called in messages, logs and the ledger. Another name is another mailbox, read from the beginning."""
+    connector: str = "imap"
+    settings: Any = None
+    """The connector's own validated model, from the other keys of the table."""
+
+
 class LedgerSettings(Section):
     """[ledger]: where the daemon's own state lives."""
 
@@ -262,6 +272,7 @@ class Settings(Section):
 
     crm: CrmSettings
     mail: MailSettings
+    mailbox: tuple[MailboxSettings, ...] = ()
     ledger: LedgerSettings
     sender: SenderSettings
     unsubscribe: UnsubscribeSettings

@@ -21,6 +21,9 @@ PAGE_BYTES = 8 * 1024 * 1024
 RENUMBERED_MOST = 5000
 """Mails that are read again at most when a server numbers a folder anew: the newest."""
 
+ALIVE_SECONDS = 8.0
+"""For the answer of a connection that rested. One whose other end is gone without a word is given up after them."""
+
 REFUSALS = 5
 """How often one email is asked for that the server does not give, before it is passed over."""
 
@@ -86,12 +89,14 @@ class ImapMailbox:
 
     def _open(self, within: float) -> ImapSession:
         """The session, certainly alive: it answered just now."""
+        if self._session is not None:
+            try:
+                self._session.check_alive(min(within, ALIVE_SECONDS))
+            except RetriableError:  # it ended while nobody looked
+                self._drop()
         if self._session is None:
             self._session = ImapSession(self._settings, self._tls, self._folder, within=within)
-            self._session.allow(within)
-        else:
-            self._session.allow(within)
-            self._session.check_alive()
+        self._session.allow(within)
         return self._session
 
     def _drop(self) -> None:

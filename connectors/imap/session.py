@@ -88,8 +88,9 @@ class ImapSession:
         """What is asked from now on may take so long altogether."""
         self._wire.deadline = time.monotonic() + seconds
 
-    def check_alive(self) -> None:
+    def check_alive(self, within: float) -> None:
         """The server answers, and has told whatever is new. Raises RetriableError."""
+        self.allow(within)
         with self._translated():
             self._wire.noop()
             self._wire.untagged_responses.clear()  # else every mail's announcement is kept as long as the connection
@@ -128,7 +129,7 @@ class ImapSession:
                     self.capabilities -= {"IDLE"}
                 else:
                     return
-            self._wire.is_quiet(self._settings.poll_seconds, wake)
+            self._wire.wait(self._settings.poll_seconds, wake)
 
     def close(self) -> None:
         """Say goodbye without waiting for an answer. Raises nothing."""

@@ -183,10 +183,12 @@ class Wire(imaplib.IMAP4):
         if _BYE.match(line):
             raise self.abort("the server said goodbye")
 
-    def is_quiet(self, seconds: float, wake: socket.socket) -> bool:
-        """Wait outside of IDLE; False when the server said something unasked, which is mostly goodbye."""
+    def wait(self, seconds: float, wake: socket.socket) -> None:
+        """Rest outside of IDLE; what the server says unasked ends it. Raises abort when that is goodbye."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.sock, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)
             ready = [] if self._pending else selector.select(seconds)
-        return not self._pending and all(key.fileobj is wake for key, _ in ready)
+        if any(key.fileobj is not wake for key, _ in ready):
+            self._receive_if_any()
+            self._end_on_bye(bytes(self._pending[:64]))

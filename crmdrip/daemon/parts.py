@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from threading import Event, Lock
 
 from crmdrip.core.compose import Composer
+from crmdrip.daemon.mailboxes import Mailboxes
 from crmdrip.ledger.store import Ledger
 from crmdrip.ports import Clock, CrmSink, CrmSource, Hook, Mailer, SignalFeed
 
@@ -45,6 +46,8 @@ class Parts:
     limits: Limits
     hooks: Mapping[str, Hook] = field(default_factory=dict)
     """The ways in by HTTP, by the source of what they bring."""
+    mailboxes: Mailboxes = field(default_factory=Mailboxes)
+    """The folders into which people answer."""
     draining: Lock = field(default_factory=Lock)
     """Held by whoever reads what came in: one at a time, and a last look waits for it."""
     stopping: Event = field(default_factory=Event)
