@@ -20,6 +20,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from connectors.salesforce.auth import Token, request_token
 from connectors.salesforce.codes import Fault, read_fault, response_fault
+from connectors.salesforce.envelope import open_envelope, read_json
 from connectors.salesforce.library import Salesforce
 from connectors.salesforce.meter import CallMeter, Purpose
 from connectors.salesforce.settings import SalesforceSettings
@@ -53,9 +54,14 @@ class Part:
         return self.path.startswith("composite/sobjects")
 
     @property
+    def query(self) -> bool:
+        """Whether it is a query, or a further page of one."""
+        return self.path.startswith("query")
+
+    @property
     def heavy(self) -> bool:
         """Whether it counts among the five."""
-        return self.collection or self.path.startswith("query")
+        return self.collection or self.query
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,11 +159,8 @@ class Wire(Salesforce):
             return self.token
 
     def parse_result_to_json(self, result: requests.Response) -> Any:
-        """Decode with orjson: ten times faster than the ordered dicts of the original on a page of 2,000 rows."""
-        try:
-            return orjson.loads(result.content)
-        except ValueError:
-            raise RetriableError("the answer is no JSON.", where="Salesforce") from None
+        """Leave the body as it came: whoever asked decodes as much of it as is needed at a time."""
+        return result.content
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(name)  # no sf.Contact, no sf.bulk: those paths loop and have no time-outs
@@ -238,12 +241,16 @@ class SalesforceClient:
         for part in parts:
             headers.update(part.headers)
         try:
-            answer = self._send("POST", "composite", body, headers, purpose)
+            subresponses = open_envelope(self._send("POST", "composite", body, headers, purpose))
         except Refused as refused:
             raise refused.fault.error("Salesforce (composite)") from None
+        queries = {part.name for part in parts if part.query}
         found = {
-            one["referenceId"]: Answer(status=one["httpStatusCode"], body=one["body"])
-            for one in answer["compositeResponse"]
+            one.referenceId: Answer(
+                status=one.httpStatusCode,
+                body=one.read_query() if one.httpStatusCode < 300 and one.referenceId in queries else one.read(),
+            )
+            for one in subresponses
         }
         for fault in (one.fault for one in found.values()):
             if fault is not None and fault.code in {"REQUEST_LIMIT_EXCEEDED", "INVALID_SESSION_ID"}:
@@ -253,19 +260,22 @@ class SalesforceClient:
     def _alone(self, part: Part, purpose: Purpose) -> Answer:
         """One part as a call of its own, for an org that takes no collections inside a composite."""
         try:
-            return Answer(status=200, body=self._send(part.method, part.path, part.body, part.headers, purpose))
+            content = self._send(part.method, part.path, part.body, part.headers, purpose)
         except Refused as refused:
             return Answer(status=refused.fault.status, body=None, refusal=refused.fault)
+        return Answer(status=200, body=read_json(content) if content else None)
 
-    def _send(self, method: str, path: str, body: Any, headers: Mapping[str, str], purpose: Purpose) -> Any:
+    def _send(self, method: str, path: str, body: Any, headers: Mapping[str, str], purpose: Purpose) -> bytes:
+        """The body of the answer, as it came."""
         self._dates.asked, self._dates.answered = self.clock.now(), None
-        return self._open().restful(
+        content: bytes | None = self._open().restful(
             path,
             method=method,
             purpose=purpose,
             headers=dict(headers),
             data=None if body is None else orjson.dumps(body),
         )
+        return content or b""  # it makes None of an empty one
 
     def _open(self) -> Wire:
         with self._opening:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from connectors.salesforce import soql
@@ -111,7 +111,7 @@ class Org:
         rows = self.drain(answers, stream.name, purpose)
         return [signal for row in rows for signal in stream.read(row)]
 
-    def drain(self, answers: Answers, name: str, purpose: Purpose) -> list[Row]:
+    def drain(self, answers: Answers, name: str, purpose: Purpose) -> Sequence[Row]:
         """All rows of a query, following its pages. Raises its fault's error."""
         url, rows = page(answers, name)
         while url:
@@ -132,8 +132,11 @@ def describe_org(found: CrmIdentity) -> str:
     return f"{found.name} ({found.org_id}{', a sandbox' if found.sandbox else ''})"
 
 
-def page(answers: Answers, name: str) -> tuple[str, list[Row]]:
-    """The next page's URL, "" for none, and the rows. Raises the fault's error."""
+def page(answers: Answers, name: str) -> tuple[str, Sequence[Row]]:
+    """The next page's URL, "" for none, and the rows, decoded each time one goes through them.
+
+    Raises the fault's error.
+    """
     body = answers.body(name)
     return body.get("nextRecordsUrl") or "", body["records"]
 
@@ -145,7 +148,7 @@ def retrieve(name: str, object_name: str, ids: Sequence[str], columns: Sequence[
 
 
 def read_rows(
-    read: Callable[..., Record], rows: Sequence[Row], fields: Sequence[Mapping[str, Any]] | None = None
+    read: Callable[..., Record], rows: Iterable[Row], fields: Sequence[Mapping[str, Any]] | None = None
 ) -> list[Record]:
     """The rows as records, each with its merge fields.
 

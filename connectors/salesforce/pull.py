@@ -94,7 +94,7 @@ class Pull:
         changed, removed = self._definitions(opening)
         signals = self._signals(opening)
         brake = self._brake.read(schema, answers, Purpose.PULL)
-        # From here on rows are let go of as they are read: a page of them is eight megabytes.
+        # From here on pages are let go of as they are read: the text of one is megabytes.
         opening = replace(opening, answers=replace(answers, parts={}))
         people = dict(state.people)
         waiting = {kind.value: "" for kind in schema.kinds()}
@@ -240,20 +240,24 @@ class Pull:
             answers = replace(answers, parts={**answers.parts, **again.parts})
         return answers
 
-    def _fresh(self, schema: Schema, kind: RecordKind, rows: Sequence[Row]) -> list[Row]:
+    def _fresh(self, schema: Schema, kind: RecordKind, rows: Sequence[Row]) -> Iterator[Row]:
         """The rows that were not given out before just as they are."""
         stamp = schema.name(kind.value, "modified")
-        return [row for row in rows if self._seen.get(row["Id"]) != row[stamp]]
+        return (row for row in rows if self._seen.get(row["Id"]) != row[stamp])
 
     def _read(self, schema: Schema, kind: RecordKind, rows: Sequence[Row]) -> list[Record]:
         """The records of the fresh ones among the rows."""
-        stamp, seen = schema.name(kind.value, "modified"), self._seen
-        fresh = self._fresh(schema, kind, rows)
-        records = read_rows(RecordReader(schema, kind).reader(self._org.stops(schema, kind)), fresh)
-        if len(seen) < _SEEN:
-            # Rows that were changed together share one stamp: kept once, it is half of what remembering them takes.
-            seen.update((row["Id"], intern(row[stamp])) for row in fresh if row[stamp] >= self._border)
-        return records
+        fresh = self._noted(schema.name(kind.value, "modified"), self._fresh(schema, kind, rows))
+        return read_rows(RecordReader(schema, kind).reader(self._org.stops(schema, kind)), fresh)
+
+    def _noted(self, stamp: str, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same rows, each remembered as it passes."""
+        seen, border, has_room = self._seen, self._border, len(self._seen) < _SEEN
+        for row in rows:
+            if has_room and row[stamp] >= border:
+                # Rows that were changed together share one stamp: kept once, it is half of what remembering them takes.
+                seen[row["Id"]] = intern(row[stamp])
+            yield row
 
     def _definitions(self, opening: _Opening) -> tuple[list[SequenceDraft], list[str]]:
         """The sequences that are different now, and the ids of those that are gone."""

@@ -13,7 +13,7 @@ from connectors.salesforce.look import LOOK_SIZE, LastLook
 from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org, read_rows
 from connectors.salesforce.pull import Pull
-from connectors.salesforce.records import RecordReader, Row, TouchReader
+from connectors.salesforce.records import RecordReader, TouchReader
 from connectors.salesforce.schema import Schema
 from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, Signal, TouchRecord
@@ -151,7 +151,7 @@ class SalesforceSource:
             where.append(f"Id > {soql.quote(last)}")
         text = soql.select(reader.columns(), schema.objects["task"].name, where=where, order=["Id"], limit=LOOK_SIZE)
         answers = self.org.client.read([soql.query_all("touches", text)], Purpose.PULL)
-        rows: list[Row] = self.org.drain(answers, "touches", Purpose.PULL)
+        rows = self.org.drain(answers, "touches", Purpose.PULL)
         return [(row["Id"], reader.read(row)) for row in rows]
 
 
