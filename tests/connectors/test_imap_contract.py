@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
-from imap_server import PASSWORD, USERNAME, ImapServer
-from pydantic import SecretStr
+from imap_mailboxes import build_mailbox
+from imap_server import ImapServer
 
-from connectors.imap import connector
-from connectors.imap.settings import ImapSettings
-from crmdrip.ports import ConnectorContext, OffersMailboxes
 from crmdrip.testing.mailbox import MailboxContract
-
-
-class SystemClock:
-    """The real time."""
-
-    def now(self):
-        """Aware UTC."""
-        return datetime.now(UTC)
-
-
-def build_mailbox(port, **settings):
-    """A mailbox on the server."""
-    known = {"username": USERNAME, "password": SecretStr(PASSWORD), "tls": "none", "reply_timeout": 5.0}
-    chosen = ImapSettings(host="127.0.0.1", port=port, **{**known, **settings})
-    assert isinstance(connector, OffersMailboxes)
-    (mailbox,) = connector.build_mailboxes(
-        ConnectorContext(settings=chosen, mapping=None, clock=SystemClock(), account="replies")
-    )
-    return mailbox
 
 
 class TestImapMailbox(MailboxContract):
