@@ -14,6 +14,7 @@ from crmdrip import registry
 from crmdrip.config import Settings
 from crmdrip.core.compose import Composer, ComposeSettings, ReplyTo
 from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.replyto import ReplyDomain
 from crmdrip.daemon.mailboxes import Ear, Mailboxes
 from crmdrip.daemon.parts import Limits, Parts
 from crmdrip.daemon.passes import identify
@@ -88,6 +89,18 @@ def build_mailboxes(connections: Iterable[Connection], ledger: Ledger, clock: Cl
 
 def build_composer(settings: Settings, org_id: str) -> Composer:
     """The composer of this installation. Raises ConfigurationError (P7)."""
+    replies = build_replies(settings)
+    if replies.domain and settings.sender.reply_to:
+        raise ConfigurationError(
+            "[replies] domain and [sender] reply_to both say where answers go.",
+            where="config.toml",
+            do_next="Keep domain for answers to come to crmdrip and on to the rep, else reply_to for a mailbox.",
+        )
+    if replies.domain:
+        policy, address = ReplyTo.TOKEN, replies.address
+    else:
+        address = settings.sender.reply_to
+        policy = ReplyTo.ADDRESS if address else ReplyTo.SENDER
     return Composer(
         ComposeSettings(
             company=settings.sender.company,
@@ -97,10 +110,16 @@ def build_composer(settings: Settings, org_id: str) -> Composer:
             signing_keys=tuple(key.get_secret_value() for key in settings.unsubscribe.keys),
             unsubscribe_mailto=settings.unsubscribe.mailto,
             language=settings.sender.language,
-            reply_to=ReplyTo.ADDRESS if settings.sender.reply_to else ReplyTo.SENDER,
-            reply_address=settings.sender.reply_to,
+            reply_to=policy,
+            reply_address=address,
         )
     )
+
+
+def build_replies(settings: Settings) -> ReplyDomain:
+    """Where answers come to. Raises ConfigurationError."""
+    keys = tuple(key.get_secret_value() for key in settings.unsubscribe.keys)
+    return ReplyDomain(settings.replies.domain, keys)
 
 
 def build_limits(settings: Settings) -> Limits:
@@ -163,6 +182,7 @@ def assemble(settings: Settings, clock: Clock, *, exclusive: bool) -> Iterator[P
                 composer=build_composer(settings, org_id),
                 clock=clock,
                 limits=build_limits(settings),
+                replies=build_replies(settings),
                 hooks=build_hooks(crm, mail),
                 mailboxes=mailboxes,
             )

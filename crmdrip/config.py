@@ -145,6 +145,22 @@ class SenderSettings(Section):
         return value
 
 
+class RepliesSettings(Section):
+    """[replies]: answers that come to crmdrip itself, to be read, put on the timeline and sent on to the rep."""
+
+    domain: str = ""
+    """A domain whose mail the provider hands to this daemon; each email then has a signed address there as its
+    Reply-To. "" where answers go to the rep."""
+
+    @field_validator("domain")
+    @classmethod
+    def _is_domain(cls, value: str) -> str:
+        try:
+            return _check_address(f"reply@{value}").rpartition("@")[2].lower() if value else value
+        except ValueError:
+            raise ValueError("is no domain", 'Type domain = "reply.example.com", or "" for none.') from None
+
+
 class UnsubscribeSettings(Section):
     """[unsubscribe]: the signed link and the one-click header of every email (P7, RFC 8058)."""
 
@@ -275,6 +291,7 @@ class Settings(Section):
     mailbox: tuple[MailboxSettings, ...] = ()
     ledger: LedgerSettings
     sender: SenderSettings
+    replies: RepliesSettings
     unsubscribe: UnsubscribeSettings
     limits: LimitSettings
     safety: SafetySettings

@@ -49,6 +49,7 @@ def rhythm_of(settings: Settings) -> Rhythm:
             "feed": daemon.feed_seconds,
             "received": daemon.received_seconds,
             "dispatch": daemon.dispatch_seconds,
+            "forward": daemon.received_seconds,
             "reconcile": daemon.reconcile_seconds,
             "figures": FIGURES_SECONDS,
             "write_back": daemon.write_back_seconds,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
@@ -37,6 +37,9 @@ log = structlog.get_logger()
 KEPT_LIMIT = 1_000_000
 """Bytes kept of what somebody wrote whom nobody here knows."""
 
+KEPT = timedelta(days=90)
+"""How long it is known what a mail was taken for, and what a stranger wrote is kept."""
+
 MAILBOX = "imap:"
 """How the source of a listened mailbox begins. Most that comes there is nobody's business here, and nothing of it is
 kept."""
@@ -64,6 +67,12 @@ def take_mail(parts: Parts, raw: RawMail, now: datetime) -> None:
             return
         suppressing = _take(connection, parts, opened, now)
     tell(parts, suppressing)
+
+
+def forget_mails(parts: Parts) -> None:
+    """Drop what is known of mails that came in long ago."""
+    with parts.ledger.write() as connection:
+        mails.forget_before(connection, parts.clock.now() - KEPT)
 
 
 def _open(raw: RawMail, now: datetime) -> _Opened:

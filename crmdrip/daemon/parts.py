@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from threading import Event, Lock
 
 from crmdrip.core.compose import Composer
+from crmdrip.core.replyto import ReplyDomain
 from crmdrip.daemon.mailboxes import Mailboxes
 from crmdrip.ledger.store import Ledger
 from crmdrip.ports import Clock, CrmSink, CrmSource, Hook, Mailer, SignalFeed
@@ -44,6 +45,8 @@ class Parts:
     composer: Composer
     clock: Clock
     limits: Limits
+    replies: ReplyDomain
+    """Where answers come to, and the readers of what is signed into them."""
     hooks: Mapping[str, Hook] = field(default_factory=dict)
     """The ways in by HTTP, by the source of what they bring."""
     mailboxes: Mailboxes = field(default_factory=Mailboxes)

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core.errors import ConfigurationError, CrmdripError, RetriableError
-from crmdrip.core.received import RawMail
+from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.daemon import received
 from crmdrip.daemon.dispatch import dispatch_once
+from crmdrip.daemon.forwarding import forward_once, recover_forwards
 from crmdrip.daemon.intake import pull_once
+from crmdrip.daemon.listening import forget_mails, take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.rebuild import doubt_last_look, needs_rebuild, rebuild
 from crmdrip.daemon.reconcile import reconcile_once
@@ -64,6 +64,7 @@ def prepare(parts: Parts) -> None:
         marks.set_mark(connection, marks.ORG, parts.org_id)
         doubtful = touches.recover(connection, parts.clock.now())
         doubt_last_look(connection, parts.clock.now())
+    recover_forwards(parts)
     if doubtful:
         log.warning("touches_in_doubt_after_restart", touches=doubtful)
     if needs_rebuild(parts):
@@ -116,9 +117,9 @@ def dispatch(parts: Parts) -> Mapping[str, Any]:
     return asdict(dispatch_once(parts)) if received.is_heard(parts, take_mail) else {}
 
 
-def take_mail(parts: Parts, mail: RawMail, now: datetime) -> None:  # noqa: ARG001 - as received.TakeMail
-    """No email is read yet: it waits."""
-    raise RetriableError("emails that came in are not read.", where=mail.source)
+def forward(parts: Parts) -> Mapping[str, Any]:
+    """Answers that came to us to the reps."""
+    return asdict(forward_once(parts))
 
 
 def write_back(parts: Parts) -> Mapping[str, Any]:
@@ -134,6 +135,7 @@ def reconcile(parts: Parts) -> Mapping[str, Any]:
 def figures(parts: Parts) -> Mapping[str, Any]:
     """Heartbeat, the daemon's state and sequence figures to the outbox; what nobody asks for any more is forgotten."""
     received.forget_old(parts)
+    forget_mails(parts)
     with parts.ledger.write() as connection:
         state = read_state(connection)
         marks.set_mark(connection, marks.STATE, state)
@@ -159,6 +161,7 @@ PASSES: Mapping[str, Pass] = {
     "feed": feed,
     "received": drain,
     "dispatch": dispatch,
+    "forward": forward,
     "reconcile": reconcile,
     "figures": figures,
     "write_back": write_back,
