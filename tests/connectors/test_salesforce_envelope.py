@@ -10,7 +10,8 @@ from crmdrip.core.errors import RetriableError
 
 def envelope(body: str) -> bytes:
     """A composite answer with one part."""
-    return f'{{"compositeResponse":[{{"body":{body},"httpHeaders":{{}},"httpStatusCode":200,"referenceId":"q"}}]}}'.encode()
+    part = f'{{"body":{body},"httpHeaders":{{}},"httpStatusCode":200,"referenceId":"q"}}'
+    return f'{{"compositeResponse":[{part}]}}'.encode()
 
 
 def test_the_rows_of_a_query_come_one_by_one() -> None:
