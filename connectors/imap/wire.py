@@ -20,8 +20,10 @@ from typing import Final
 
 LINE_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of a line. The longest is the answer to a search: room for a million messages."""
-ANSWER_LIMIT: Final = 16 * 1024 * 1024
+ANSWER_LIMIT: Final = 10 * 1024 * 1024
 """Bytes of all that a server may say to one command, besides one email."""
+LINES_LIMIT: Final = 20_000
+"""Lines of the same. Other clients' changes to flags come as a line for each email."""
 _CHUNK = 65536
 
 _NEWS = re.compile(rb"\* +\d+ +(?:EXISTS|RECENT)\b", re.IGNORECASE)
@@ -56,6 +58,7 @@ class Wire(imaplib.IMAP4):
         self._reply = reply
         self._literal_limit = literal
         self._room = ANSWER_LIMIT + literal
+        self._lines = LINES_LIMIT
         self._pending = bytearray()
         self._pending_of: socket.socket | None = None
         self._idles = 0
@@ -78,11 +81,15 @@ class Wire(imaplib.IMAP4):
     def send(self, data: bytes) -> None:  # type: ignore[override]  # imaplib sends bytes only
         """Send it, and allow a whole answer."""
         self._room = ANSWER_LIMIT + self._literal_limit
+        self._lines = LINES_LIMIT
         self.sock.settimeout(self._patience())
         super().send(data)
 
     def readline(self) -> bytes:
         """One line with its end. Raises abort and TimeoutError."""
+        self._lines -= 1
+        if self._lines < 0:
+            raise self.abort("the server says too much")
         start = 0
         while (end := self._pending.find(b"\n", start)) < 0:
             start = len(self._pending)
@@ -164,8 +171,8 @@ class Wire(imaplib.IMAP4):
             selector.register(self.sock, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)
             while True:
-                while (end := self._pending.find(b"\n")) >= 0:
-                    line = self._take(end + 1)
+                while b"\n" in self._pending:
+                    line = self.readline()
                     self._end_on_bye(line)
                     if _NEWS.match(line) or _LITERAL.search(line):
                         return

@@ -185,6 +185,7 @@ class _Connection:
         finally:
             with self._server.lock:
                 self._server.connections.remove(self)
+            self._sock.close()
 
     def cut(self) -> None:
         with suppress(OSError):
