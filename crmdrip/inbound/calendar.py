@@ -22,6 +22,7 @@ LINES = 2_000
 _LINE = re.compile(r"([A-Za-z-]{1,40})((?:;[A-Za-z0-9-]{1,40}=(?:\"[^\"]*+\"|[^;:\"]*+))*+):(.*)", re.DOTALL)
 _PARAMETER = re.compile(r";([A-Za-z0-9-]{1,40})=(\"[^\"]*+\"|[^;:\"]*+)")
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?", re.ASCII)
+_ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _ESCAPED = re.compile(r"\\([\\;,nN])")
 _METHODS = {one.value: one for one in CalendarMethod}
 _ATTENDANCES = {one.value: one for one in Attendance}
@@ -95,9 +96,11 @@ def _moment(value: str, zone: str) -> datetime | None:
     if found is None:
         return None
     year, month, day, hour, minute, second = (int(one or 0) for one in found.groups()[:6])
-    with suppress(ValueError, OSError, OverflowError):  # an impossible date, or a zone of the sender's own invention
+    with suppress(ValueError, KeyError, OSError, OverflowError):  # an impossible date, or a zone of the sender's own invention
         naive = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
         if found.group(7) == "Z" or not zone:
             return naive
+        if not _ZONE.fullmatch(zone):
+            return None
         return naive.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     return None

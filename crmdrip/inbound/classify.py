@@ -102,7 +102,7 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
     words = list(_machine_words(seen))
     language = words[0][1] if words else ""
     said = {kind for kind, _ in words}
-    engaged = _hit("engaged", seen)
+    engaged = _hit("engaged", seen.likely, seen)
     if "receipt" in said and not seen.answers and len(seen.text) < 600:
         return Reading(kind=MailKind.RECEIPT, why="subject:receipt", language=language)
     automatic = evidence is Evidence.SURE
@@ -112,7 +112,7 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
         automatic = not (answers and seen.text and not noticed and (mail.quoted or engaged or seen.answers))
     if not automatic and "subject" in said and not (mail.quoted and engaged):
         automatic, why = True, "subject"
-    if not automatic and "machine" in said and not (mail.quoted and engaged):
+    if not automatic and "machine" in said and not (mail.quoted and (engaged or seen.answers)):
         automatic, why = True, "words:machine"
     if not automatic and "formal" in said and not engaged and not mail.quoted:
         automatic, why = True, "words:absence"
@@ -123,14 +123,14 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
 
 def _describe_machine(mail: InboundMail, seen: _Seen, why: str, received: datetime) -> Reading:
     """Which of the things that machines say it is."""
-    left = _hit("left_surely", seen)
+    left = _hit("left_surely", seen.languages, seen)
     if left:
         return Reading(kind=MailKind.LEFT_COMPANY, why=f"{why} words:left", language=left)
-    away = _hit("away", seen) or _subject_hit("away", seen)
+    away = _hit("away", seen.languages, seen) or _subject_hit("away", seen)
     until, told = _find_return(mail, seen, received) if away else (None, "")
     if until is not None:
         return Reading(kind=MailKind.OUT_OF_OFFICE, why=f"{why} words:away", until=until, language=told or away)
-    left = _hit("left", seen) or _subject_hit("left", seen)
+    left = _hit("left", seen.languages, seen) or _subject_hit("left", seen)
     if left:
         return Reading(kind=MailKind.LEFT_COMPANY, why=f"{why} words:left", language=left)
     if away and not (_count_acknowledgements(seen) >= 2 and not _subject_hit("away", seen)):
@@ -161,9 +161,9 @@ def _count_acknowledgements(seen: _Seen) -> int:
     return max(sum(bool(one.search(seen.text)) for one in language.acknowledgements) for language in seen.languages)
 
 
-def _hit(table: str, seen: _Seen) -> str:
-    """The first language with a phrase of the table in the text, "" when none has."""
-    return next((one.code for one in seen.likely if one.words[table].search(seen.text)), "")
+def _hit(table: str, languages: tuple[Language, ...], seen: _Seen) -> str:
+    """The first of the languages with a phrase of the table in the text, "" when none has."""
+    return next((one.code for one in languages if one.words[table].search(seen.text)), "")
 
 
 def _subject_hit(table: str, seen: _Seen) -> str:
@@ -174,7 +174,7 @@ def _find_return(mail: InboundMail, seen: _Seen, received: datetime) -> tuple[da
     """The day the person is back, and the language that said it."""
     day, offset = _sender_day(mail, received)
     text = f"{seen.text} . {seen.subject}"
-    speaking = [one for one in seen.likely if one.words["away"].search(seen.text)]
+    speaking = [one for one in seen.languages if one.words["away"].search(seen.text)]
     for language in (*speaking, *(one for one in seen.likely[:3] if one not in speaking)):
         month_first = language.code == "ja" or (language.code == "en" and offset <= timedelta(hours=-3))
         if (found := find_return(text, language, day, month_first=month_first)) is not None:
@@ -201,8 +201,8 @@ def _read_person(mail: InboundMail, seen: _Seen) -> Reading:
     """What a person wrote: a wish to be left alone, that they are gone, or an answer."""
     if language := _asks_to_stop(seen):
         return Reading(kind=MailKind.UNSUBSCRIBE, why="words:unsubscribe", language=language)
-    left = _hit("left_surely", seen)
-    if left and not _hit("engaged", seen):
+    left = _hit("left_surely", seen.likely, seen)
+    if left and not _hit("engaged", seen.likely, seen):
         return Reading(kind=MailKind.LEFT_COMPANY, why="words:left", language=left)
     return Reading(kind=MailKind.REPLY, why="person" if mail.text else "person:empty")
 
@@ -212,11 +212,13 @@ def _asks_to_stop(seen: _Seen) -> str:
 
     Sentence by sentence: what is said about others' subscriptions, or in another's words, is no request.
     """
+    if _JUST_UNSUBSCRIBE.fullmatch(seen.text):
+        return seen.likely[0].code
     unspoken = _SPEECH.sub(" ", seen.text).strip() or seen.text
     sentences = [*_SENTENCE.split(unspoken), *(_SPEECH.sub(" ", line).strip() or line for line in seen.lines)]
     for language in seen.likely:
-        asks, instead = language.words["unsubscribe"], language.words["unsubscribe_not"]
+        surely, asks, instead = (language.words[f"unsubscribe{one}"] for one in ("_surely", "", "_not"))
         for sentence in sentences:
-            if asks.search(sentence) and not instead.search(sentence):
+            if surely.search(sentence) or (asks.search(sentence) and not instead.search(sentence)):
                 return language.code
     return ""

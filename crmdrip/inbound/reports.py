@@ -7,6 +7,7 @@ all of them share (an address, a failure in words or codes, the original's heade
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from email.message import Message
@@ -21,6 +22,9 @@ from crmdrip.inbound.addresses import is_plausible, read_address, read_addresses
 from crmdrip.inbound.diagnosis import ENHANCED, GONE, PASSING, REPLY_CODE, find_status, is_permanent
 from crmdrip.inbound.machines import first, is_daemon, is_null_sender
 from crmdrip.inbound.mime import Part, read_field_text, tidy_line
+
+# Tells at INFO which detector runs and at ERROR, with a traceback, that a hostile mail made one trip: no news to anybody.
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
 
 Headers = Mapping[str, tuple[str, ...]]
 
