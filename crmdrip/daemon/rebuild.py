@@ -24,7 +24,7 @@ from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.unsubscribing import leave_again
 from crmdrip.daemon.writeback import announce
-from crmdrip.ledger import definitions, marks, outbox, runs, tallies, touches
+from crmdrip.ledger import definitions, marks, outbox, runs, suppressions, tallies, touches
 from crmdrip.ports import PullPage
 
 log = structlog.get_logger()
@@ -143,7 +143,8 @@ def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: 
         if run is not None:
             at = min(record.last_touch or record.modified_at, now)
             spoken.setdefault((run.ref.id, run.sequence_id, run.run), (run, at))
-    adopted = _compare(connection, list(spoken.values()))
+    gone = suppressions.erased(connection, {run.person for run, _ in spoken.values()})
+    adopted = _compare(connection, [one for one in spoken.values() if one[0].person not in gone])
     runs.save_runs(connection, adopted.closed, now)
     runs.give_up_numbers(connection, adopted.outnumbered)
     runs.add_runs(connection, adopted.new)

@@ -125,7 +125,8 @@ def _runs_of(connection: Connection, subject: Subject) -> list[Enrollment]:
     """Runs of the record and of the person: a run moves between records, and a person may have several."""
     found = {run.id: run for run in runs.runs_of_record(connection, subject.ref.id)}
     if subject.address:
-        found |= {run.id: run for run in runs.runs_of_person(connection, person_key(subject.address))}
+        of_person = runs.runs_of_person(connection, person_key(subject.address))
+        found |= {run.id: run for run in of_person if run.address}  # of an erased person's there is no story
     return sorted(found.values(), key=lambda run: (run.entered_at, run.id))
 
 

@@ -11,7 +11,7 @@ from crmdrip.core.keys import person_key
 from crmdrip.core.model import Enrollment, RecordKind, RecordRef
 from crmdrip.core.whose import Addressee
 from crmdrip.ledger import people, runs
-from crmdrip.ledger.schema import IS_LIVE, enrollment, record, touch
+from crmdrip.ledger.schema import ERASED, IS_LIVE, enrollment, record, touch
 from crmdrip.ledger.statements import Lookup
 
 NEARBY = 2_000
@@ -33,9 +33,9 @@ def by_touches(connection: Connection, touch_ids: Iterable[str]) -> dict[str, Ad
 
 
 _BY_TOUCH = Lookup(
-    select(
-        touch.c.id, touch.c.sender, touch.c.address, enrollment.c.address, enrollment.c.kind, enrollment.c.record_id
-    ).join(enrollment, enrollment.c.id == touch.c.enrollment_id),
+    select(touch.c.id, touch.c.sender, touch.c.address, enrollment.c.address, enrollment.c.kind, enrollment.c.record_id)
+    .join(enrollment, enrollment.c.id == touch.c.enrollment_id)
+    .where(enrollment.c.record_id != ERASED),
     touch.c.id,
 )
 

@@ -12,7 +12,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from crmdrip.core.engagement import RANKS, Engagement
 from crmdrip.core.model import RecordKind, RecordRef, SignalKind, TouchState
 from crmdrip.core.struct import Struct
-from crmdrip.ledger.schema import engagement, enrollment, signal, touch
+from crmdrip.ledger.schema import ERASED, engagement, enrollment, signal, touch
 from crmdrip.ledger.statements import Bulk, Lookup, upsert_of
 
 
@@ -105,9 +105,9 @@ def touches_told_of(connection: Connection, touch_ids: Iterable[str]) -> dict[st
 
 
 _TOUCHES = Lookup(
-    select(touch.c.id, touch.c.state, touch.c.address, enrollment.c.kind, enrollment.c.record_id).join_from(
-        touch, enrollment, touch.c.enrollment_id == enrollment.c.id
-    ),
+    select(touch.c.id, touch.c.state, touch.c.address, enrollment.c.kind, enrollment.c.record_id)
+    .join_from(touch, enrollment, touch.c.enrollment_id == enrollment.c.id)
+    .where(enrollment.c.record_id != ERASED),
     touch.c.id,
 )
 

@@ -13,6 +13,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import BoxPending, Record, RecordKind, RecordRef, Signal, SignalKind
 from crmdrip.core.struct import Struct, replace
+from crmdrip.ledger import suppressions
 from crmdrip.ledger.schema import record, signal, suppression
 from crmdrip.ledger.statements import Bulk, Lookup, chunks, upsert, upsert_of
 
@@ -91,13 +92,15 @@ _DELETED = Lookup(select(record.c.id).where(record.c.deleted.is_(True)), record.
 
 def remember_records(connection: Connection, records: Iterable[Record]) -> None:
     """Store records as pulled. A box seen as we meant to set it ends the wait for our own write."""
+    records = list(records)
+    known = _addresses_kept(connection, records)
     _REMEMBER.run(
         connection,
         [
             (
                 r.ref.id,
                 r.ref.kind.value,
-                normalize_address(r.email),
+                known[r.ref.id],
                 r.account_id,
                 r.enrolled,
                 r.sequence_id,
@@ -112,13 +115,19 @@ def remember_records(connection: Connection, records: Iterable[Record]) -> None:
 
 def remember_twins(connection: Connection, records: Iterable[Record]) -> None:
     """Whose addresses these records have, where they are not known yet; how they stand is for a pull to tell."""
+    records = list(records)
+    known = _addresses_kept(connection, records)
     _REMEMBER_TWINS.run(
         connection,
-        [
-            (r.ref.id, r.ref.kind.value, normalize_address(r.email), None, False, None, "", _NEVER, False)
-            for r in records
-        ],
+        [(r.ref.id, r.ref.kind.value, known[r.ref.id], None, False, None, "", _NEVER, False) for r in records],
     )
+
+
+def _addresses_kept(connection: Connection, records: Iterable[Record]) -> dict[str, str]:
+    """The normalized address of each record; "" for people whose data was erased, though the CRM still has it."""
+    found = {record.ref.id: normalize_address(record.email) for record in records}
+    gone = suppressions.erased(connection, {person_key(address) for address in found.values() if address})
+    return {one: "" if gone and person_key(address) in gone else address for one, address in found.items()}
 
 
 def _remember(dialect: Dialect) -> UpdateBase:
@@ -201,7 +210,11 @@ def add_signals(connection: Connection, signals: Iterable[Signal], now: datetime
     """Store what is new and return it; what was known by its key is passed over (B23)."""
     statement = upsert(connection, signal).on_conflict_do_nothing().returning(signal.c.key)
     new: list[Signal] = []
+    signals = list(signals)
+    gone = suppressions.erased(connection, {person_key(one.address) for one in signals if one.address})
     for one in signals:
+        if gone and one.address and person_key(one.address) in gone:
+            continue  # that they are never mailed is known without it
         row = {
             "key": one.key,
             "kind": one.kind.value,

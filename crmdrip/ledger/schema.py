@@ -148,6 +148,9 @@ IS_WAITING = text("state = 'waiting'")
 """Conditions of the partial indexes below, for queries to repeat word by word: written in another way, or with
 parameters, SQLite does not see that the index serves, and reads the whole table."""
 
+ERASED = ""
+"""Stands for the record and the address of a run whose person's data was erased: the run is nobody's any more."""
+
 enrollment = Table(
     "enrollment",
     metadata,

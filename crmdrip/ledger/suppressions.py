@@ -42,3 +42,17 @@ def erased(connection: Connection, keys: Iterable[str]) -> set[str]:
 _ERASED = Lookup(
     select(suppression.c.address_key).where(suppression.c.kind == SignalKind.ERASED.value), suppression.c.address_key
 )
+
+
+def mark_erased(connection: Connection, keys: Iterable[str], at: datetime, source: str) -> None:
+    """Never mail the owners of these keys, and keep nothing else of them. It takes the place of any other reason."""
+    rows = [{"address_key": key, "kind": SignalKind.ERASED.value, "at": at, "source": source} for key in keys]
+    if rows:
+        statement = upsert(connection, suppression)
+        new = statement.excluded
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[suppression.c.address_key], set_={"kind": new.kind, "at": new.at, "source": new.source}
+            ),
+            rows,
+        )
