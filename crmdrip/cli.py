@@ -28,7 +28,7 @@ COMMANDS = {
     "retry": ("retry:retry", "Try parked write-backs again, and settle what only a person can."),
     "pause": ("pause:pause", "Send nothing more, in SEQUENCE or in all."),
     "resume": ("pause:resume", "Go on sending, in SEQUENCE or in all."),
-    "export": ("erase:export", "Print everything the ledger holds about PERSON, as JSON: the answer to a data access request."),
+    "export": ("erase:export", "Print everything the ledger holds about PERSON, as JSON."),
     "erase": ("erase:erase", "Erase everything the ledger holds about PERSON, who is never mailed again."),
     "sandbox": ("sandbox:sandbox", "Serve the Salesforce and SendGrid stand-ins alone."),
 }

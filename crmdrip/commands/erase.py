@@ -80,9 +80,10 @@ def erase(config: Path, person: str, *, yes: bool) -> int:
 @click.argument("person")
 @click.pass_obj
 def export(config: Path, person: str) -> int:
-    """Print everything the ledger holds about PERSON, as JSON: the answer to a data access request.
+    """Print everything the ledger holds about PERSON, as JSON.
 
-    PERSON is as in crmdrip erase. What the CRM and the mail provider hold is not in it.
+    That is the ledger's part of the answer to a data access request; what the CRM and the mail provider hold is not in
+    it. PERSON is as in crmdrip erase.
     """
     settings = read_settings_to_look(config)
     with read_existing_ledger(settings) as ledger:
