@@ -109,6 +109,7 @@ def build_composer(settings: Settings, org_id: str) -> Composer:
             org_id=org_id,
             signing_keys=tuple(key.get_secret_value() for key in settings.unsubscribe.keys),
             unsubscribe_mailto=settings.unsubscribe.mailto,
+            unsubscribe_domain=replies.domain,
             language=settings.sender.language,
             reply_to=policy,
             reply_address=address,
