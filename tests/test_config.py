@@ -14,6 +14,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from connectors.imap import connector as imap_connector
 from crmdrip import registry
 from crmdrip.config import ConfigProblems, Problem, Settings, load
 from crmdrip.core.errors import ConfigurationError
@@ -400,6 +401,73 @@ class TestSecrets:
         text = GOOD.replace('{ env = "LINK_KEY" }', '"sandbox-key-of-the-example"')
         text = text.replace("https://mail.acme.example", "http://127.0.0.1:8180/")
         assert read(tmp_path, text).unsubscribe.base_url == "http://127.0.0.1:8180"
+
+
+# --- mailboxes ------------------------------------------------------------------------------------------------------
+
+MAILBOX = """
+[[mailbox]]
+name = "replies"
+host = "imap.acme.example"
+username = "replies@acme.example"
+password = { env = "REPLIES" }
+"""
+
+
+class TestMailboxes:
+    """[[mailbox]] tables, each with its connector's own keys (the real IMAP connector's)."""
+
+    @pytest.fixture(autouse=True)
+    def imap(self, fakes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The real connector beside the fakes."""
+        found = registry.entry_points
+        imap = SimpleNamespace(name="imap", value="connectors.imap:connector", load=lambda: imap_connector)
+        monkeypatch.setattr(
+            registry,
+            "entry_points",
+            lambda *, group, name=None: [imap] if name == "imap" else found(group=group, name=name),
+        )
+
+    def test_there_may_be_none(self, tmp_path: Path) -> None:
+        """Most begin without."""
+        assert read(tmp_path, GOOD).mailbox == ()
+
+    def test_there_may_be_several(self, tmp_path: Path) -> None:
+        """In the order of the file, each with its own settings."""
+        text = GOOD + MAILBOX + MAILBOX.replace('"replies"', '"sales"') + 'folders = ["INBOX", "Answers"]\n'
+        replies, sales = read(tmp_path, text, {**ENV, "REPLIES": "pw"}).mailbox
+        assert (replies.name, replies.connector, replies.settings.folders) == ("replies", "imap", ("INBOX",))
+        assert (sales.name, sales.settings.folders) == ("sales", ("INBOX", "Answers"))
+        assert replies.settings.password.get_secret_value() == "pw"
+
+    @pytest.mark.parametrize(
+        ("change", "path", "sentence"),
+        [
+            (('name = "replies"\n', ""), "mailbox[0].name", "is missing"),
+            (('"replies"', '"Re plies"'), "mailbox[0].name", "must have the form"),
+            (("username", "user"), "mailbox[0].user", "is not a setting. Did you mean username?"),
+            (('{ env = "REPLIES" }', '"typed"'), "mailbox[0].password", "is a secret in plain text"),
+            (("host =", 'connector = "sendgrid"\nhost ='), "mailbox[0].connector", "not for [[mailbox]]"),
+            (("host =", 'tls = "none"\nhost ='), "mailbox[0]", "would show the password"),
+        ],
+    )
+    def test_each_problem_has_its_place(
+        self, tmp_path: Path, change: tuple[str, str], path: str, sentence: str
+    ) -> None:
+        """The number of the table, the key, and what to type."""
+        found = problems(tmp_path, GOOD + MAILBOX.replace(*change), {**ENV, "REPLIES": "pw"})
+        assert sentence in str(found[path])
+
+    def test_two_may_not_share_a_name(self, tmp_path: Path) -> None:
+        """What was read of one would count as read of the other."""
+        found = problems(tmp_path, GOOD + MAILBOX + MAILBOX, {**ENV, "REPLIES": "pw"})
+        assert list(found) == ["mailbox[1].name"]
+
+    def test_a_single_table_is_refused(self, tmp_path: Path) -> None:
+        """One bracket short."""
+        text = GOOD + MAILBOX.replace("[[mailbox]]", "[mailbox]")
+        found = problems(tmp_path, text, {**ENV, "REPLIES": "pw"})
+        assert "Type [[mailbox]]" in str(found["mailbox"])
 
 
 # --- the example ----------------------------------------------------------------------------------------------------

@@ -29,6 +29,6 @@ def parse_position(cursor: str) -> Position:
         return Position(uidvalidity=int(uidvalidity), uid=int(uid), day=date.fromisoformat(day))
     except ValueError as error:
         raise ConfigurationError(
-            f"the ledger's note of how far the folder was read makes no sense ({cursor[:40]!r})",
+            f"the ledger's note of how far the folder was read makes no sense ({cursor[:40]!r}).",
             do_next="Was another connector used for this mailbox? Give it another name.",
         ) from error

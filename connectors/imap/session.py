@@ -144,7 +144,7 @@ class ImapSession:
     def _protect(self, tls: ssl.SSLContext) -> None:
         if "STARTTLS" not in self._wire.capabilities:
             raise ConfigurationError(
-                "the server offers no STARTTLS, and nothing is read in clear",
+                "the server offers no STARTTLS, and nothing is read in clear.",
                 where=self.where,
                 do_next='Set tls = "implicit".',
             )
@@ -161,12 +161,12 @@ class ImapSession:
                 _authenticate(wire, "PLAIN", f"\0{settings.username}\0{password}")
             elif "LOGINDISABLED" in offered:
                 raise ConfigurationError(
-                    "the server takes no password over this connection",
+                    "the server takes no password over this connection.",
                     where=self.where,
                     do_next='Set tls = "implicit", or give a token.',
                 )
             elif not f"{settings.username}{password}".isascii():
-                raise ConfigurationError("the server takes no password beyond ASCII", where=self.where)
+                raise ConfigurationError("the server takes no password beyond ASCII.", where=self.where)
             else:
                 wire.login(_quote(settings.username), password)
         except imaplib.IMAP4.abort:
@@ -185,13 +185,13 @@ class ImapSession:
         wire = self._wire
         status, data = wire.select(_quote(encode_folder(folder)), readonly=True)
         if status != "OK":
-            error = self._refusal(f"the folder {folder!r} cannot be opened ({_words(data)})", ConfigurationError)
+            error = self._refusal(f"the folder {folder!r} cannot be opened ({_words(data)}).", ConfigurationError)
             error.do_next = error.do_next or "Correct folders. Some servers put INBOX. or INBOX/ before their names."
             raise error
         validity, following = _number(wire.response("UIDVALIDITY")), _number(wire.response("UIDNEXT"))
         wire.untagged_responses.clear()
         if validity is None:
-            raise ConfigurationError("the server gives mails no lasting numbers (UIDVALIDITY)", where=self.where)
+            raise ConfigurationError("the server gives mails no lasting numbers (UIDVALIDITY).", where=self.where)
         if following is None:  # allowed by RFC 3501, where the folder has to be asked
             return validity, max(self._search("UID *:*"), default=0)
         return validity, following - 1
@@ -240,7 +240,7 @@ class ImapSession:
         kind = _KINDS.get(code, usual)
         do_next = ""
         if kind is AuthError:
-            text = f"the login is refused ({text})"
+            text = f"the login is refused ({text})."
             do_next = "Check username, and password or token."
         return kind(text, where=self.where, do_next=do_next)
 

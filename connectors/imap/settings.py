@@ -136,7 +136,7 @@ def build_tls(settings: ImapSettings) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=settings.ca_file)
     except (ssl.SSLError, OSError) as error:
         raise ConfigurationError(
-            "the certificates cannot be read", where="mailbox.ca_file", do_next="Name a file with PEM certificates."
+            "the certificates cannot be read.", where="mailbox.ca_file", do_next="Name a file with PEM certificates."
         ) from error
 
 
@@ -149,7 +149,7 @@ def read_token(settings: ImapSettings) -> str:
             token = file.read(65536).decode("ascii").strip()
     except OSError as error:
         raise ConfigurationError(
-            f"the token cannot be read ({error.strerror})",
+            f"the token cannot be read ({error.strerror}).",
             where="mailbox.token_file",
             do_next="Let whatever renews the token write it there, readable for the daemon's user.",
         ) from error
@@ -157,6 +157,6 @@ def read_token(settings: ImapSettings) -> str:
         token = ""
     if not token or not token.isprintable() or " " in token:
         raise ConfigurationError(
-            "the file holds no token", where="mailbox.token_file", do_next="Put the access token alone into it."
+            "the file holds no token.", where="mailbox.token_file", do_next="Put the access token alone into it."
         )
     return token

@@ -106,7 +106,7 @@ class Ear:
     def _why(self, since: float) -> str:
         if self._confirmed >= since:
             return ""
-        return f"the mailbox {self._mailbox.name} cannot be read ({self._error or 'it takes too long'})"
+        return f"the mailbox {self._mailbox.name} cannot be read: {self._error or 'it takes too long'}"
 
     # --- whoever reads ------------------------------------------------------------------------------------------------
 
