@@ -16,8 +16,9 @@ from crmdrip.core.model import Touch
 from crmdrip.daemon.reconcile import Verdict, settle_by_person
 from crmdrip.inspection.history import read_history
 from crmdrip.inspection.subject import Subject
-from crmdrip.ledger import outbox, runs, touches
+from crmdrip.ledger import outbox, received, runs, touches
 from crmdrip.ledger.outbox import Owed
+from crmdrip.ledger.received import Failure
 from crmdrip.ledger.store import Ledger
 
 
@@ -28,18 +29,23 @@ class _Stuck:
     touches: tuple[tuple[Touch, str], ...]
     """With the record that carries the run."""
     parked: tuple[Owed, ...]
+    unread: tuple[Failure, ...]
+    """What came in and cannot be read."""
 
 
 @click.command()
 @click.argument("person", required=False)
 @click.option("--write-backs", is_flag=True, help="Try every parked write-back again.")
+@click.option("--received", "read_again", is_flag=True, help="Read again what came in and could not be read.")
 @click.option("--went-out", "verdict", flag_value=Verdict.WENT_OUT, type=Verdict, help="PERSON got the email in doubt.")
 @click.option(
     "--did-not-go-out", "verdict", flag_value=Verdict.DID_NOT_GO_OUT, type=Verdict, help="They did not: send it again."
 )
 @click.option("--json", "as_json", is_flag=True, help="What waits, as one JSON object on standard output.")
 @click.pass_obj
-def retry(config: Path, person: str | None, *, write_backs: bool, verdict: Verdict | None, as_json: bool) -> int:
+def retry(
+    config: Path, person: str | None, *, write_backs: bool, read_again: bool, verdict: Verdict | None, as_json: bool
+) -> int:
     """Try parked write-backs again, and settle what only a person can.
 
     Without arguments it lists what waits. With PERSON it tries that person's parked write-backs again; with
@@ -66,6 +72,10 @@ def retry(config: Path, person: str | None, *, write_backs: bool, verdict: Verdi
             with ledger.write() as connection:
                 count = outbox.unpark(connection, WallClock().now())
             aside().print(f"Write-backs that are tried again: {count}.")
+        elif read_again:
+            with ledger.write() as connection:
+                count = received.retry_failed(connection, WallClock().now())
+            aside().print(f"Posts and emails that are read again: {count}.")
         else:
             _list(_read_stuck(ledger), as_json=as_json)
     return 0
@@ -101,6 +111,7 @@ def _read_stuck(ledger: Ledger) -> _Stuck:
         return _Stuck(
             touches=tuple((touch, found[touch.enrollment_id].ref.id) for touch in stuck),
             parked=tuple(outbox.parked(connection)),
+            unread=tuple(received.failures(connection)),
         )
 
 
@@ -122,11 +133,15 @@ def _list(stuck: _Stuck, *, as_json: bool) -> None:
                     {"key": one.write.key, "code": one.code, "detail": one.detail, "attempt": one.attempt}
                     for one in stuck.parked
                 ],
+                "unread": [
+                    {"id": one.id, "source": one.source, "received_at": one.received_at, "error": one.error}
+                    for one in stuck.unread
+                ],
             }
         )
         return
     out = console()
-    if not stuck.touches and not stuck.parked:
+    if not stuck.touches and not stuck.parked and not stuck.unread:
         out.print("Nothing waits for a person.")
     for touch, record in stuck.touches:
         out.print(
@@ -139,3 +154,8 @@ def _list(stuck: _Stuck, *, as_json: bool) -> None:
         out.print(f"{one.write.key} was refused by the CRM: {one.code} {one.detail}", markup=False)
     if stuck.parked:
         out.print("  Mend the cause, then type crmdrip retry --write-backs.")
+    for unread in stuck.unread:
+        came = f"{unread.received_at:%Y-%m-%d %H:%M} UTC"
+        out.print(f"What came from {unread.source} on {came} cannot be read: {unread.error}", markup=False)
+    if stuck.unread:
+        out.print("  It is kept raw. After an update of crmdrip type crmdrip retry --received.")

@@ -14,6 +14,7 @@ from crmdrip.commands.output import console, print_json, print_table
 from crmdrip.commands.setup import read_existing_ledger, read_settings_to_look
 from crmdrip.config import Settings
 from crmdrip.inspection.overview import Overview, read_overview
+from crmdrip.ledger.received import ReceivedCount
 
 DOOR_SECONDS = 3.0
 """How long the door of a daemon on this machine may take to answer."""
@@ -114,10 +115,33 @@ def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
         lines.append(f"THE BRAKE IS PULLED{by} in the CRM. Release it there and sending goes on.")
     if "" in overview.paused:
         lines.append("EVERYTHING IS PAUSED by command. Type crmdrip resume to go on.")
+    lines += describe_received(overview.received, door)
     waits = overview.touches.get("needs_person", 0)
     if overview.parked or waits:
         lines.append(f"Touches that need a person: {waits}. Parked write-backs: {overview.parked}. Type crmdrip retry.")
     return lines
+
+
+def describe_received(count: ReceivedCount, door: dict[str, Any] | None) -> list[str]:
+    """What came in and was not read, and what the door turned away; nothing where all is well."""
+    lines = []
+    if count.waiting:
+        lines.append(f"Came in and is not read yet: {count.waiting}. Nothing goes out until it is.")
+    if count.failed:
+        lines.append(f"Came in and cannot be read: {count.failed}. Type crmdrip retry.")
+    if count.unclear:
+        lines.append(f"Came in with something that nobody knows in it: {count.unclear}, kept raw for a week.")
+    posts: dict[str, dict[str, int]] = (door or {}).get("posts") or {}
+    for source, fates in sorted(posts.items()):
+        refused = {fate: number for fate, number in fates.items() if fate not in TAKEN}
+        if refused:
+            what = ", ".join(f"{number} {fate.replace('_', ' ')}" for fate, number in sorted(refused.items()))
+            lines.append(f"Refused at the door since it opened, from {source}: {what}.")
+    return lines
+
+
+TAKEN = frozenset({"stored", "repeated", "hinted"})
+"""Fates of a post that was taken (web.hooks.Fate)."""
 
 
 def describe_daemon(overview: Overview, door: dict[str, Any] | None) -> str:

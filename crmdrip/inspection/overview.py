@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crmdrip.core.model import RunStatus
-from crmdrip.ledger import definitions, marks, outbox, runs, touches
+from crmdrip.ledger import definitions, marks, outbox, received, runs, touches
+from crmdrip.ledger.received import ReceivedCount
 from crmdrip.ledger.store import Ledger
 
 BEATS = timedelta(minutes=15)
@@ -50,6 +51,8 @@ class Overview:
     """Runs the dispatcher should look at now."""
     owed: int
     parked: int
+    received: ReceivedCount
+    """What came in by the door and by mailboxes."""
     ledger: str
     room: bool
     """Whether the disk has room enough to go on sending."""
@@ -77,6 +80,7 @@ def read_overview(ledger: Ledger, now: datetime) -> Overview:
             overdue=runs.count_overdue(connection, now),
             owed=owed,
             parked=parked,
+            received=received.count(connection),
             ledger=ledger.where,
             room=ledger.room_left(),
         )

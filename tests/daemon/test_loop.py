@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Self
 
@@ -309,3 +310,82 @@ def test_a_second_daemon_does_not_migrate_the_ledger_of_the_first(stage: Stage, 
     with first.read() as connection:
         assert not inspect(connection).get_table_names()
     first.close()
+
+
+class TestHaste:
+    """Somebody asks for a run."""
+
+    @pytest.fixture
+    def counted(self, monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+        """One more for each pull that began."""
+        began, real = threading.Semaphore(0), passes.PASSES["pull"]
+
+        def run(parts):
+            began.release()
+            return real(parts)
+
+        monkeypatch.setitem(passes.PASSES, "pull", run)
+        return began
+
+    def daemon(self, stage: Stage) -> Daemon:
+        """One whose pull comes by itself once, and then not for an hour."""
+        return Daemon(stage.parts, rhythm(every={**dict.fromkeys(passes.PASSES, 0.02), "pull": 3600.0}))
+
+    def test_a_hint_makes_the_next_pull_at_once(self, stage: Stage, counted: threading.Semaphore) -> None:
+        """B5: and not in an hour."""
+        daemon = self.daemon(stage)
+        with Running(daemon):
+            assert counted.acquire(timeout=PATIENCE)
+            daemon.hasten("pull")
+            assert counted.acquire(timeout=PATIENCE)
+
+    def test_a_thousand_hints_are_one_pull(self, stage: Stage, counted: threading.Semaphore) -> None:
+        """P5: a bulk update pushes once for each record; the next run after the first has to wait its time."""
+        daemon = self.daemon(stage)
+        with Running(daemon):
+            assert counted.acquire(timeout=PATIENCE)
+            for _ in range(1000):
+                daemon.hasten("pull")
+            assert counted.acquire(timeout=PATIENCE)
+            wait = daemon.states["pull"].hastened - time.monotonic()
+        assert 0 < wait <= loop.HASTE["pull"]
+        assert not counted.acquire(blocking=False)
+
+    def test_what_comes_in_while_a_run_is_under_way_is_not_missed(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """B5: the run that was too early for it is followed by another."""
+        monkeypatch.setitem(loop.HASTE, "pull", 0.0)  # type: ignore[arg-type]  # a dict, in truth
+        began, go_on, runs = threading.Semaphore(0), threading.Event(), []
+
+        def run(_):
+            began.release()
+            runs.append(1)
+            go_on.wait(PATIENCE)
+            return {}
+
+        monkeypatch.setitem(passes.PASSES, "pull", run)
+        daemon = self.daemon(stage)
+        with Running(daemon):
+            assert began.acquire(timeout=PATIENCE)
+            asked = threading.Event()
+            real = daemon._scheduler.add_job
+
+            def add_job(job, *args, **kwargs):
+                def told():
+                    job()
+                    asked.set()
+
+                return real(told, *args, **kwargs)
+
+            monkeypatch.setattr(daemon._scheduler, "add_job", add_job)
+            daemon.hasten("pull")
+            assert asked.wait(PATIENCE)
+            go_on.set()
+            assert began.acquire(timeout=PATIENCE)
+
+    def test_before_the_first_run_there_is_nothing_to_hasten(self, stage: Stage) -> None:
+        """The door opens before the daemon has begun."""
+        daemon = self.daemon(stage)
+        daemon.hasten("pull")
+        assert daemon.states["pull"].hastened < 0

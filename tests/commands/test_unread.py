@@ -1,0 +1,55 @@
+"""Commands about what came in and could not be read: shown, kept, and read again when asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from office import Office, Shell
+
+from crmdrip.commands.status import describe_received
+from crmdrip.core.received import Delivery
+from crmdrip.ledger import received
+from crmdrip.ledger.received import ReceivedCount
+from crmdrip.ledger.store import Ledger
+
+
+class TestReceived:
+    """What came in and could not be read."""
+
+    @pytest.fixture
+    def unreadable(self, office: Office, crmdrip: Shell) -> None:
+        """A post of a vendor whom nobody here reads."""
+        office.ticked()
+        crmdrip("once")
+        came = Delivery(
+            source="mailgun:events", key="1", body=b"[]", content_type="", received_at=datetime(2026, 11, 2, tzinfo=UTC)
+        )
+        ledger = Ledger(f"sqlite:///{office.ledger_file}")
+        with ledger.write() as connection:
+            received.store(connection, [came])
+        ledger.close()
+        crmdrip("once")
+
+    @pytest.mark.usefixtures("unreadable")
+    def test_it_is_shown_with_what_was_wrong(self, crmdrip: Shell) -> None:
+        """P3: by status and by retry."""
+        assert "Came in and cannot be read: 1." in crmdrip("status").out
+        assert "nobody here reads what comes from mailgun:events" in crmdrip("retry").out
+        (unread,) = crmdrip("retry", "--json").json["unread"]
+        assert unread["source"] == "mailgun:events"
+
+    @pytest.mark.usefixtures("unreadable")
+    def test_it_is_read_again_by_command(self, crmdrip: Shell) -> None:
+        """After an update, say."""
+        assert "read again: 1." in crmdrip("retry", "--received").err
+        assert "Came in and is not read yet: 1." in crmdrip("status").out
+
+    def test_what_the_door_refused_is_told(self) -> None:
+        """B28: with what was wrong, and nothing where all was taken."""
+        door = {
+            "posts": {"sendgrid:events": {"stored": 9, "not_authentic": 2, "too_large": 1}, "crm:hint": {"hinted": 4}}
+        }
+        assert describe_received(ReceivedCount(), door) == [
+            "Refused at the door since it opened, from sendgrid:events: 2 not authentic, 1 too large."
+        ]
