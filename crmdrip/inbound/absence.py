@@ -54,7 +54,15 @@ class _Mention:
     """Whether the range's beginning is part of the mention ("August 3-17")."""
 
 
-def find_return(text: str, language: Language, received: date, *, month_first: bool) -> date | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Return:
+    """The first day back, and whether words say so; else it is the day after the only one named."""
+
+    day: date
+    told: bool
+
+
+def find_return(text: str, language: Language, received: date, *, month_first: bool) -> Return | None:
     """The first day back, None when the text does not say or it is past. text: folded.
 
     month_first: whether "8/12" is August the 12th where the numbers allow both.
@@ -63,13 +71,13 @@ def find_return(text: str, language: Language, received: date, *, month_first: b
     told = [(one, _role(text, mentions, place, language)) for place, one in enumerate(mentions)]
     for mention, role in told:
         if role is _Role.BACK and (day := _back_on(mention)) and _is_likely(day, received):
-            return day
+            return Return(day=day, told=True)
     last = [_back_after(one, text, language) for one, role in told if role is _Role.LAST]
     if likely := [day for day in last if _is_likely(day, received)]:
-        return max(likely)
+        return Return(day=max(likely), told=True)
     only = [one for one, role in told if role is _Role.ON]
     if len(only) == 1 and len(told) == 1 and _is_likely(day := _back_after(only[0], text, language), received):
-        return day
+        return Return(day=day, told=False)
     return None
 
 

@@ -96,7 +96,9 @@ def _moment(value: str, zone: str) -> datetime | None:
     if found is None:
         return None
     year, month, day, hour, minute, second = (int(one or 0) for one in found.groups()[:6])
-    with suppress(ValueError, KeyError, OSError, OverflowError):  # an impossible date, or a zone of the sender's own invention
+    with suppress(
+        ValueError, KeyError, OSError, OverflowError
+    ):  # an impossible date, or a zone of the sender's own invention
         naive = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
         if found.group(7) == "Z" or not zone:
             return naive

@@ -39,6 +39,12 @@ _MAILTO_SUBJECT = re.compile(r"unsubscribe(?:[ :].{0,200})?|u[:=].{1,200}|list-u
 _SPEECH = re.compile(r'"[^"]{1,200}"')
 _SENTENCE = re.compile(r"(?<=[.!?])\s|(?<=[。！？])")
 
+_NOT = re.compile(
+    r"\b(?:not?|don.t|never|nicht|keine?|pas|sin|nao|non|niet|geen|nie|inte|ej|why|warum|pourquoi)\b|ない"
+)
+
+SHORT = 40
+"""Characters of a mail that is nothing but a command."""
 RECENT = timedelta(days=3)
 """How far the sender's own clock may be off before it is not believed."""
 
@@ -175,11 +181,15 @@ def _find_return(mail: InboundMail, seen: _Seen, received: datetime) -> tuple[da
     day, offset = _sender_day(mail, received)
     text = f"{seen.text} . {seen.subject}"
     speaking = [one for one in seen.languages if one.words["away"].search(seen.text)]
+    guess: tuple[date | None, str] = (None, "")
     for language in (*speaking, *(one for one in seen.likely[:3] if one not in speaking)):
         month_first = language.code == "ja" or (language.code == "en" and offset <= timedelta(hours=-3))
-        if (found := find_return(text, language, day, month_first=month_first)) is not None:
-            return found, language.code
-    return None, ""
+        found = find_return(text, language, day, month_first=month_first)
+        if found is not None and found.told:
+            return found.day, language.code
+        if found is not None and guess[0] is None:
+            guess = found.day, language.code
+    return guess
 
 
 def _sender_day(mail: InboundMail, received: datetime) -> tuple[date, timedelta]:
@@ -214,6 +224,10 @@ def _asks_to_stop(seen: _Seen) -> str:
     """
     if _JUST_UNSUBSCRIBE.fullmatch(seen.text):
         return seen.likely[0].code
+    if len(seen.text) <= SHORT and not _NOT.search(seen.text):
+        commanded = next((one.code for one in seen.likely if one.words["command"].search(seen.text)), "")
+        if commanded and (len(seen.text.split()) <= 4 and len(seen.lines) == 1):
+            return commanded
     unspoken = _SPEECH.sub(" ", seen.text).strip() or seen.text
     sentences = [*_SENTENCE.split(unspoken), *(_SPEECH.sub(" ", line).strip() or line for line in seen.lines)]
     for language in seen.likely:

@@ -23,7 +23,7 @@ from crmdrip.inbound.diagnosis import ENHANCED, GONE, PASSING, REPLY_CODE, find_
 from crmdrip.inbound.machines import first, is_daemon, is_null_sender
 from crmdrip.inbound.mime import Part, read_field_text, tidy_line
 
-# Tells at INFO which detector runs and at ERROR, with a traceback, that a hostile mail made one trip: no news to anybody.
+# Tells at INFO which detector runs and at ERROR, with a traceback, that a hostile mail made one trip: no news.
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
 
 Headers = Mapping[str, tuple[str, ...]]

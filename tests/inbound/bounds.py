@@ -1,4 +1,4 @@
-"""What holds for whatever comes out of the mail reader, however hostile the bytes: shared by the tests and the fuzzer."""
+"""What holds for whatever comes out of the mail reader, however hostile: shared by the tests and the fuzzer."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _tables(folder: Path, *, held_out: bool) -> Iterator[Labelled]:
                 kind=MailKind(mail["kind"]),
                 until=mail.get("until"),
                 text=mail["text"],
-                raw=_write(mail, table["language"], date_, number),
+                raw=_write(mail, mail.get("language") or table["language"], date_, number),
                 received=parsedate_to_datetime(date_).astimezone(UTC),
                 held_out=held_out,
             )
