@@ -35,7 +35,7 @@ def _check_address(value: str) -> str:
 
 
 def _check_text(value: str) -> str:
-    if not value.strip():
+    if not any(map(str.isalnum, value)):  # what cannot be seen, or says nothing, is blank to whoever gets the email
         raise ValueError("is blank", "Fill it in: the law asks every email to say who sends it, and from where.")
     if "{" in value or "}" in value:
         raise ValueError("holds a brace, as if it were a template", "Type plain words.")
