@@ -363,6 +363,8 @@ class HookRequest:
     """Names in lower case; of one that was sent twice the last."""
     secret: str
     """What stood behind the hook's path in the address, "" when nothing did."""
+    target: str = ""
+    """Path and query as they were called, nothing decoded: some vendors sign them."""
     body: bytes
     """Untouched. b"" while only the headers have been read (`Hook.admits`)."""
 

@@ -147,6 +147,7 @@ class Hooks:
         asked = HookRequest(
             headers={name.lower(): value for name, value in request.headers.items()},
             secret=request.path_params.get("secret", ""),
+            target=_target(request),
             body=b"",
         )
         now = self._parts.clock.now()
@@ -194,3 +195,10 @@ class Hooks:
             log.info("request_refused", source=source, fate=fate.value)
         status, headers = _ANSWERS[fate]
         return Response(status_code=status, headers=dict(headers))
+
+
+def _target(request: Request) -> str:
+    """Path and query as they were called."""
+    path: bytes = request.scope.get("raw_path") or b""
+    query: bytes = request.scope.get("query_string") or b""
+    return (path + b"?" + query if query else path).decode("latin-1")
