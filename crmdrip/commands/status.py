@@ -13,6 +13,7 @@ from crmdrip.assembly import WallClock
 from crmdrip.commands.output import console, print_json, print_table
 from crmdrip.commands.setup import read_existing_ledger, read_settings_to_look
 from crmdrip.config import Settings
+from crmdrip.inspection.answers import describe_answers
 from crmdrip.inspection.overview import Overview, read_overview
 from crmdrip.ledger.received import ReceivedCount
 
@@ -116,6 +117,7 @@ def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
     if "" in overview.paused:
         lines.append("EVERYTHING IS PAUSED by command. Type crmdrip resume to go on.")
     lines += describe_received(overview.received, door)
+    lines += describe_answers(overview.answers)
     waits = overview.touches.get("needs_person", 0)
     if overview.parked or waits:
         lines.append(f"Touches that need a person: {waits}. Parked write-backs: {overview.parked}. Type crmdrip retry.")

@@ -11,7 +11,8 @@ from crmdrip.commands.output import aside, console, print_json
 from crmdrip.commands.setup import open_crm, read_existing_ledger, read_settings_to_look
 from crmdrip.config import Settings
 from crmdrip.core.errors import CrmdripError
-from crmdrip.inspection.history import History, OwedLine, RunLine, read_history, to_json
+from crmdrip.core.words import day
+from crmdrip.inspection.history import History, OwedLine, RunLine, SignalLine, read_history, to_json
 from crmdrip.inspection.subject import Subject, find_in_crm, find_in_ledger, only
 from crmdrip.ledger.store import Ledger
 
@@ -70,14 +71,21 @@ def show(history: History, subject: Subject) -> None:
     if history.signals:
         out.print("\nWhat happened:")
         for signal in history.signals:
-            detail = f": {signal.detail}" if signal.detail else ""
-            out.print(f"  {_moment(signal.at)}  {signal.kind} (from {signal.source}){detail}", markup=False)
+            out.print(f"  {describe_signal(signal)}", markup=False)
     if history.owed:
         out.print("\nNot in the CRM yet:")
         for owed in history.owed:
             out.print(f"  {describe_owed(owed)}", markup=False)
         if any(owed.parked for owed in history.owed):
             out.print(f"  Type crmdrip retry {history.record_id} to try again.", markup=False)
+
+
+def describe_signal(signal: SignalLine) -> str:
+    """One thing that happened: an answer with its subject, an absence with its end."""
+    back = f", back on {day(signal.until)}" if signal.until is not None else ""
+    detail = signal.detail.strip().lstrip(",").strip()
+    told = f": {detail}" if detail else ""
+    return f"{_moment(signal.at)}  {signal.kind.replace('_', ' ')}{back} (from {signal.source}){told}"
 
 
 def describe_run(run: RunLine) -> list[str]:

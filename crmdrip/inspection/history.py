@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -65,6 +65,8 @@ class SignalLine:
     kind: str
     source: str
     detail: str
+    until: date | None = None
+    """Of an absence: the first day the person is back, as far as they said."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +116,7 @@ def read_history(connection: Connection, subject: Subject) -> History:
         suppressed=suppressed,
         runs=lines,
         signals=tuple(
-            SignalLine(at=one.at, kind=one.kind.value, source=one.source, detail=one.detail)
+            SignalLine(at=one.at, kind=one.kind.value, source=one.source, detail=one.detail, until=one.until)
             for one in people.signals_in_full(connection, subject.ref.id, subject.address)
         ),
         owed=_owed(connection, {subject.ref.id}, (touch.id for run in of_run.values() for touch in run)),

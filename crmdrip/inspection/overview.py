@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crmdrip.core.model import RunStatus
+from crmdrip.inspection.answers import AnswerOverview, read_answers
 from crmdrip.ledger import definitions, marks, outbox, received, runs, touches
 from crmdrip.ledger.received import ReceivedCount
 from crmdrip.ledger.store import Ledger
@@ -53,6 +54,8 @@ class Overview:
     parked: int
     received: ReceivedCount
     """What came in by the door and by mailboxes."""
+    answers: AnswerOverview
+    """The mail among it."""
     ledger: str
     room: bool
     """Whether the disk has room enough to go on sending."""
@@ -81,6 +84,7 @@ def read_overview(ledger: Ledger, now: datetime) -> Overview:
             owed=owed,
             parked=parked,
             received=received.count(connection),
+            answers=read_answers(connection, now),
             ledger=ledger.where,
             room=ledger.room_left(),
         )
