@@ -109,7 +109,7 @@ class Org:
             self._refused.add(stream.name)
             return []
         rows = self.drain(answers, stream.name, purpose)
-        return [signal for row in rows if (signal := stream.read(row)) is not None]
+        return [signal for row in rows for signal in stream.read(row)]
 
     def drain(self, answers: Answers, name: str, purpose: Purpose) -> list[Row]:
         """All rows of a query, following its pages. Raises its fault's error."""

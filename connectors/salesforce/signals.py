@@ -5,14 +5,14 @@ Each stream is optional: an org without Enhanced Email has no EmailMessage, a us
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from connectors.salesforce import soql
 from connectors.salesforce.client import Part
+from connectors.salesforce.emails import read_kind
 from connectors.salesforce.records import Row
 from connectors.salesforce.schema import Schema
 from crmdrip.core.keys import normalize_address
@@ -21,12 +21,6 @@ from crmdrip.core.model import Signal, SignalKind
 SOURCE = "salesforce"
 _DETAIL = 255
 
-# RFC 3834 and what Exchange and older responders write; core classifies further by subject and body.
-_AUTOMATIC = re.compile(
-    r"^(auto-submitted:\s*(?!no\b)\S|x-auto-response-suppress:|x-autoreply:|x-autorespond:|precedence:\s*auto_reply)",
-    re.IGNORECASE | re.MULTILINE,
-)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stream:
@@ -34,7 +28,7 @@ class Stream:
 
     name: str
     ask: Callable[[datetime], Part]
-    read: Callable[[Row], Signal | None]
+    read: Callable[[Row], Iterable[Signal]]
     in_look: bool
     """Whether the last look reads it too. A finished task stops nobody."""
 
@@ -76,30 +70,52 @@ def _ask(
 
 
 def _meetings(schema: Schema) -> Stream | None:
-    """Events with the person as their Who. Children of a group event repeat it; private ones are nobody's business."""
+    """Events with the person as their Who or among those invited.
+
+    Children of a group event repeat it, and those of a series were booked with it; private ones are nobody's business.
+    """
     names = _names(schema, "event", ("person", "start", "created"))
     if names is None:
         return None
-    where = [f"{names['person']} != null"]
-    where += [f"{names[word]} = false" for word in ("child", "private") if names.get(word)]
+    info, mapped = schema.objects["event"], schema.mapping.fields["event"]
+    where = [f"{names[word]} = false" for word in ("child", "private") if names.get(word)]
+    invited, relation_id = mapped.get("relations", ""), mapped.get("relation_id", "")
+    asks_relations = bool(relation_id) and invited in info.children
+    people = tuple(schema.objects[kind.value].prefix for kind in schema.kinds())
 
-    def read(row: Row) -> Signal | None:
+    def read(row: Row) -> Iterable[Signal]:
         created = datetime.fromisoformat(row[names["created"]])
         start = row.get(names["start"])
-        if row.get("IsDeleted") or start is None or _was_over(row, names, start, created):
-            return None
-        return Signal(
-            key=f"{SOURCE}:{SignalKind.MEETING}:{row['Id']}",
-            kind=SignalKind.MEETING,
-            at=created,
-            source=SOURCE,
-            record_id=row[names["person"]],
-            detail=(row.get(names["subject"]) or "")[:_DETAIL],
-        )
+        if row.get("IsDeleted") or start is None or _was_over(row, names, start, created) or _is_repeat(row, names):
+            return
+        block = (row.get(invited) if asks_relations else None) or {"records": ()}
+        who = [row.get(names["person"]), *(one.get(relation_id) for one in block["records"])]
+        # Rooms and colleagues of the rep are invited as well.
+        for person in dict.fromkeys(one for one in who if one and one.startswith(people)):
+            first = person == who[0]
+            yield Signal(
+                key=f"{SOURCE}:{SignalKind.MEETING}:{row['Id']}" + ("" if first else f":{person}"),
+                kind=SignalKind.MEETING,
+                at=created,
+                source=SOURCE,
+                record_id=person,
+                detail=(row.get(names["subject"]) or "")[:_DETAIL],
+            )
 
-    columns = ["Id", "IsDeleted", *(n for w, n in names.items() if n and w not in {"child", "private"})]
-    ask = _ask("meetings", schema.objects["event"].name, columns, names["created"], where)
+    left_out = {"child", "private", "relations", "relation_id"}
+    columns = ["Id", "IsDeleted", *(n for w, n in names.items() if n and w not in left_out)]
+    if asks_relations:
+        columns.append(f"({soql.select([relation_id], invited, where=['IsDeleted = false'])})")
+    # By when it was changed: somebody is invited to an event that has been there for a while. It counts from when it
+    # was made all the same, so that an old event that is moved stops nobody new.
+    stamp = names.get("modified") or names["created"]
+    ask = _ask("meetings", info.name, columns, stamp, where)
     return Stream(name="meetings", ask=ask, read=read, in_look=True)
+
+
+def _is_repeat(row: Row, names: Mapping[str, str]) -> bool:
+    """Whether the event is a further one of a series: the first was booked, the others came with it."""
+    return bool(row.get(names.get("series", ""))) and not row.get(names.get("recurring", ""))
 
 
 def _was_over(row: Row, names: Mapping[str, str], start: str, created: datetime) -> bool:
@@ -116,11 +132,11 @@ def _opportunities(schema: Schema) -> Stream | None:
     if names is None:
         return None
 
-    def read(row: Row) -> Signal | None:
+    def read(row: Row) -> Iterable[Signal]:
         opened = dig(row, names["opened"]) if names.get("opened") else None
         if row.get("IsDeleted"):
-            return None
-        return Signal(
+            return
+        yield Signal(
             key=f"{SOURCE}:{SignalKind.OPPORTUNITY}:{row[names['opportunity']]}:{row[names['contact']]}",
             kind=SignalKind.OPPORTUNITY,
             at=datetime.fromisoformat(opened or row[names["created"]]),
@@ -145,31 +161,38 @@ def _replies(schema: Schema) -> Stream | None:
     columns = [
         "Id",
         "IsDeleted",
-        *(names[w] for w in ("from_address", "subject", "headers", "received", "created") if names.get(w)),
+        *(name for word in _EMAIL if (name := names.get(word))),
     ]
     if relations in info.children:
         sender = soql.quote(schema.mapping.value("email_message", "from_relation"))
         wanted = [mapped["relation_id"], mapped["relation_type"]]
         columns.append(f"({soql.select(wanted, relations, where=[f'{wanted[1]} = {sender}'])})")
 
-    def read(row: Row) -> Signal | None:
+    def read(row: Row) -> Iterable[Signal]:
         if row.get("IsDeleted"):
-            return None
+            return
         block = row.get(relations) or {"records": ()}
-        automatic = _AUTOMATIC.search(row.get(names.get("headers", "")) or "")
-        kind = SignalKind.AUTO_REPLY if automatic else SignalKind.REPLY
-        return Signal(
-            key=f"{SOURCE}:{kind}:{row['Id']}",
-            kind=kind,
-            at=datetime.fromisoformat(row.get(names.get("received", "")) or row[names["created"]]),
-            source=SOURCE,
-            record_id=next((one[mapped["relation_id"]] for one in block["records"]), None),
-            address=normalize_address(row.get(names["from_address"]) or "") or None,
-            detail=(row.get(names["subject"]) or "")[:_DETAIL],
-        )
+        at = datetime.fromisoformat(row.get(names.get("received", "")) or row[names["created"]])
+        words = {word: row.get(names.get(word, "")) or "" for word in _EMAIL}
+        kinds, until = read_kind(words, at)
+        for kind in kinds:
+            yield Signal(
+                key=f"{SOURCE}:{kind}:{row['Id']}",
+                kind=kind,
+                at=at,
+                source=SOURCE,
+                record_id=next((one[mapped["relation_id"]] for one in block["records"]), None),
+                address=normalize_address(words["from_address"]) or None,
+                detail=words["subject"][:_DETAIL],
+                until=until if kind is SignalKind.OUT_OF_OFFICE else None,
+            )
 
     ask = _ask("replies", info.name, columns, names["created"], [f"{names['incoming']} = true"])
     return Stream(name="replies", ask=ask, read=read, in_look=True)
+
+
+_EMAIL = ("from_address", "from_name", "to", "subject", "headers", "text", "html", "message_id", "received", "created")
+"""What is read of an email."""
 
 
 def _finished_tasks(schema: Schema) -> Stream | None:
@@ -178,11 +201,11 @@ def _finished_tasks(schema: Schema) -> Stream | None:
     if names is None:
         return None
 
-    def read(row: Row) -> Signal | None:
+    def read(row: Row) -> Iterable[Signal]:
         if row.get("IsDeleted"):
-            return None
+            return
         touch = row[names["touch_id"]]
-        return Signal(
+        yield Signal(
             key=f"{SOURCE}:{SignalKind.TASK_DONE}:{touch}",
             kind=SignalKind.TASK_DONE,
             at=datetime.fromisoformat(row.get(names.get("completed_at", "")) or row[names["modified"]]),

@@ -37,7 +37,7 @@ body {{ margin: 0; min-height: 100vh; min-height: 100dvh; padding: 1.5rem; displ
 main {{ flex: 1; display: flex; flex-direction: column; justify-content: center; width: 100%; max-width: 26rem;
   text-align: center; overflow-wrap: anywhere; }}
 h1 {{ margin: 0 0 .75rem; font-size: 1.625rem; line-height: 1.25; text-wrap: balance; }}
-p {{ margin: 0 0 1.25rem; }}
+p {{ margin: 0 0 1.25rem; text-wrap: balance; }}
 form {{ margin: 0 0 .75rem; }}
 button {{ width: 100%; min-height: 3rem; padding: .6rem 1.25rem; font: inherit; font-weight: 600; cursor: pointer;
   color: var(--on-button); background: var(--button); border: 2px solid var(--button); border-radius: .625rem; }}

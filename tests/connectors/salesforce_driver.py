@@ -82,6 +82,46 @@ class SalesforceDriver:
         }
         self.peer.do("insert", "Event", event)
 
+    def meet(self, ref: RecordRef, subject: str, *, past: bool = False, private: bool = False, series: bool = False):
+        start = self.peer.clock.now().replace(microsecond=0)
+        event = {
+            "WhoId": ref.id,
+            "Subject": subject,
+            "StartDateTime": start.replace(year=start.year - 1 if past else start.year + 1).isoformat(),
+            "DurationInMinutes": 30,
+            "IsPrivate": private,
+        }
+        created = self.peer.do("insert", "Event", event)
+        if series:
+            store = self.peer.org.store
+            self.peer.thread.call(lambda: store.update("Event", created, {"RecurrenceActivityId": created}))
+
+    def invite(self, ref: RecordRef, subject: str, organizer: RecordRef | None = None) -> None:
+        start = self.peer.clock.now().replace(microsecond=0)
+        event = {
+            "WhoId": organizer.id if organizer is not None else None,
+            "Subject": subject,
+            "StartDateTime": start.replace(year=start.year + 1).isoformat(),
+            "DurationInMinutes": 30,
+        }
+        created = self.peer.do("insert", "Event", event)
+        self.peer.do("insert", "EventRelation", {"EventId": created, "RelationId": ref.id, "Status": "New"})
+
+    def log_email(self, ref: RecordRef, *, sender: str, subject: str, text: str, headers: str = "") -> None:
+        email = {
+            "Incoming": True,
+            "Status": "0",
+            "FromAddress": sender,
+            "ToAddress": "rita@vendor.example",
+            "Subject": subject,
+            "TextBody": text,
+            "Headers": headers or None,
+            "MessageDate": self.peer.clock.now().isoformat(),
+        }
+        created = self.peer.do("insert", "EmailMessage", email)
+        relation = {"EmailMessageId": created, "RelationId": ref.id, "RelationType": "FromAddress"}
+        self.peer.do("insert", "EmailMessageRelation", relation)
+
     def open_opportunity(self, ref: RecordRef, name: str) -> None:
         deal = {"Name": name, "StageName": "Prospecting", "CloseDate": "2027-01-31"}
         opportunity = self.peer.do("insert", "Opportunity", deal)
