@@ -5,7 +5,7 @@ The only place besides the command line where everything meets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +13,23 @@ from datetime import UTC, datetime
 from crmdrip import registry
 from crmdrip.config import Settings
 from crmdrip.core.compose import Composer, ComposeSettings, ReplyTo
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.daemon.mailboxes import Ear, Mailboxes
 from crmdrip.daemon.parts import Limits, Parts
 from crmdrip.daemon.passes import identify
 from crmdrip.ledger import marks
 from crmdrip.ledger.store import Ledger
-from crmdrip.ports import Clock, Connector, ConnectorContext, CrmSource, Role
+from crmdrip.ports import (
+    Clock,
+    Connector,
+    ConnectorContext,
+    CrmSource,
+    Hook,
+    Mailbox,
+    OffersHooks,
+    OffersMailboxes,
+    Role,
+)
 
 
 class WallClock:
@@ -51,6 +63,29 @@ def connect_mail(settings: Settings, clock: Clock) -> Connection:
     return Connection(connector=connector, context=context)
 
 
+def connect_mailboxes(settings: Settings, clock: Clock) -> tuple[Connection, ...]:
+    """The configured mailboxes' connectors, one for each account. Raises ConfigurationError; makes no call."""
+    return tuple(
+        Connection(
+            connector=registry.find(one.connector, Role.MAILBOX),
+            context=ConnectorContext(settings=one.settings, mapping=None, clock=clock, account=one.name),
+        )
+        for one in settings.mailbox
+    )
+
+
+def build_mailboxes(connections: Iterable[Connection], ledger: Ledger, clock: Clock) -> Mailboxes:
+    """An ear for every folder of every account. Raises ConfigurationError; makes no call."""
+    found: list[Mailbox] = []
+    for one in connections:
+        if not isinstance(one.connector, OffersMailboxes):
+            raise ConfigurationError(
+                f"the connector {one.connector.name!r} reads no mailboxes.", where="[[mailbox]] connector"
+            )
+        found += one.connector.build_mailboxes(one.context)
+    return Mailboxes(Ear(mailbox, ledger, clock) for mailbox in found)
+
+
 def build_composer(settings: Settings, org_id: str) -> Composer:
     """The composer of this installation. Raises ConfigurationError (P7)."""
     return Composer(
@@ -79,7 +114,18 @@ def build_limits(settings: Settings) -> Limits:
         batch=settings.daemon.batch,
         doubt_first_look_minutes=settings.safety.in_doubt_first_look_minutes,
         doubt_deadline_hours=settings.safety.in_doubt_deadline_hours,
+        engagement_minutes=settings.daemon.engagement_minutes,
     )
+
+
+def build_hooks(*connections: Connection) -> dict[str, Hook]:
+    """The ways in that the connectors offer, by their source. Raises ConfigurationError; makes no call."""
+    return {
+        hook.source: hook
+        for one in connections
+        if isinstance(one.connector, OffersHooks)
+        for hook in one.connector.build_hooks(one.context)
+    }
 
 
 def identify_org(source: CrmSource, ledger: Ledger) -> str:
@@ -102,6 +148,7 @@ def assemble(settings: Settings, clock: Clock, *, exclusive: bool) -> Iterator[P
         if exclusive:
             ledger.lock()
         ledger.migrate()  # after the lock: never under a daemon that is at work
+        mailboxes = build_mailboxes(connect_mailboxes(settings, clock), ledger, clock)
         source = crm.connector.build_source(crm.context)
         mailer = mail.connector.build_mailer(mail.context)
         try:
@@ -116,8 +163,11 @@ def assemble(settings: Settings, clock: Clock, *, exclusive: bool) -> Iterator[P
                 composer=build_composer(settings, org_id),
                 clock=clock,
                 limits=build_limits(settings),
+                hooks=build_hooks(crm, mail),
+                mailboxes=mailboxes,
             )
         finally:
+            mailboxes.close()
             mailer.close()
     finally:
         ledger.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -66,6 +67,8 @@ WebAddress = Annotated[str, AfterValidator(_check_url)]
 Words = Annotated[str, AfterValidator(_check_text)]
 Seconds = Annotated[float, Field(gt=0)]
 
+_HINT_SECRET = re.compile(r"[A-Za-z0-9_-]{20,}")
+
 
 class Section(BaseModel):
     """A table of config.toml: strict, frozen, and without room for unknown keys."""
@@ -89,6 +92,16 @@ class MailSettings(Section):
     connector: str = "sendgrid"
     settings: Any = None
     """The connector's own validated model, from [mail.<connector>]."""
+
+
+class MailboxSettings(Section):
+    """[[mailbox]]: an account into which people answer; as many as there are."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", examples=["replies"])
+    """How it is called in messages, logs and the ledger. Another name is another mailbox, read from the beginning."""
+    connector: str = "imap"
+    settings: Any = None
+    """The connector's own validated model, from the other keys of the table."""
 
 
 class LedgerSettings(Section):
@@ -195,6 +208,10 @@ class DaemonSettings(Section):
     reconcile_seconds: Seconds = 60
     feed_seconds: Seconds = 3600
     """Between two readings of the provider's suppression lists."""
+    received_seconds: Seconds = 5
+    """Between two looks for what came in by the door or a mailbox; the door calls for one at once."""
+    engagement_minutes: float = Field(default=60, gt=0)
+    """Minutes between two updates of one email's opens and clicks in the CRM."""
     batch: int = Field(default=1000, ge=1, le=10_000)
     """Touches claimed, looked at and sent together."""
     drain_seconds: Seconds = 30
@@ -204,10 +221,24 @@ class DaemonSettings(Section):
 
 
 class WebSettings(Section):
-    """[web]: the door: /healthz, /readyz and the page behind every unsubscribe link."""
+    """[web]: the door: /healthz, /readyz, the page behind every unsubscribe link, and what vendors post."""
 
     listen: str = "127.0.0.1:8025"
     """Host and port; "" for no door."""
+    public_url: WebAddress | Literal[""] = ""
+    """Where the world reaches the door; its path, if any, stands before /hooks and /hints. "" for nowhere."""
+    hint_secrets: tuple[SecretStr, ...] = ()
+    """Secrets one of which stands in the address that the CRM calls when something changed; none for no such calls."""
+
+    @field_validator("hint_secrets")
+    @classmethod
+    def _resist_guessing(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(not _HINT_SECRET.fullmatch(secret.get_secret_value()) for secret in value):
+            raise ValueError(
+                "holds one that has less than 20 characters, or others than letters, digits, - and _",
+                'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+            )
+        return value
 
     @field_validator("listen")
     @classmethod
@@ -223,6 +254,11 @@ class WebSettings(Section):
         host, _, port = self.listen.rpartition(":")
         return (host.strip("[]"), int(port)) if port else None
 
+    @property
+    def prefix(self) -> str:
+        """What stands before /hooks and /hints in a path, "" for nothing."""
+        return urlsplit(self.public_url).path
+
 
 class LogSettings(Section):
     """[log]: what is written to standard error."""
@@ -236,6 +272,7 @@ class Settings(Section):
 
     crm: CrmSettings
     mail: MailSettings
+    mailbox: tuple[MailboxSettings, ...] = ()
     ledger: LedgerSettings
     sender: SenderSettings
     unsubscribe: UnsubscribeSettings

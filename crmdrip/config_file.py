@@ -27,6 +27,8 @@ from crmdrip.toml_lines import KeyPath, TomlLines, locate
 M = TypeVar("M", bound=BaseModel)
 
 _ROLES = {"crm": Role.CRM, "mail": Role.MAILER}
+MAILBOX = "mailbox"
+"""The field that is an array of tables, each of which holds its connector's own keys beside `name` and `connector`."""
 _UNREAD = "x" * 64
 """Stands in for a secret that could not be read, so that the rest of its section is still checked."""
 _MIN_MASKED = 4
@@ -75,11 +77,14 @@ def read_settings(model: type[M], path: Path, env: Mapping[str, str]) -> M:
     for name in document:
         if name not in model.model_fields:
             reader.unknown((name,), model.model_fields)
-    sections = {
+    sections: dict[str, Any] = {
         name: reader.section(info.annotation, document.get(name, {}), name)
         for name, info in model.model_fields.items()
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
     }
+    if MAILBOX in model.model_fields:
+        entry = get_args(model.model_fields[MAILBOX].annotation)[0]
+        sections[MAILBOX] = reader.mailboxes(entry, document.get(MAILBOX, []))
     if reader.problems:
         raise ConfigProblems(str(path), reader.problems)
     return model.model_validate(sections)
@@ -177,6 +182,35 @@ class _Reader:
         if _ROLES[name] is Role.CRM:
             update["mapping"] = self._mapping(chosen, getattr(section, "mapping", ""), name)
         return section.model_copy(update=update)
+
+    def mailboxes(self, model: type[BaseModel], tables: Any) -> tuple[BaseModel, ...]:
+        """Read every [[mailbox]] with its connector's own model."""
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self.add((MAILBOX,), "must be an array of tables", "Type [[mailbox]] on a line of its own.")
+            return ()
+        found = [self._mailbox(model, table, (MAILBOX, number)) for number, table in enumerate(tables)]
+        names: set[Any] = set()
+        for number, table in enumerate(tables):
+            name = table.get("name")
+            if isinstance(name, str) and name in names:
+                self.add((MAILBOX, number, "name"), "is the name of another mailbox too", "Give each its own.")
+            names.add(str(name))
+        return tuple(one for one in found if one is not None)
+
+    def _mailbox(self, model: type[BaseModel], table: dict[str, Any], path: KeyPath) -> BaseModel | None:
+        own = {key: value for key, value in table.items() if key in model.model_fields and key != "settings"}
+        section = self.table(model, own, path)
+        chosen = own.get("connector", model.model_fields["connector"].default)
+        if not isinstance(chosen, str):
+            return None
+        try:
+            connector = registry.find(chosen, Role.MAILBOX)
+        except ConfigurationError as error:
+            self.add((*path, "connector"), error.what, error.do_next)
+            return None
+        rest = {key: value for key, value in table.items() if key not in own}
+        settings = self.table(connector.settings_model, rest, path)
+        return section.model_copy(update={"settings": settings}) if section and settings else None
 
     def _mapping(self, connector: str, file: str, section: str) -> str:
         absolute = str(self.folder / Path(file).expanduser()) if file else ""

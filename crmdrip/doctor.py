@@ -2,7 +2,7 @@
 
 Codes of its own: CFG-INVALID, CFG-LOADED, CFG-CONNECTOR, PKG-CONNECTORS, LEDGER-FILE, LEDGER-WRITABLE, LEDGER-ROOM,
 LEDGER-DAEMON, LEDGER-PAUSED, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, TEMPLATES. Those of connectors have letters of
-their own (SF-, SG-).
+their own (SF-, SG-, IMAP-).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from crmdrip import registry
-from crmdrip.assembly import Connection, WallClock, connect_crm, connect_mail
+from crmdrip.assembly import Connection, WallClock, connect_crm, connect_mail, connect_mailboxes
 from crmdrip.config import ConfigProblems, Settings, is_loopback, load
 from crmdrip.core.compose import merge_paths
 from crmdrip.core.definition import validate
@@ -52,6 +52,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     yield from check_unsubscribe(settings)
     try:
         crm, mail = connect_crm(settings, WallClock()), connect_mail(settings, WallClock())
+        mailboxes = connect_mailboxes(settings, WallClock())
     except ConfigurationError as error:
         yield _fail("CFG-CONNECTOR", str(error), error.do_next)
         return
@@ -63,6 +64,8 @@ def examine(config: Path) -> Iterator[CheckResult]:
         yield from check_sequences(crm)
         yield from check_org(settings, crm)
     yield from mail.connector.check(mail.context)
+    for mailbox in mailboxes:
+        yield from mailbox.connector.check(mailbox.context)
 
 
 # --- the ledger ---------------------------------------------------------------------------------------------------

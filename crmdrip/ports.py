@@ -60,8 +60,11 @@ __all__ = [
     "HookRequest",
     "LogFinding",
     "Look",
+    "MailPage",
+    "Mailbox",
     "Mailer",
     "OffersHooks",
+    "OffersMailboxes",
     "OptOutWrite",
     "PullPage",
     "RawMail",
@@ -400,6 +403,68 @@ class OffersHooks(Protocol):
         ...
 
 
+# --- what comes in by mail ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailPage:
+    """Emails since a cursor. Stored with its cursor in one transaction, none is lost and none is read twice."""
+
+    mails: tuple[RawMail, ...]
+    cursor: str
+    """Opaque; give it back to continue after this page."""
+    notes: tuple[str, ...] = ()
+    """What people should know (an email too large to be read in full), without personal data."""
+
+
+@runtime_checkable
+class Mailbox(Protocol):
+    """One folder into which people answer. Reads it and changes nothing: no flag, no email.
+
+    One thread at a time drains and rests; wake and close may be called from any.
+    """
+
+    name: str
+    """The account, and the folder where it is not the usual one: unique, for people and for the cursor."""
+    source: str
+    """Of its emails: "imap:<account>"."""
+
+    def drain(self, cursor: str | None, within: float) -> Iterator[MailPage]:
+        """Every email that was there when this was called and is new since the cursor, oldest first, in pages.
+
+        Connects where it is needed, and asks a connection that was at rest whether it is still there: once the iterator
+        has ended, nothing that came before the call is unread. The cursor None reads what came lately. After a page the
+        iteration may be left off.
+        within: seconds for the way to each page.
+        Raises AuthError, RetriableError, RateLimitedError, ConfigurationError; what was yielded before stands.
+        """
+        ...
+
+    def rest(self) -> None:
+        """Return when an email may have come, after wake, or after a while. Raises RetriableError when cut off.
+
+        Returns at once when nothing was drained yet, or the last drain failed.
+        """
+        ...
+
+    def wake(self) -> None:
+        """End the present rest; when there is none, the next. Raises nothing."""
+        ...
+
+    def close(self) -> None:
+        """Give back the connection; nobody drains or rests any more. Raises nothing."""
+        ...
+
+
+@runtime_checkable
+class OffersMailboxes(Protocol):
+    """A connector of Role.MAILBOX."""
+
+    def build_mailboxes(self, context: ConnectorContext) -> tuple[Mailbox, ...]:
+        """The folders of one account; makes no call. Raises ConfigurationError."""
+        ...
+
+
 # --- doctor and registry ------------------------------------------------------------------------------------------
 
 
@@ -428,6 +493,8 @@ class Role(StrEnum):
 
     CRM = "crm"
     MAILER = "mailer"
+    MAILBOX = "mailbox"
+    """Implements OffersMailboxes as well."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -439,6 +506,8 @@ class ConnectorContext:
     mapping: CrmMapping | None
     """For CRM connectors."""
     clock: Clock
+    account: str = ""
+    """For mailboxes: the name the account has in the configuration."""
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 

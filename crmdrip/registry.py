@@ -39,21 +39,21 @@ def find(name: str, role: Role) -> Connector:
     connector = _load(_entry_point(name, role))
     if connector.role is not role:
         raise ConfigurationError(
-            f"{name!r} is a connector for [{_section(connector.role)}], not for [{_section(role)}].",
-            where=f"[{_section(role)}] connector",
+            f"{name!r} is a connector for {_section(connector.role)}, not for {_section(role)}.",
+            where=f"{_section(role)} connector",
             do_next=f"Installed: {', '.join(installed())}.",
         )
     return connector
 
 
 def _section(role: Role) -> str:
-    return "crm" if role is Role.CRM else "mail"
+    return {Role.CRM: "[crm]", Role.MAILER: "[mail]", Role.MAILBOX: "[[mailbox]]"}[role]
 
 
 def _entry_point(name: str, role: Role) -> EntryPoint:
     # An editable install beside a regular one lists the same entry point twice; two values are two connectors.
     found = {point.value: point for point in entry_points(group=GROUP, name=name)}
-    where = f"[{_section(role)}] connector"
+    where = f"{_section(role)} connector"
     if len(found) > 1:
         raise ConfigurationError(
             f"several installed packages offer a connector named {name!r}: {', '.join(sorted(found))}.",

@@ -408,12 +408,12 @@ class TestSecrets:
 def _models() -> Iterator[tuple[str, type[BaseModel]]]:
     """Every model that config.toml is read into, by the path of its table."""
     for name, info in Settings.model_fields.items():
-        assert isinstance(info.annotation, type)
-        yield name, info.annotation
+        (model,) = (kind for kind in (info.annotation, *get_args(info.annotation)) if isinstance(kind, type))
+        yield name, model
     for point in importlib.metadata.entry_points(group=registry.GROUP):
         connector = point.load()
-        section = "crm" if connector.role is Role.CRM else "mail"
-        yield from _with_nested(f"{section}.{point.name}", connector.settings_model)
+        place = {Role.CRM: f"crm.{point.name}", Role.MAILER: f"mail.{point.name}", Role.MAILBOX: "mailbox"}
+        yield from _with_nested(place[connector.role], connector.settings_model)
 
 
 def _with_nested(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -428,7 +428,7 @@ def _shown(text: str) -> dict[str, tuple[Any, bool]]:
     """Each key of the example with its value and whether it is in force, or commented out ("# key = value")."""
     table, shown = "", {}
     for line in text.splitlines():
-        header = re.fullmatch(r"(?:# )?\[([a-z_.]+)\]", line)
+        header = re.fullmatch(r"(?:# )?\[{1,2}([a-z_.]+)\]{1,2}", line)
         pair = re.fullmatch(r"(# )?([a-z_]+) = (.+)", line)
         if header:
             table = header.group(1)
@@ -464,17 +464,19 @@ class TestExample:
         """Every field of every model, the connectors' own included, and nothing that is not one."""
         tables = {path for path, _ in _models()}
         expected = {f"{path}.{name}" for path, model in _models() for name in model.model_fields} - tables
-        expected -= {"crm.settings", "mail.settings"}
+        expected -= {"crm.settings", "mail.settings", "mailbox.settings"}
         assert set(_shown(EXAMPLE.read_text(encoding="utf-8"))) == expected
 
     def test_what_is_commented_out_is_the_default(self) -> None:
         """A value behind "# " is the one that applies when the line is left out."""
         wrong = []
+        fields = {f"{path}.{name}": info for path, model in _models() for name, info in model.model_fields.items()}
         for path, (value, in_force) in _shown(EXAMPLE.read_text(encoding="utf-8")).items():
-            table, _, key = path.rpartition(".")
-            info = dict(_models())[table].model_fields[key]
+            info = fields[path]
             default = info.get_default(call_default_factory=True)
             has_default = not info.is_required() and default is not None and not isinstance(default, SecretStr)
-            if not in_force and has_default and value != default:
+            given = tuple(value) if isinstance(default, tuple) else value
+            # A list that is empty by default has an entry to copy.
+            if not in_force and has_default and default not in ((), given):
                 wrong.append((path, value, default))
         assert wrong == []

@@ -110,18 +110,20 @@ class Pull:
             del answers
             waiting = {word: url for word, url in waiting.items() if url}
             point = self._last = opening.cursor(people, self._org.client.meter.hours())
+            given = PullPage(records=tuple(records), cursor=point)
+            del records
             if first:
-                yield PullPage(
+                given = replace(
+                    given,
                     sequences=tuple(changed),
                     removed_sequences=tuple(removed),
-                    records=tuple(records),
                     signals=tuple(signals),
                     brake=brake,
-                    cursor=point,
                 )
+            yield given
+            del given  # while the next page is read nobody holds this one: a page is five megabytes
+            if first:
                 self._note_crowds(state, waiting, began)
-            else:
-                yield PullPage(records=tuple(records), cursor=point)
             first = False
             if waiting:
                 answers = self._follow(schema, waiting, people)

@@ -20,6 +20,8 @@ from crmdrip.core.model import Signal, SignalKind
 
 SOURCE = "salesforce"
 _DETAIL = 255
+WAITING = "Waiting"
+"""The outcome of a task that asks the rep what to do (core.effects)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,7 +219,9 @@ def _finished_tasks(schema: Schema) -> Stream | None:
     task = soql.quote(schema.mapping.value("task", "task_subtype"))
     where = [f"{names['closed']} = true", f"{names['subtype']} = {task}", f"{names['touch_id']} != null"]
     if step := names.get("step_id"):
-        where.append(f"{step} != null")  # a note of ours is no task that somebody did
+        # A note of ours is no task that somebody did; one by which the rep decides whether to go on has no step either.
+        asks = f" OR {outcome} = {soql.quote(WAITING)}" if (outcome := names.get("outcome")) else ""
+        where.append(f"({step} != null{asks})")
     words = ("touch_id", "person", "completed_at", "modified")
     columns = ["Id", "IsDeleted", *(names[w] for w in words if names.get(w))]
     ask = _ask("finished_tasks", schema.objects["task"].name, columns, names["modified"], where)

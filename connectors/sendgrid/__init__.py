@@ -48,14 +48,16 @@ class SendGridConnector:
 
     def build_feed(self, context: ConnectorContext) -> SignalFeed:
         """The suppression lists; makes no call. Raises as build_mailer."""
-        return SuppressionFeed(SendGridClient(context.settings, context.clock))
+        settings: SendGridSettings = context.settings
+        groups = settings.counts_group if settings.unsubscribe_groups else None
+        return SuppressionFeed(SendGridClient(settings, context.clock), groups)
 
     def build_hooks(self, context: ConnectorContext) -> tuple[Hook, ...]:
         """Event Webhook and Inbound Parse, each where the settings say how to tell SendGrid from others."""
         settings: SendGridSettings = context.settings
         hooks: list[Hook] = []
         if settings.event_keys:
-            hooks.append(EventHook(settings.event_keys))
+            hooks.append(EventHook(settings.event_keys, settings.counts_group))
         if settings.inbound_keys or settings.inbound_secrets:
             secrets = tuple(secret.get_secret_value() for secret in settings.inbound_secrets)
             limit = int(settings.inbound_megabytes * 1024 * 1024)

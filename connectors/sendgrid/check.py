@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from connectors.sendgrid.client import SendGridClient
+from connectors.sendgrid.feed import GROUPS_PATH
 from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import AuthError, CrmdripError
 from crmdrip.ports import CheckLevel, CheckResult
@@ -53,6 +54,7 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
         )
     yield _check_logs(client)
     yield _check_suppressions(client)
+    yield _check_groups(settings, client)
 
 
 def _check_server(settings: SendGridSettings) -> CheckResult:
@@ -91,3 +93,35 @@ def _check_suppressions(client: SendGridClient) -> CheckResult:
             do_next="Give the key Suppressions: Read Access.",
         )
     return CheckResult(code="SG-SUPPRESSIONS", level=CheckLevel.OK, what="Bounces and unsubscribes can be read.")
+
+
+def _check_groups(settings: SendGridSettings, client: SendGridClient) -> CheckResult:
+    """Whether who left an unsubscribe group is heard, and whether the groups named are there."""
+    if not settings.unsubscribe_groups:
+        return CheckResult(
+            code="SG-GROUPS",
+            level=CheckLevel.OK,
+            what="Unsubscribe groups are left out on purpose: who unsubscribed from everything counts.",
+        )
+    try:
+        answer = client.get("/v3/asm/groups")
+        client.get(GROUPS_PATH)
+    except CrmdripError as error:
+        return CheckResult(
+            code="SG-GROUPS",
+            level=CheckLevel.WARN,
+            what=f"The unsubscribe groups cannot be read ({error.what}): who left one stays unheard.",
+            do_next="Give the key Unsubscribe Groups: Read Access, or set mail.sendgrid.unsubscribe_groups = [].",
+        )
+    there = {group.get("id") for group in answer if isinstance(group, dict)} if isinstance(answer, list) else set()
+    if settings.unsubscribe_groups == "all":
+        count = f"{len(there)} unsubscribe {'group counts' if len(there) == 1 else 'groups count'}"
+        return CheckResult(code="SG-GROUPS", level=CheckLevel.OK, what=f"{count} for every sequence.")
+    if missing := sorted(set(settings.unsubscribe_groups) - there):
+        return CheckResult(
+            code="SG-GROUPS",
+            level=CheckLevel.WARN,
+            what=f"SendGrid has no unsubscribe group {', '.join(map(str, missing))}.",
+            do_next="Correct mail.sendgrid.unsubscribe_groups.",
+        )
+    return CheckResult(code="SG-GROUPS", level=CheckLevel.OK, what="The unsubscribe groups named count.")

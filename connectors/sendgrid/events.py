@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,7 +38,7 @@ KINDS: Mapping[str, SignalKind] = {
     "click": SignalKind.CLICKED,
     "spamreport": SignalKind.SPAM_REPORT,
     "unsubscribe": SignalKind.UNSUBSCRIBE,
-    # One group or all: somebody said no, and B22 makes one suppression of it.
+    # One group or all: somebody said no, and B22 makes one suppression of it, unless the settings except the group.
     "group_unsubscribe": SignalKind.UNSUBSCRIBE,
 }
 
@@ -68,6 +68,14 @@ _LATEST = 1 << 33
 """The second after which a time is none (the year 2242)."""
 
 
+CountsGroup = Callable[[object], bool]
+"""Whether an unsubscribe from the group of this id stops every sequence."""
+
+
+def _every_group(group_id: object) -> bool:  # noqa: ARG001 - the answer is the same for all
+    return True
+
+
 class EventHook:
     """The Event Webhook as a hook of the door."""
 
@@ -75,9 +83,10 @@ class EventHook:
     limit = LIMIT
     seconds = SECONDS
 
-    def __init__(self, keys: tuple[str, ...]) -> None:
+    def __init__(self, keys: tuple[str, ...], counts_group: CountsGroup = _every_group) -> None:
         """keys: verification keys, newest first. Raises ValueError for what is no key."""
         self._signatures = Signatures(keys, LASTS)
+        self._counts_group = counts_group
 
     def admits(self, request: HookRequest, now: datetime) -> bool:
         """Whether it carries a signature of our days. Raises nothing."""
@@ -89,10 +98,10 @@ class EventHook:
 
     def read(self, delivery: Delivery) -> Iterator[Signal]:
         """A signal per event, those without effect left out. Raises RejectedError for what is no list of events."""
-        return iter(read_events(delivery.body, delivery.received_at))
+        return iter(read_events(delivery.body, delivery.received_at, self._counts_group))
 
 
-def read_events(body: bytes, received_at: datetime) -> list[Signal]:
+def read_events(body: bytes, received_at: datetime, counts_group: CountsGroup = _every_group) -> list[Signal]:
     """The events of one batch, in its order. Raises RejectedError for a body that is no JSON array."""
     try:
         events = orjson.loads(body)
@@ -103,8 +112,14 @@ def read_events(body: bytes, received_at: datetime) -> list[Signal]:
     return [
         _to_signal(event) or _unreadable(body, number, received_at)
         for number, event in enumerate(events)
-        if not (isinstance(event, dict) and _text(event, "event") in SILENT)
+        if not (isinstance(event, dict) and _is_silent(event, counts_group))
     ]
+
+
+def _is_silent(event: dict[str, Any], counts_group: CountsGroup) -> bool:
+    """Whether the event has no effect."""
+    name = _text(event, "event")
+    return name in SILENT or (name == "group_unsubscribe" and not counts_group(event.get("asm_group_id")))
 
 
 def _to_signal(event: Any) -> Signal | None:

@@ -1,4 +1,4 @@
-"""SendGrid's suppression lists as signals: what happened while no webhook was heard.
+"""SendGrid's suppression lists and unsubscribe groups as signals: what happened while no webhook was heard.
 
 An address on one of these lists is answered 202 and then dropped by SendGrid, so it must stop here too.
 """
@@ -6,7 +6,7 @@ An address on one of these lists is answered 202 and then dropped by SendGrid, s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +45,11 @@ LISTS = (
 )
 
 
+GROUPS = "group"
+GROUPS_PATH = "/v3/asm/suppressions"
+"""Every member of every unsubscribe group (ListAsmSuppression in tsg_suppressions_v3.json)."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Place:
     """How far one list is read."""
@@ -60,8 +65,10 @@ class _Place:
 class SuppressionFeed:
     """Reads the lists one after another, page by page. The cursor holds a place in each."""
 
-    def __init__(self, client: SendGridClient) -> None:
+    def __init__(self, client: SendGridClient, counts_group: Callable[[object], bool] | None = None) -> None:
+        """counts_group: whether members of the unsubscribe group of an id are to be told; None asks for no groups."""
         self._client = client
+        self._counts_group = counts_group
 
     def poll(self, cursor: str | None) -> Iterator[SignalPage]:
         """Entries since the cursor; None reads the whole lists.
@@ -84,20 +91,37 @@ class SuppressionFeed:
                 places[suppressions.name] = place
                 signals = tuple(signal for entry in entries if (signal := _to_signal(suppressions, entry)) is not None)
                 yield SignalPage(signals=signals, cursor=_dump_cursor(places))
+        if self._counts_group is not None:
+            # Last: a key that may not read the groups has told everything else by then.
+            yield self._groups_page(self._counts_group, places)
+
+    def _groups_page(self, counts_group: Callable[[object], bool], places: dict[str, _Place]) -> SignalPage:
+        """What is new in the groups. They come whole in one answer, without pages or a time to start from."""
+        place = places.get(GROUPS, _Place())
+        entries = [entry for entry in self._ask(GROUPS_PATH, {}) if counts_group(entry.get("group_id"))]
+        since = place.newest - OVERLAP
+        signals = tuple(
+            signal for entry in entries if _created(entry) >= since and (signal := _group_signal(entry)) is not None
+        )
+        places[GROUPS] = replace(place, newest=max([place.newest, *(_created(entry) for entry in entries)]))
+        return SignalPage(signals=signals, cursor=_dump_cursor(places))
 
     def _read(self, suppressions: SuppressionList, place: _Place) -> list[dict[str, Any]]:
         query = {"limit": PAGE, "offset": place.offset, **({"start_time": place.since} if place.since else {})}
+        return self._ask(suppressions.path, query)
+
+    def _ask(self, path: str, query: dict[str, Any]) -> list[dict[str, Any]]:
         try:
-            answer = self._client.get(suppressions.path, query)
+            answer = self._client.get(path, query)
         except RejectedError as error:
             raise ConfigurationError(error.what, where=error.where) from error
         if not isinstance(answer, list):
-            raise RetriableError("SendGrid's answer is no list", where=suppressions.path)
+            raise RetriableError("SendGrid's answer is no list", where=path)
         return [entry for entry in answer if isinstance(entry, dict)]
 
 
 def _created(entry: dict[str, Any]) -> int:
-    created = entry.get("created")
+    created = entry.get("created", entry.get("created_at"))
     return created if isinstance(created, int) else 0
 
 
@@ -114,6 +138,21 @@ def _to_signal(suppressions: SuppressionList, entry: dict[str, Any]) -> Signal |
         source=SOURCE,
         address=address,
         detail=" ".join(detail.split())[:255],
+    )
+
+
+def _group_signal(entry: dict[str, Any]) -> Signal | None:
+    address = normalize_address(str(entry.get("email") or ""))
+    if not address:
+        return None
+    created = _created(entry)
+    return Signal(
+        key=f"{SOURCE}:{GROUPS}:{entry.get('group_id')}:{person_key(address)}:{created}",
+        kind=SignalKind.UNSUBSCRIBE,
+        at=datetime.fromtimestamp(created, UTC),
+        source=SOURCE,
+        address=address,
+        detail=" ".join(f"unsubscribe group {entry.get('group_name') or entry.get('group_id')}".split())[:255],
     )
 
 

@@ -7,7 +7,7 @@ import re
 import ssl
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -74,6 +74,9 @@ class SendGridSettings(BaseModel):
     taken; with both, a post needs both."""
     inbound_megabytes: Annotated[float, Field(gt=0, le=100)] = 30.0
     """The largest post that is taken. SendGrid's own limit is 30."""
+    unsubscribe_groups: Literal["all"] | tuple[int, ...] = "all"
+    """Ids of the unsubscribe groups whose members get no email from any sequence; an empty list for none of them. Who
+    unsubscribed from everything in SendGrid always counts."""
     ca_file: Path | None = None
     """Trust these certificates (PEM) instead of the system's."""
 
@@ -131,6 +134,10 @@ class SendGridSettings(BaseModel):
         if self.ca_file is not None and not self.ca_file.is_file():
             raise ValueError("ca_file does not name a file")
         return self
+
+    def counts_group(self, group_id: object) -> bool:
+        """Whether an unsubscribe from this group stops every sequence."""
+        return self.unsubscribe_groups == "all" or group_id in self.unsubscribe_groups
 
     @property
     def url(self) -> str:

@@ -29,7 +29,7 @@ def run(config: Path, *, take_over: bool) -> int:
             refuse_beside_rival(parts)
         daemon = Daemon(parts, rhythm_of(settings))
         daemon.handle_signals()
-        with open_door(settings, parts, daemon):
+        with open_door(settings, parts, daemon), parts.mailboxes.listening(lambda: daemon.hasten("received")):
             code = daemon.run()
         if not daemon.drained:
             # A loop is still under way, and Python would wait for its thread for ever. What it had committed to is in
@@ -47,6 +47,7 @@ def rhythm_of(settings: Settings) -> Rhythm:
         every={
             "pull": daemon.pull_seconds,
             "feed": daemon.feed_seconds,
+            "received": daemon.received_seconds,
             "dispatch": daemon.dispatch_seconds,
             "reconcile": daemon.reconcile_seconds,
             "figures": FIGURES_SECONDS,

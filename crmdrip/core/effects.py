@@ -412,7 +412,9 @@ def take(taken: Taken, run: Enrollment, setting: Setting) -> Effect:
     told = (_timeline(taken, run, setting, label), Priority.REPORT)
     sent = ("sent", 1)
     if not run.status.live:
-        if run.reason in _GONE or run.reason == _REPLIED:  # there the status with the time of the reply may be owed yet
+        # A reply's status, with its time, may be owed yet; a stop that was read back stands on the record as it is.
+        adopted = not run.reason and run.status is RunStatus.STOPPED
+        if run.reason in _GONE or run.reason == _REPLIED or adopted:
             return Effect(run=after, writes=(told,), totals=(sent,))
         ended = parse_reason(run.reason, run.reason_detail).sentence if run.reason else _finished(after)
         write = status_write(after, ended, shown_step(after, sequence))

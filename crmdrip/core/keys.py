@@ -72,6 +72,11 @@ def touch_id(org_id: str, person: str, sequence_id: str, run: int, step_id: str)
     return _digest("touch", org_id, person, sequence_id, str(run), step_id)
 
 
+def reply_id(org_id: str, mail: str, whose: str) -> str:
+    """The id of an answer on one timeline, or on its way to one rep, in the form of a touch's id and never one."""
+    return _digest("reply", org_id, mail, whose)
+
+
 def message_id(touch: str, domain: str) -> str:
     """The Message-ID header of a touch's email, angle brackets included (RFC 5322 section 3.6.4)."""
     return f"<{touch}@{domain}>"

@@ -48,9 +48,12 @@ def plan_run(snapshot: Snapshot, run: Enrollment, now: datetime) -> Decision | N
 
 
 def _changed_address(snapshot: Snapshot, run: Enrollment) -> Decision | None:
-    """The address on the record is not the run's any more (B15). That it may be mailed was asked before."""
+    """The address on the record is not the run's any more (B15). That it may be mailed was asked before.
+
+    A run that is still to be proven keeps the address under which the provider's log is asked about it (B4).
+    """
     record = snapshot.record
-    if record is None:
+    if record is None or run.unproven or snapshot.safe_mode:
         return None
     address = normalize_address(record.email)
     if address == run.address:

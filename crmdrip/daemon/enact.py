@@ -57,8 +57,9 @@ def with_write(effect: Effect, writes: Iterable[tuple[Write, Priority]]) -> Effe
 
 
 def is_newest(connection: Connection, run: Enrollment) -> bool:
-    """Whether no later run of its record is known."""
-    return all(other.run <= run.run or other.id == run.id for other in runs.runs_of_record(connection, run.ref.id))
+    """Whether no later run of its record is known. Of two that were read back, both may bear one number."""
+    others = (other for other in runs.runs_of_record(connection, run.ref.id) if other.id != run.id)
+    return all(other.run <= run.run and not other.status.live for other in others)
 
 
 def without_status(effect: Effect) -> Effect:

@@ -93,6 +93,7 @@ def pull_once(parts: Parts) -> PullCount:
             stopped=total.stopped + count.stopped,
             signals=total.signals + len(page.signals),
         )
+        del page, entrance, suppressing  # before the next page is read: two of them are ten megabytes
         if parts.stopping.is_set():
             break
     if total.enrolled or total.refused or total.stopped:
@@ -139,6 +140,8 @@ def apply_page(
     _store_definitions(connection, page, now)
     _store_brake(connection, page, now)
     background = load_background(connection)
+    # A meeting may come on one record together with the first news of it, or of the twin who is in a sequence (B13).
+    people.remember_twins(connection, (*(page.records if page.signals else ()), *entrance.twins))
     suppressing = apply_signals(connection, (*page.signals, *refusals(page.records)), background, parts.org_id, now)
     briefs = runs.briefs_of_records(connection, [record.ref.id for record in page.records])
     were_deleted = people.deleted_records(connection, [record.ref.id for record in page.records])
@@ -149,7 +152,6 @@ def apply_page(
     ]
     before = people.known_records(connection, [record.ref.id for record in news])
     people.remember_records(connection, page.records)
-    people.remember_twins(connection, entrance.twins)
     planner = _Planner(connection, parts, background, entrance, now, before=before)
     effects_of_page = planner.plan_page(news)
     enact(connection, [effect for _, effect in effects_of_page], now)

@@ -13,7 +13,9 @@ from crmdrip.core.compose import merge_paths
 from crmdrip.core.errors import CrmdripError, ErrorClass, UnknownPathsError
 from crmdrip.core.model import Brake, Enrollment, Owner, Record, SenderPolicy, Sequence, SequenceStatus
 from crmdrip.core.struct import replace
+from crmdrip.daemon import received
 from crmdrip.daemon.intake import CURSOR
+from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.snapshots import Background, load_background
 from crmdrip.ledger import marks
@@ -60,6 +62,11 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
 
     Raises LedgerBrokenError.
     """
+    deaf = parts.mailboxes.drain()
+    if not received.is_heard(parts, take_mail):
+        deaf = deaf or "something that came in has not been read yet"
+    if deaf:  # it may be somebody's answer (B5)
+        return Seen(look=None, owners={}, blind=Blind(because=deaf), at=parts.clock.now(), ahead=timedelta())
     with parts.ledger.write() as connection:
         background = load_background(connection)
         cursor = marks.read_cursor(connection, CURSOR)

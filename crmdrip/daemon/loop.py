@@ -5,12 +5,13 @@ APScheduler only ticks. What is due stands in the ledger; a tick missed or merge
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
@@ -52,11 +53,21 @@ class LoopState:
     pause_until: float = 0.0
     """On the monotonic clock: a jump of the wall clock neither prolongs a pause nor ends it (B29)."""
     counts: dict[str, int] = field(default_factory=dict)
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the run that is under way."""
+    again: bool = False
+    """Somebody asked for a run meanwhile."""
+    hastened: float = -math.inf
+    """When the last run that somebody asked for was, or is, to begin; on the monotonic clock."""
 
 
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
 """Seconds a loop rests after failures in a row, doubling from the first to the longest."""
+
+HASTE: Mapping[str, float] = {"pull": 10.0, "received": 0.2}
+"""Seconds between two runs of a loop that somebody asked for; a second for those not named. A push of the CRM for each
+of ten thousand records is a pull every ten seconds, and no more (P5)."""
 
 LONGEST_WAIT = 3600.0
 """Seconds after which the other side is asked again, however long it told us to wait."""
@@ -70,6 +81,8 @@ class Daemon:
         self._parts = replace(parts, stopping=self._stop)
         self._rhythm = rhythm
         self._prepared = threading.Event()
+        self._scheduler: BackgroundScheduler | None = None
+        self._hastening = threading.Lock()
         self._exit_code = 0
         self.drained = True
         """False once the deadline of the drain passed with a loop still under way."""
@@ -89,15 +102,34 @@ class Daemon:
         """Ask for the end; `run` returns when what is under way is done, or the deadline is over."""
         self._stop.set()
 
+    def hasten(self, name: str) -> None:
+        """Run a loop now, or as soon as HASTE allows; asked for many times before it runs, it runs once. Thread-safe.
+
+        What comes in while it runs is not missed: it runs once more. Before the first run there is nothing to hasten.
+        """
+        state, scheduler = self.states[name], self._scheduler
+        if scheduler is None or not self._prepared.is_set() or self._stop.is_set():
+            return
+        with self._hastening:
+            now = time.monotonic()
+            if state.hastened > now:
+                return  # it is to run then anyway
+            state.hastened = max(now, state.hastened + HASTE.get(name, 1.0))
+            at = _now() + timedelta(seconds=state.hastened - now)
+            job = self._job(name, passes.PASSES[name])
+            # An id of its own, so that the loop's own rhythm stays as it is.
+            scheduler.add_job(job, "date", run_date=at, id=f"{name} hastened {state.hastened}")
+
     def run(self) -> int:
         """Work until stopped. Returns the exit code: 0 after a stop that was asked for, 1 when a loop gave up."""
         scheduler = BackgroundScheduler(
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(len(passes.PASSES) + 1)},
+            executors={"default": ThreadPoolExecutor(2 * len(passes.PASSES))},  # a loop may be hastened while it runs
             # The defaults drop a run that is a second late; here a late tick is simply one tick.
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         )
         scheduler.start()
+        self._scheduler = scheduler
         threading.Thread(target=self._prepare, args=(scheduler,), name="prepare", daemon=True).start()
         log.info("daemon_started", org=self._parts.org_id)
         self._stop.wait()
@@ -128,16 +160,23 @@ class Daemon:
             self._stop.wait(max(0.0, state.pause_until - time.monotonic()))
 
     def _job(self, name: str, run: passes.Pass) -> Callable[[], None]:
+        state = self.states[name]
+
+        def work() -> None:
+            for word, number in run(self._parts).items():
+                state.counts[word] = state.counts.get(word, 0) + int(number)
+
         def job() -> None:
-            state = self.states[name]
-            if self._stop.is_set() or time.monotonic() < state.pause_until:
-                return
-
-            def work() -> None:
-                for word, number in run(self._parts).items():
-                    state.counts[word] = state.counts.get(word, 0) + int(number)
-
-            self._guard(name, work)
+            state.again = True
+            # Whoever has the turn sees that there is more to do; whoever comes too late for that takes the turn.
+            while state.again and state.turn.acquire(blocking=False):
+                try:
+                    state.again = False
+                    if self._stop.is_set() or time.monotonic() < state.pause_until:
+                        return
+                    self._guard(name, work)
+                finally:
+                    state.turn.release()
 
         return job
 

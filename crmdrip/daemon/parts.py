@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, Lock
 
 from crmdrip.core.compose import Composer
+from crmdrip.daemon.mailboxes import Mailboxes
 from crmdrip.ledger.store import Ledger
-from crmdrip.ports import Clock, CrmSink, CrmSource, Mailer, SignalFeed
+from crmdrip.ports import Clock, CrmSink, CrmSource, Hook, Mailer, SignalFeed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,8 @@ class Limits:
     """Runs looked at and mailed together."""
     doubt_first_look_minutes: float = 5
     doubt_deadline_hours: float = 72
+    engagement_minutes: float = 60
+    """Between two updates of one touch's opens and clicks on the timeline."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,5 +44,11 @@ class Parts:
     composer: Composer
     clock: Clock
     limits: Limits
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    """The ways in by HTTP, by the source of what they bring."""
+    mailboxes: Mailboxes = field(default_factory=Mailboxes)
+    """The folders into which people answer."""
+    draining: Lock = field(default_factory=Lock)
+    """Held by whoever reads what came in: one at a time, and a last look waits for it."""
     stopping: Event = field(default_factory=Event)
     """Set when the process is to end: passes leave off at the next point where nothing is under way."""

@@ -112,6 +112,7 @@ def drain(parts: Parts) -> Mapping[str, Any]:
 
 def dispatch(parts: Parts) -> Mapping[str, Any]:
     """Due to provider, once everything that came in has been read (P2, P4)."""
+    parts.mailboxes.drain()  # where one cannot be read, the look says so
     return asdict(dispatch_once(parts)) if received.is_heard(parts, take_mail) else {}
 
 

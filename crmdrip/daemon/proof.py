@@ -100,10 +100,24 @@ def proven(run: Enrollment, now: datetime) -> Enrollment:
     return replace(run, unproven=False, check_at=run.due_at or now)
 
 
+def known_elsewhere(connection: Connection, questions: Iterable[Question]) -> tuple[Question, LogFinding] | None:
+    """An email of this run that a timeline told of beside another run's: two records became one since (B12)."""
+    for question in questions:
+        touch = touches.find_touch(connection, question.touch_id)
+        if touch is not None and touch.state is TouchState.ACCEPTED:
+            sent = LogFinding(touch_id=touch.id, finding=Finding.SENT, provider_id=touch.provider_id, at=touch.at)
+            return question, sent
+    return None
+
+
 def record_finding(
     connection: Connection, question: Question, run: Enrollment, finding: LogFinding, now: datetime
 ) -> Touch:
     """Store the email as accepted where the log has it, else as one that a person decides about; returns it."""
+    stored = touches.find_touch(connection, question.touch_id)
+    if stored is not None and stored.state is TouchState.ACCEPTED:
+        touches.hand_over(connection, stored.id, run.id)
+        return replace(stored, enrollment_id=run.id)
     sent = finding.finding is Finding.SENT
     at = finding.at or now
     touch = Touch(

@@ -22,6 +22,7 @@ from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up, refusal
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
+from crmdrip.daemon.unsubscribing import leave_again
 from crmdrip.daemon.writeback import announce
 from crmdrip.ledger import definitions, marks, outbox, runs, tallies, touches
 from crmdrip.ports import PullPage
@@ -94,6 +95,7 @@ def rebuild(parts: Parts) -> int:
         worked_before |= bool(found)
         with parts.ledger.write() as connection:
             new += _adopt_touches(connection, parts, found)
+            leave_again(connection, found, parts.org_id, parts.clock.now())
             marks.save_cursor(connection, TOUCHES, after, parts.clock.now())
     if worked_before:
         _hear_again(parts)

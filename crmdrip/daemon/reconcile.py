@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,7 +23,7 @@ from crmdrip.core.zones import ZoneUsed
 from crmdrip.daemon import proof
 from crmdrip.daemon.enact import enact, is_newest, without_status
 from crmdrip.daemon.parts import Parts
-from crmdrip.ledger import definitions, people, runs, touches
+from crmdrip.ledger import definitions, engagements, people, runs, touches
 from crmdrip.ledger.touches import TouchMove
 from crmdrip.ports import Finding, LogFinding
 
@@ -61,6 +61,7 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
     now = parts.clock.now()
     with parts.ledger.read() as connection:
         doubtful = touches.unsettled(connection, now, PER_PASS)
+        heard = engagements.first_heard(connection, [touch.id for touch in doubtful])
         known = [one.id for one in definitions.load_sequences(connection).values() if one.good is not None]
         complete = _log_is_complete(connection, parts, now)
         unproven = runs.unproven_runs(connection, known, PER_PASS) if complete else []
@@ -70,7 +71,8 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
             break
         since = max(touch.at - timedelta(minutes=5), now - LOG_KEPT)
         try:
-            finding = parts.mailer.find(touch.id, touch.address, since)
+            # An event may have come before anybody doubted; it needs no look into the log.
+            finding = _told(touch, heard) or parts.mailer.find(touch.id, touch.address, since)
         except RetriableError:
             _look_again(parts, touch, now)  # should it be this one that cannot be asked for, the others come first
             raise
@@ -87,6 +89,12 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
             break
         proven += _prove(parts, run, now)
     return ReconcileCount(sent=sent, needs_person=person, proven=proven)
+
+
+def _told(touch: Touch, heard: Mapping[str, datetime]) -> LogFinding | None:
+    """What the provider's events say of the touch, None when they say nothing (B1)."""
+    at = heard.get(touch.id)
+    return None if at is None else LogFinding(touch_id=touch.id, finding=Finding.SENT, at=max(at, touch.at))
 
 
 def settle_by_person(parts: Parts, touch_id: str, verdict: Verdict) -> Touch:
@@ -240,12 +248,15 @@ def _prove(parts: Parts, run: Enrollment, now: datetime) -> int:
         rebuilt_at = proof.rebuilt_at(connection)
         history = touches.touches_in_full(connection, [run.id])
         record = people.known_records(connection, [run.ref.id]).get(run.ref.id)
-    questions = proof.ask(run, setting)
+        questions = proof.ask(run, setting)
+        known = proof.known_elsewhere(connection, questions)
     if not questions:
         _change(parts, run.id, lambda _, locked: Effect(run=proof.proven(locked, now)))
         return 1
     question, finding = questions[0], LogFinding(touch_id=questions[0].touch_id, finding=Finding.UNAVAILABLE)
-    if proof.ids_are_known(run, history, parts.org_id):
+    if known is not None:
+        question, finding = known
+    elif proof.ids_are_known(run, history, parts.org_id):
         since = min(now, rebuilt_at or now) - LOG_KEPT
         # A ledger that is lost may have gone on at the address that the record has by now (B15).
         addresses = {run.address, record.address if record is not None else ""} - {""}

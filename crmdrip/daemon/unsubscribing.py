@@ -5,6 +5,7 @@ Whoever reads the wish, the door or the mail, comes here; what they must have ch
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import structlog
@@ -12,9 +13,9 @@ from sqlalchemy import Connection
 
 from crmdrip.core.effects import Priority
 from crmdrip.core.keys import person_key
-from crmdrip.core.model import Enrollment, Signal, SignalKind
+from crmdrip.core.model import Enrollment, Signal, SignalKind, TouchRecord
 from crmdrip.core.tokens import Unsubscriber
-from crmdrip.core.unsubscribing import left_task
+from crmdrip.core.unsubscribing import LEFT, left_task
 from crmdrip.daemon.signals import apply_signals, stop_runs
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.ledger import outbox, people, runs, suppressions
@@ -57,6 +58,24 @@ def leave_sequence(connection: Connection, who: Unsubscriber, source: str, now: 
         task = left_task(run, sequence.good if sequence is not None else None, who.org, now)
         outbox.owe(connection, [(task, Priority.STOP)], now)
     log.info("sequence_left", source=source, sequence=who.sequence, runs=len(newest))
+
+
+def leave_again(connection: Connection, found: Iterable[TouchRecord], org_id: str, now: datetime) -> None:
+    """What timelines say about people who left a sequence holds again in a ledger that was lost (P6)."""
+    told = [one for one in found if one.outcome == LEFT and one.sequence_id]
+    if not told:
+        return
+    adopted = runs.runs_of_records(connection, {one.record_id for one in told})
+    records = people.known_records(connection, {one.record_id for one in told})
+    addresses: set[str] = set()
+    for one in told:
+        run, record = adopted.get((one.record_id, one.sequence_id, one.run)), records.get(one.record_id)
+        meant = {known.address for known in (run, record) if known is not None and known.address}
+        keys = {person_key(address) for address in meant} | ({run.person} if run is not None else set())
+        suppressions.leave_sequence(connection, keys, one.sequence_id, one.at, people.NOTED)
+        addresses |= meant
+    live = runs.live_runs_of_addresses(connection, addresses)
+    stop_runs(connection, live.values(), load_background(connection), org_id, now)
 
 
 def _addresses(connection: Connection, found: list[Enrollment]) -> set[tuple[str, str]]:

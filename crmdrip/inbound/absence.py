@@ -97,7 +97,8 @@ def _back_after(mention: _Mention, text: str, language: Language) -> date:
     if mention.shape is _Shape.MONTH:
         until = re.search(rf"{words.until}\s?(?:{words.articles}\s?){{0,2}}$", before)
         return mention.day if until else _month_after(mention.day)
-    inclusive = re.search(rf"{words.inclusive}", before) or re.match(rf"[\s,(]{{0,3}}{words.inclusive}", after)
+    including = rf"(?<![^\W\d_]){words.inclusive}(?![^\W\d_])"
+    inclusive = re.search(including, before) or re.match(rf"[\s,(]{{0,3}}{including}", after)
     if not inclusive and not mention.ends_range:
         if re.search(rf"(?<![^\W\d_]){words.exclusive}\s?(?:{words.articles}\s?){{0,2}}$", before):
             return mention.day
@@ -173,8 +174,9 @@ def _grammar(words: DateWords, code: str) -> _Grammar:
         r"|th)?(?![\d:h]))?(?:,?\s(?P<md_y>20\d\d))?"
         rf"|(?<!\d)(?<!\d[./:])(?P<n_a>\d{{1,2}})(?P<n_s>{numbered})\s?(?P<n_b>\d{{1,2}})"
         r"(?:(?P=n_s)\s?(?P<n_y>20\d\d|\d\d))?(?!\d|[./]\d|%| ?(?:uhr|am\b|pm\b|h\b|eur|€|\$))\.?"
-        rf"|{edge}(?:the|le|el|il|dia|den|dem|zum|de|o|il giorno)\s(?P<o_d>\d{{1,2}})(?:st|nd|rd|th|er|\.|:[ea])?"
+        rf"|{edge}(?:the|le|el|il|dia|den|dem|zum|de|o|il giorno)\s(?P<o_d>\d{{1,2}})(?:st|nd|rd|th|er|\.|:[ea])?+"
         r"(?![\d:h/%]|\.\d|\s?(?:uhr|days?|tage|jours|dias|giorni|dagen|hours|%|-))"
+        rf"(?!\s?(?:of |de |di |del |d.|den )?(?:{month}){close})"
     )
     relative = "|".join(
         f"(?P<{name}>{edge}(?:{given}){close})"

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from crmdrip.core.inbound import CalendarMethod, InboundMail, MailKind, Reading, ReportKind
 from crmdrip.inbound import limits
 from crmdrip.inbound.absence import find_return
-from crmdrip.inbound.languages import Language, fold, order_languages
+from crmdrip.inbound.languages import Language, fold, rank_languages
 from crmdrip.inbound.machines import Evidence, weigh
 
 _RE = re.compile(
@@ -53,6 +53,9 @@ class _Seen:
     text: str
     lines: tuple[str, ...]
     languages: tuple[Language, ...]
+    """All, the likeliest first."""
+    likely: tuple[Language, ...]
+    """Those the text can be in."""
 
 
 def classify(mail: InboundMail, received: datetime) -> Reading:
@@ -82,12 +85,14 @@ def _look(mail: InboundMail) -> _Seen:
         subject = subject[found.end() :] if (found := _TAG.match(subject)) else subject
     raw = mail.text[: limits.WORDS_CHARACTERS]
     text = fold(raw)
+    languages, likely = rank_languages(f"{text} {subject}")
     return _Seen(
         subject=subject,
         answers=_RE.match(subject) is not None,
         text=text,
         lines=tuple(line for line in map(fold, raw.split("\n")) if line),
-        languages=order_languages(f"{text} {subject}"),
+        languages=languages,
+        likely=likely,
     )
 
 
@@ -158,7 +163,7 @@ def _count_acknowledgements(seen: _Seen) -> int:
 
 def _hit(table: str, seen: _Seen) -> str:
     """The first language with a phrase of the table in the text, "" when none has."""
-    return next((one.code for one in seen.languages if one.words[table].search(seen.text)), "")
+    return next((one.code for one in seen.likely if one.words[table].search(seen.text)), "")
 
 
 def _subject_hit(table: str, seen: _Seen) -> str:
@@ -169,7 +174,8 @@ def _find_return(mail: InboundMail, seen: _Seen, received: datetime) -> tuple[da
     """The day the person is back, and the language that said it."""
     day, offset = _sender_day(mail, received)
     text = f"{seen.text} . {seen.subject}"
-    for language in seen.languages[:3]:
+    speaking = [one for one in seen.likely if one.words["away"].search(seen.text)]
+    for language in (*speaking, *(one for one in seen.likely[:3] if one not in speaking)):
         month_first = language.code == "ja" or (language.code == "en" and offset <= timedelta(hours=-3))
         if (found := find_return(text, language, day, month_first=month_first)) is not None:
             return found, language.code
@@ -207,8 +213,8 @@ def _asks_to_stop(seen: _Seen) -> str:
     Sentence by sentence: what is said about others' subscriptions, or in another's words, is no request.
     """
     unspoken = _SPEECH.sub(" ", seen.text).strip() or seen.text
-    sentences = [*_SENTENCE.split(unspoken), *seen.lines]
-    for language in seen.languages:
+    sentences = [*_SENTENCE.split(unspoken), *(_SPEECH.sub(" ", line).strip() or line for line in seen.lines)]
+    for language in seen.likely:
         asks, instead = language.words["unsubscribe"], language.words["unsubscribe_not"]
         for sentence in sentences:
             if asks.search(sentence) and not instead.search(sentence):

@@ -54,7 +54,7 @@ _SEPARATOR = re.compile(
     r"\s*[-_=]{2,}\s*",
     re.IGNORECASE,
 )
-_RULE = re.compile(r"\s*[-_=*]{5,}\s*")
+_RULE = re.compile(r"\s*[-_=*]{3,}\s*")
 
 _OPENER = re.compile(
     r"[>\s]*(?:(?:on|am|le|el|em|no dia|a|il(?: giorno)?|in data|op|w dniu|dnia|den|på|vid|pe|dne)\b|\d"
@@ -114,7 +114,7 @@ LOOKAHEAD = 8
 
 
 def split_text(text: str) -> Split:
-    """The newest part and the rest. Nothing is lost but marks and blank lines around the parts."""
+    """The newest part and the rest. Nothing is lost but marks, and lines and blanks between the parts."""
     lines = text.split("\n")
     marked = HISTORY_MARK in text
     newest, history = _part(lines)
@@ -123,6 +123,8 @@ def split_text(text: str) -> Split:
         newest, history = _unwrap(lines)
     if not fenced and (cut := _ask_library(newest)) is not None:
         newest, history, fenced = newest[:cut], newest[cut:], True
+    while history and newest and (not newest[-1].strip() or _RULE.fullmatch(newest[-1][:200])):
+        newest.pop()  # the line drawn above the history
     newest, signature = _part_signature(_drop_banner(newest))
     return Split(newest=_join(newest), signature=_join(signature), quoted=_join(history), fenced=fenced or marked)
 

@@ -12,7 +12,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from crmdrip.core.engagement import RANKS, Engagement
 from crmdrip.core.model import RecordKind, RecordRef, SignalKind, TouchState
 from crmdrip.core.struct import Struct
-from crmdrip.ledger.schema import engagement, enrollment, touch
+from crmdrip.ledger.schema import engagement, enrollment, signal, touch
 from crmdrip.ledger.statements import Bulk, Lookup, upsert_of
 
 
@@ -110,3 +110,11 @@ _TOUCHES = Lookup(
     ),
     touch.c.id,
 )
+
+
+def known_signals(connection: Connection, keys: Iterable[str]) -> set[str]:
+    """Those of the keys under which a signal is stored already."""
+    return {row[0] for row in _KEYS.rows(connection, keys)}
+
+
+_KEYS = Lookup(select(signal.c.key), signal.c.key)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, literal_column, select, update
 
 from crmdrip.core.received import Delivery
 from crmdrip.ledger.schema import IS_WAITING, received
@@ -78,29 +78,47 @@ def store(connection: Connection, deliveries: Iterable[Delivery]) -> list[Delive
     return new
 
 
-def is_waiting(connection: Connection) -> bool:
-    """Whether anything waits, due or not: what a last look asks first, answered by an index of what waits alone."""
-    return connection.execute(_IS_WAITING).first() is not None
+def newest_waiting(connection: Connection) -> int | None:
+    """The number of what came last of all that waits, due or not; None when nothing waits.
 
-
-_IS_WAITING = select(received.c.id).where(IS_WAITING).limit(1)
-
-
-def claim(connection: Connection, now: datetime, limit: int, sources: Iterable[str] | None = None) -> list[Received]:
-    """At most limit deliveries to be read now, in the order they came; locked until the transaction ends.
-
-    sources: of these only; None for all.
+    What a last look asks first: answered by an index of what waits alone.
     """
-    statement = (
-        select(received)
-        .where(IS_WAITING, received.c.not_before <= now)
-        .order_by(received.c.id)
-        .limit(limit)
-        .with_for_update()
+    return connection.execute(_NEWEST).scalar()
+
+
+_NEWEST = select(func.max(received.c.id)).where(IS_WAITING)
+
+
+def is_waiting(connection: Connection, last: int) -> bool:
+    """Whether anything up to that number still waits, due or not."""
+    return connection.execute(_IS_WAITING, {"last": last}).first() is not None
+
+
+_IS_WAITING = select(received.c.id).where(IS_WAITING, received.c.id <= bindparam("last")).limit(1)
+
+
+def claim(connection: Connection, now: datetime, limit: int, last: int | None = None) -> list[Received]:
+    """At most limit deliveries to be read now, and at most about ROOM bytes of them, in the order they came.
+
+    last: none after that number. Locked until the transaction ends.
+    """
+    due = and_(IS_WAITING, received.c.not_before <= now, *(() if last is None else (received.c.id <= last,)))
+    sizes = connection.execute(
+        select(received.c.id, func.length(received.c.body)).where(due).order_by(received.c.id).limit(limit)
     )
-    if sources is not None:
-        statement = statement.where(received.c.source.in_(list(sources)))
-    return [_to_received(row) for row in connection.execute(statement)]
+    room = ROOM
+    ids: list[int] = []
+    for number, size in sizes:
+        if ids and size > room:
+            break
+        ids.append(number)
+        room -= size
+    rows = connection.execute(select(received).where(received.c.id.in_(ids)).order_by(received.c.id).with_for_update())
+    return [_to_received(row) for row in rows]
+
+
+ROOM = 32 * 1024 * 1024
+"""Bytes of deliveries held in memory together; a larger one comes alone."""
 
 
 def _to_received(row: Sequence[Any]) -> Received:

@@ -300,9 +300,11 @@ mail = Table(
     Column("address", String(320), nullable=False),
     Column("record_id", String(64), nullable=False),
     Column("touch_id", String(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),
     Index("mail_by_time", "received_at"),
 )
-"""Every mail that was read, once, however many ways it came by: what it was taken for, and whose it is."""
+"""Every mail that was read, once, however many ways it came by: what it was taken for, and whose it is. `body` is kept
+of what a person wrote to us and nobody is known by, until it is too old to matter."""
 
 forward = Table(
     "forward",

@@ -229,6 +229,11 @@ def find_touch(connection: Connection, touch_id: str) -> Touch | None:
     return _to_touch(row) if row is not None else None
 
 
+def hand_over(connection: Connection, touch_id: str, run_id: int) -> None:
+    """The touch is this run's: it was stored with another one of the same record (B12)."""
+    connection.execute(update(touch).where(touch.c.id == touch_id).values(enrollment_id=run_id))
+
+
 def count_touches(connection: Connection) -> dict[str, int]:
     """Touches by state. Reads every touch: for commands, never for a pass."""
     return {row[0]: row[1] for row in connection.execute(select(touch.c.state, func.count()).group_by(touch.c.state))}

@@ -1,7 +1,7 @@
 """The HTTP door: a Starlette application served by uvicorn in a thread of the daemon.
 
-/healthz, /readyz, and the address in every List-Unsubscribe header. A GET changes nothing (B22); a request is bounded
-in size, and refused before anything is stored unless it carries a token of ours (B28).
+/healthz, /readyz, the address in every List-Unsubscribe header, and what vendors post (web.hooks). A GET changes
+nothing (B22); a request is bounded in size, and nothing of it is stored unless it proves where it comes from (B28).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 from urllib.parse import urlsplit
@@ -50,8 +50,9 @@ def build_app(
     base_url: str,
     after: Callable[[Callable[[], None]], object],
     allowance: Allowance | None = None,
+    hooks: Iterable[Route] = (),
 ) -> Starlette:
-    """The application. base_url: of unsubscribe links; its path is answered here.
+    """The application. base_url: of unsubscribe links; its path is answered here. hooks: what vendors post to.
 
     after: runs a function once the answer is out; it must not raise for what the function does.
     """
@@ -75,6 +76,7 @@ def build_app(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
+            *hooks,
             Route(f"{prefix}/{{token}}", page.answer, methods=["GET", "POST"]),
         ],
         exception_handlers={404: lambda request, _: page.refuse(request)},
@@ -140,6 +142,7 @@ class Door:
         """Begin to answer. Raises ConfigurationError when the server does not come up."""
         config = uvicorn.Config(
             app,
+            http="h11",  # bounds a request's head at 64 KB, which httptools does not
             lifespan="off",
             ws="none",
             log_config=None,

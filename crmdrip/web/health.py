@@ -31,6 +31,8 @@ class Health:
     calls_used: int | None = None
     """CRM calls of the last 24 hours, of everybody, as the CRM told last."""
     calls_limit: int | None = None
+    posts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What vendors posted since the door opened, by source and what became of it."""
 
 
 Watch = Callable[[], Health]
@@ -49,4 +51,5 @@ def describe(health: Health, *, in_full: bool) -> dict[str, Any]:
         }
         for name, loop in health.loops.items()
     }
-    return {**brief, "loops": loops, "crm_calls": {"used": health.calls_used, "limit": health.calls_limit}}
+    calls = {"used": health.calls_used, "limit": health.calls_limit}
+    return {**brief, "loops": loops, "crm_calls": calls, "posts": {key: dict(n) for key, n in health.posts.items()}}

@@ -166,6 +166,12 @@ class TestMeaning:
         """Nobody is mailed again because an event says so."""
         assert read(event(name)) == []
 
+    def test_a_group_that_does_not_count_says_nothing(self) -> None:
+        """B22: a newsletter's unsubscribe need not stop a sequence; the group the settings name does."""
+        batch = json.dumps([event("group_unsubscribe", asm_group_id=group) for group in (7, 8, None)]).encode()
+        assert len(read_events(batch, NOW, lambda group: group == 7)) == 1
+        assert len(read_events(batch, NOW)) == 3
+
     @pytest.mark.parametrize(
         "unknown",
         [event("purred"), event("bounce", type="velvet"), event(""), {}, [], None, 7, event("open", timestamp="soon")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pytest
 from pydantic import SecretStr
@@ -194,6 +195,82 @@ def test_lists_that_may_not_be_read_are_said(peer):
         list(connector.build_feed(context(narrow)).poll(None))
 
 
+def group(peer, name, *members):
+    """An unsubscribe group with these members; its id."""
+
+    def make():
+        made = peer.account.suppressions.add_group(name)
+        for member in members:
+            peer.account.suppressions.join(made.id, member)
+        return made.id
+
+    return peer.call(make)
+
+
+def read_all(feed, cursor=None):
+    pages = list(feed.poll(cursor))
+    return [signal for page in pages for signal in page.signals], pages[-1].cursor
+
+
+def test_whoever_left_a_group_is_heard(peer, feed):
+    """B22: with its name, by normalized address, as an unsubscribe."""
+    group(peer, "Weekly news", "Ann@Example.com")
+    signals, _ = read_all(feed)
+    assert [(one.kind, one.address, one.detail) for one in signals] == [
+        (SignalKind.UNSUBSCRIBE, "ann@example.com", "unsubscribe group Weekly news")
+    ]
+
+
+def test_only_the_groups_that_are_named_count(peer):
+    """B22: a newsletter's group need not stop a sequence."""
+    group(peer, "Weekly news", "ann@example.com")
+    sales = group(peer, "Sales", "bob@example.com")
+    signals, _ = read_all(connector.build_feed(context(peer, unsubscribe_groups=(sales,))))
+    assert [one.address for one in signals] == ["bob@example.com"]
+
+
+def test_groups_are_not_asked_for_when_none_counts(peer):
+    """The global list counts all the same."""
+    group(peer, "Weekly news", "ann@example.com")
+    peer.call(lambda: peer.account.suppressions.add("unsubscribes", "bob@example.com"))
+    signals, _ = read_all(connector.build_feed(context(peer, unsubscribe_groups=())))
+    assert [one.address for one in signals] == ["bob@example.com"]
+    assert not any("/asm/" in request.path for request in peer.requests)
+
+
+def test_a_group_entry_read_twice_has_one_key(peer, feed):
+    """B23: the overlap is read again, and known again."""
+    group(peer, "Weekly news", "ann@example.com")
+    signals, cursor = read_all(feed)
+    assert read_all(feed, cursor)[0] == signals
+    assert "ann" not in signals[0].key
+
+
+def test_a_group_entry_of_long_ago_is_not_told_again(peer, feed):
+    """The groups come whole each time; what was told long before the newest is passed over."""
+    weekly = group(peer, "Weekly news", "old@example.com", "new@example.com")
+
+    def age():
+        peer.account.suppressions._groups[weekly].members["old@example.com"].created -= 7 * 24 * 3600
+
+    peer.call(age)
+    signals, cursor = read_all(feed)
+    assert {one.address for one in signals} == {"old@example.com", "new@example.com"}
+    assert [one.address for one in read_all(feed, cursor)[0]] == ["new@example.com"]
+
+
+def test_a_key_that_may_not_read_groups_has_told_everything_else(peer):
+    """P4: silence would read as "nobody left"; and what could be read is kept."""
+    scopes = [f"suppression.{name}.read" for name in ("bounces", "blocks", "invalid_emails", "spam_reports")]
+    with SendGridPeer(scopes=["mail.send", "suppression.unsubscribes.read", *scopes]) as narrow:
+        narrow.call(lambda: narrow.account.suppressions.add("unsubscribes", "ann@example.com"))
+        pages = connector.build_feed(context(narrow)).poll(None)
+        told = [one.address for page in islice(pages, 5) for one in page.signals]
+        with pytest.raises(ConfigurationError):
+            next(pages)
+    assert told == ["ann@example.com"]
+
+
 # checks
 
 
@@ -206,6 +283,7 @@ def test_a_full_key_passes_every_check(peer):
         "SG-SEND": CheckLevel.OK,
         "SG-LOGS": CheckLevel.OK,
         "SG-SUPPRESSIONS": CheckLevel.OK,
+        "SG-GROUPS": CheckLevel.OK,
     }
     assert peer.accepted() == []
 
@@ -213,8 +291,14 @@ def test_a_full_key_passes_every_check(peer):
 @pytest.mark.parametrize(
     ("scopes", "bad"),
     [
-        (["mail.send"], {"SG-LOGS": CheckLevel.WARN, "SG-SUPPRESSIONS": CheckLevel.WARN}),
-        (["messages.read", "suppression.bounces.read"], {"SG-SEND": CheckLevel.FAIL}),
+        (
+            ["mail.send"],
+            {"SG-LOGS": CheckLevel.WARN, "SG-SUPPRESSIONS": CheckLevel.WARN, "SG-GROUPS": CheckLevel.WARN},
+        ),
+        (
+            ["messages.read", "suppression.bounces.read", "asm.groups.read", "asm.suppressions.read"],
+            {"SG-SEND": CheckLevel.FAIL},
+        ),
     ],
 )
 def test_a_narrow_key_is_told_what_it_lacks(scopes, bad):
@@ -223,6 +307,16 @@ def test_a_narrow_key_is_told_what_it_lacks(scopes, bad):
         results = [result for result in connector.check(context(peer)) if result.code != "SG-REGION"]
     assert {result.code: result.level for result in results if result.level is not CheckLevel.OK} == bad
     assert all(result.do_next for result in results if result.level is not CheckLevel.OK)
+
+
+@pytest.mark.parametrize(
+    ("groups", "level"), [((), CheckLevel.OK), ((20_001,), CheckLevel.OK), ((7,), CheckLevel.WARN)]
+)
+def test_groups_that_are_not_there_are_pointed_out(peer, groups, level):
+    """B22: a wrong id would be silence."""
+    group(peer, "Weekly news")
+    (found,) = [r for r in connector.check(context(peer, unsubscribe_groups=groups)) if r.code == "SG-GROUPS"]
+    assert found.level is level
 
 
 def test_a_refused_key_fails(peer):

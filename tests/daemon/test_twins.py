@@ -281,6 +281,17 @@ def test_a_meeting_on_a_twin_stops_the_run(stage: Stage) -> None:
     assert "meeting" in stage.shown(contact)[1]
 
 
+def test_a_meeting_on_a_twin_that_comes_with_the_first_news_of_both_stops_the_run(stage: Stage) -> None:
+    """B13, P2: nothing was pulled between the tick and the meeting."""
+    contact, lead = pair(stage)
+    stage.tick(contact, stage.sequence())
+    stage.later(hours=1)
+    stage.do(stage.sandbox.world.actions.book_meeting, lead)
+    stage.turn()
+    assert stage.sent() == []
+    assert "meeting" in stage.shown(contact)[1]
+
+
 def test_an_opportunity_with_a_twin_stops_the_run(stage: Stage) -> None:
     """B13, P2: it was opened with another contact of the same address."""
     contact, other = stage.contact(), stage.contact()

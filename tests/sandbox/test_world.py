@@ -13,7 +13,7 @@ from world_stage import MONDAY, Stage
 
 from crmdrip.core.definition import validate
 from crmdrip.core.model import Sequence, SequenceDraft, StepDraft, StepKind
-from crmdrip.sandbox.world import SENDING_DOMAIN, Deed, Habits, OneClick, StopKind, Trait
+from crmdrip.sandbox.world import SENDING_DOMAIN, Deed, Habits, MeetingForm, OneClick, StopKind, Trait
 
 HABITS = [deed.value for deed in Deed if deed is not Deed.TICK]
 
@@ -261,6 +261,26 @@ def test_a_reply_is_logged_on_every_record_of_the_address(stage: Stage) -> None:
     assert rows[0]["EmailMessage"]["Incoming"] is True
     assert rows[0]["EmailMessage"]["Subject"] == "Re: Hello & welcome"
     assert "In-Reply-To: <0@acme.example>" in rows[0]["EmailMessage"]["Headers"]
+
+
+@pytest.mark.parametrize("form", list(MeetingForm))
+def test_a_meeting_stops_however_it_stands_in_the_calendar(stage: Stage, form: MeetingForm) -> None:
+    """With the person, with the person among those invited, or as the first of a series."""
+    person = stage.ordinary()
+    event_id = stage.actions.book_meeting(person.id, form=form)
+    (event,) = stage.rows("Event", "WhoId IsRecurrence", f"WHERE Id = '{event_id}'")
+    invited = [row["RelationId"] for row in stage.rows("EventRelation", "RelationId", f"WHERE EventId = '{event_id}'")]
+    assert (event["WhoId"] or invited[0]) == person.id
+    assert event["IsRecurrence"] is (form is MeetingForm.SERIES)
+    assert kinds(stage, person.address) == [StopKind.MEETING]
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_an_entry_that_is_no_meeting_stops_nothing(stage: Stage, *, private: bool) -> None:
+    """A private appointment, or a call that is over."""
+    person = stage.ordinary()
+    stage.actions.note_appointment(person.id, private=private)
+    assert kinds(stage, person.address) == []
 
 
 def test_an_unsubscribe_stops_once_its_link_has_answered(stage: Stage) -> None:

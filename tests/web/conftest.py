@@ -10,7 +10,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "daemon"))  # the stage is the daemon tests' own
 
-from open_door import KEY, OpenDoor
+from open_door import HINT_SECRET, KEY, OpenDoor
 from stage import Stage
 
 from crmdrip.core.struct import replace
@@ -18,6 +18,7 @@ from crmdrip.daemon import passes
 from crmdrip.ledger.store import open_ledger
 from crmdrip.web.allowance import Allowance
 from crmdrip.web.door import Door, build_app, listen
+from crmdrip.web.hooks import Hooks
 from crmdrip.web.pages import Pages
 from crmdrip.web.unsubscribe import Unsubscribes
 
@@ -50,6 +51,9 @@ def door(stage: Stage, allowance: Allowance) -> Iterator[OpenDoor]:
     with Door(listen(("127.0.0.1", 0))) as bound:
         unsubscribes = Unsubscribes(stage.parts, (KEY,))
         opened = OpenDoor(stage, bound, unsubscribes)
+        opened.hooks = Hooks(
+            stage.parts, (HINT_SECRET,), on_stored=opened.stored.set, on_hint=opened.count_hint, room=opened.room
+        )
         bound.serve(
             build_app(
                 watch=lambda: replace(opened.health),
@@ -58,6 +62,7 @@ def door(stage: Stage, allowance: Allowance) -> Iterator[OpenDoor]:
                 base_url=stage.settings.unsubscribe.base_url,
                 after=bound.after,
                 allowance=allowance,
+                hooks=opened.hooks.routes(""),
             )
         )
         yield opened

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import threading
 from dataclasses import dataclass
 
 from stage import Stage
 
+from crmdrip.web.body import Room
 from crmdrip.web.door import Door
 from crmdrip.web.health import Health
+from crmdrip.web.hooks import Hooks
 from crmdrip.web.unsubscribe import Unsubscribes
 
 KEY = "sandbox-unsubscribe-key"
+HINT_SECRET = "a-secret-of-the-crms-own"
 
 
 @dataclass
@@ -31,6 +35,11 @@ class OpenDoor:
         self.door = door
         self.unsubscribes = unsubscribes
         self.health = Health(alive=True, ready=True)
+        self.stored = threading.Event()
+        """Set by the door when something new waits to be read."""
+        self.hints = 0
+        self.room = Room(1_000_000)
+        self.hooks: Hooks
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """One request on a connection of its own."""
@@ -42,6 +51,10 @@ class OpenDoor:
             return Answer(status=response.status, headers=found, body=response.read())
         finally:
             connection.close()
+
+    def count_hint(self) -> None:
+        """What the daemon would do at a hint."""
+        self.hints += 1
 
     def link(self, address: str) -> str:
         """The path in the last email to an address."""

@@ -12,6 +12,7 @@ from crmdrip.core.keys import person_key
 from crmdrip.core.model import RunStatus
 from crmdrip.core.tokens import UnsubscribeTokens
 from crmdrip.core.unsubscribing import LEFT
+from crmdrip.daemon import passes
 from crmdrip.ledger import people, suppressions
 
 ANN = "ann@acme.example"
@@ -152,6 +153,33 @@ class TestLeaving:
         with stage.parts.ledger.read() as connection:
             left = suppressions.left_sequences(connection, [person_key(ANN), person_key("ann.lee@acme.example")])
         assert [list(found) for found in left.values()] == [[news], [news]]
+
+    def test_a_lost_ledger_learns_it_again(self, door: OpenDoor, stage: Stage, ann: str, news: str) -> None:
+        """P6: the timeline holds it; the sequence may run again for everybody else, and not for them."""
+        leave(door, door.link(ANN))
+        stage.turn()
+        stage.lose_ledger()
+        passes.prepare(stage.parts)
+        stage.later(days=2)
+        stage.tick(ann, news)
+        stage.turn()
+        assert stage.shown(ann)[1] == (
+            "Not started: the person unsubscribed from this sequence on 2 Nov 2026. Choose another."
+        )
+
+    def test_a_run_begun_while_the_ledger_was_lost_ends(
+        self, door: OpenDoor, stage: Stage, ann: str, news: str
+    ) -> None:
+        """P2, P6: the box was ticked again before anybody could know."""
+        leave(door, door.link(ANN))
+        stage.turn()
+        stage.lose_ledger()
+        stage.later(days=2)
+        stage.tick(ann, news)
+        passes.prepare(stage.parts)
+        stage.play(stage.now + timedelta(days=3), step=timedelta(hours=6))
+        assert len(stage.sent(ANN)) == 1
+        assert stage.shown(ann)[0] in ("Stopped", "Refused")
 
     def test_everything_can_still_be_stopped_on_the_next_page(self, door: OpenDoor, stage: Stage, ann: str) -> None:
         """The page that confirms has the other button."""

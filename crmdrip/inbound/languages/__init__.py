@@ -18,6 +18,9 @@ from typing import Any
 
 CODES = ("en", "de", "fr", "es", "pt", "it", "nl", "pl", "sv", "ja")
 
+SURE_WORDS = 2
+"""A text with no more of a language's commonest words than that can be in any language."""
+
 _MARKS = re.compile("[\u0300-\u036f]+")
 _SAME = str.maketrans(
     {
@@ -55,7 +58,7 @@ class DateWords:
     start_after: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Language:
     """One language's tables, compiled. A table that a language lacks matches nothing."""
 
@@ -84,13 +87,18 @@ def load_languages() -> tuple[Language, ...]:
     return tuple(_compile(tomllib.loads((folder / f"{code}.toml").read_text(encoding="utf-8"))) for code in CODES)
 
 
-def order_languages(text: str) -> tuple[Language, ...]:
-    """The languages, the likeliest for a folded text first."""
+def rank_languages(text: str) -> tuple[tuple[Language, ...], tuple[Language, ...]]:
+    """All languages, the likeliest for a folded text first; and those it can be in. In doubt any."""
+    every = load_languages()
     if re.search("[\u3041-\u30ff]", text):
-        return tuple(sorted(load_languages(), key=lambda one: one.code != "ja"))
+        japanese = tuple(one for one in every if one.code == "ja")
+        return tuple(sorted(every, key=lambda one: one.code != "ja")), japanese
     seen = re.findall(r"[^\W\d_]+", text[:2_000])
-    scores = {one.code: sum(word in one.stopwords for word in seen) for one in load_languages()}
-    return tuple(sorted(load_languages(), key=lambda one: -scores[one.code]))
+    scores = {one.code: sum(word in one.stopwords for word in seen) for one in every}
+    best = max(scores.values())
+    best = best if best > SURE_WORDS else 0
+    ranked = tuple(sorted(every, key=lambda one: -scores[one.code]))
+    return ranked, tuple(one for one in ranked if scores[one.code] * 2 >= best)
 
 
 def _compile(table: Mapping[str, Any]) -> Language:

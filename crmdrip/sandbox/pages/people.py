@@ -128,10 +128,13 @@ def control(org: SalesforceOrg) -> dict[str, Any] | None:
 def timeline(org: SalesforceOrg, record_id: str) -> list[Activity]:
     """Everything on a record, newest first."""
     rest = f"WHERE WhoId = {quote(record_id)} ORDER BY CreatedDate DESC LIMIT {_LONG}"
-    found = [_read_task(row) for row in select(org, "Task", _TASK, rest)]
+    inbound = f"WHERE RelationId = {quote(record_id)} AND RelationType = 'FromAddress' LIMIT {_LONG}"
+    emails = select(org, "EmailMessageRelation", _INBOUND, inbound)
+    # The org puts a task beside every email: the page shows the email.
+    beside = {row["EmailMessage"]["ActivityId"] for row in emails}
+    found = [_read_task(row) for row in select(org, "Task", _TASK, rest) if row["Id"] not in beside]
     found += [_read_event(row) for row in select(org, "Event", _EVENT, rest)]
-    rest = f"WHERE RelationId = {quote(record_id)} AND RelationType = 'FromAddress' LIMIT {_LONG}"
-    found += [_read_inbound(row) for row in select(org, "EmailMessageRelation", _INBOUND, rest)]
+    found += [_read_inbound(row) for row in emails]
     return sorted(found, key=lambda activity: activity.at, reverse=True)
 
 
@@ -156,7 +159,7 @@ _EVENT = (
 )
 _INBOUND = tuple(
     f"EmailMessage.{name}"
-    for name in ("Id", "Subject", "FromAddress", "TextBody", "MessageDate", "CreatedDate", "Headers")
+    for name in ("Id", "ActivityId", "Subject", "FromAddress", "TextBody", "MessageDate", "CreatedDate", "Headers")
 )
 
 

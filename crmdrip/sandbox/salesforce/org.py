@@ -334,6 +334,10 @@ class SalesforceOrg:
         """Accept inserts again."""
         self.records.storage_full = False
 
+    def enable_enhanced_email(self) -> None:
+        """Put a finished task on the timeline beside every email that is logged."""
+        self.records.email_tasks = True
+
     def activate_duplicate_rule(self, object_name: str) -> None:
         """Refuse API writes to records that share their Email, unless the header allows them."""
         self.records.duplicate_rules.add(object_name)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from crmdrip.sandbox.salesforce import ids
+from crmdrip.sandbox.salesforce.consequences import CONSEQUENCES, JUNCTIONS
 from crmdrip.sandbox.salesforce.refusals import Refusal, gone
 from crmdrip.sandbox.salesforce.rules import DERIVE, Lock, ValidationRule, Write, merged
 from crmdrip.sandbox.salesforce.schema import Field, SObject
@@ -27,6 +28,8 @@ class Records:
         """Objects on which an API write to a record whose Email another record has is refused."""
         self.locks: dict[str, Lock] = {}
         self.storage_full = False
+        self.email_tasks = False
+        """Whether Enhanced Email puts a task beside every email. Orgs with Email-to-Case have it off."""
         self.lead_assignment: str | None = None
         """The owner an active assignment rule gives every lead that is written with assignment on."""
 
@@ -40,6 +43,8 @@ class Records:
         """Create one record and return its id. Raises Refusal, and then nothing was done."""
         if not spec.createable:
             raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type {spec.name} cannot be inserted")
+        junctions = {name: value for name, value in values.items() if name in JUNCTIONS and spec.name == "EmailMessage"}
+        values = {name: value for name, value in values.items() if name not in junctions}
         changes = self._accept(spec, values, write, creating=True)
         if self.storage_full:
             raise Refusal("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded")
@@ -53,6 +58,12 @@ class Records:
         if spec.activity and not changes.get("IsClosed") and changes.get("ActivityDate") is not None:
             # Only an open task with a date locks the records it hangs on ("Task locks" in architects' guides).
             self._unlocked(changes.get("WhoId"), changes.get("WhatId"), changes.get("AccountId"))
+        record_id = self.add(spec, changes, write)
+        self._relate(record_id, junctions, write)
+        return record_id
+
+    def add(self, spec: SObject, changes: Row, write: Write) -> str:
+        """Store a new row without a question, let happen what follows from it, and return its id. Raises Refusal."""
         record_id = ids.mint(spec.prefix, self.store.next_number(spec.name))
         if spec.custom and "Name" in spec.fields and changes.get("Name") is None:
             changes["Name"] = record_id
@@ -65,10 +76,16 @@ class Records:
             SystemModstamp=write.stamp,
         )
         self.store.insert(spec.name, changes)
-        if spec.name == "Opportunity" and changes.get("ContactId") is not None:
-            role = {"OpportunityId": record_id, "ContactId": changes["ContactId"], "IsPrimary": True}
-            self.insert(self.schema["OpportunityContactRole"], role, write)
+        if (consequence := CONSEQUENCES.get(spec.name)) is not None:
+            consequence(self, changes, write)
         return record_id
+
+    def _relate(self, email_id: str, junctions: Mapping[str, Any], write: Write) -> None:
+        """The relations of a new email, from the lists of ids it was created with."""
+        for name, related in junctions.items():
+            for record_id in related or ():
+                relation = {"EmailMessageId": email_id, "RelationId": record_id, "RelationType": JUNCTIONS[name]}
+                self.insert(self.schema["EmailMessageRelation"], relation, write)
 
     # change
 

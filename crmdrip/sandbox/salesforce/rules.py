@@ -149,8 +149,16 @@ def _opportunity(_store: Store, changes: Row, _before: Row | None, _write: Write
 
 
 def _email_message(_store: Store, changes: Row, before: Row | None, write: Write) -> None:
-    if before is None and changes.get("MessageDate") is None:
-        changes["MessageDate"] = write.stamp
+    if before is None:
+        if changes.get("ActivityId") is not None:
+            raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", status=403)
+        if changes.get("MessageDate") is None:
+            changes["MessageDate"] = write.stamp
+        return
+    if before.get("Status") != "5" and any(name != "IsExternallyVisible" and name[-3:] != "__c" for name in changes):
+        # Once it is no draft, an email is read-only but for this and custom fields (object reference; the code is not
+        # recorded).
+        raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", "the email is not a draft and cannot be changed", status=403)
 
 
 DERIVE: Mapping[str, Derive] = {

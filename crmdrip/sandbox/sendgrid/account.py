@@ -270,6 +270,7 @@ class SendGridAccount:
                 "asm.groups.suppressions.delete",
                 lambda _, group, email: lists.group_delete(group, email),
             ),
+            route("GET", "/v3/asm/suppressions", "asm.suppressions.read", lambda _: lists.group_suppressions()),
             route("GET", "/v3/asm/suppressions/*", "asm.suppressions.read", lambda _, email: lists.groups_of(email)),
         ]
         routes += [route(*each) for each in (*self.webhooks.routes(), *self.parse.routes())]

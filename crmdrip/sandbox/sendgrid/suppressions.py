@@ -215,6 +215,15 @@ class Suppressions:
         gone = group is not None and group.members.pop(email.lower(), None) is not None
         return Response(status=204) if gone else not_found()
 
+    def group_suppressions(self) -> Response:
+        """GET /v3/asm/suppressions: every member of every group, all at once."""
+        rows = [
+            {"email": entry.email, "group_id": group.id, "group_name": group.name, "created_at": entry.created}
+            for group in self._groups.values()
+            for entry in group.members.values()
+        ]
+        return json_response(200, rows)
+
     def group_search(self, request: Request, group_id: str) -> Response:
         """POST /v3/asm/groups/{id}/suppressions/search: those of the asked addresses that are in the group."""
         emails = _recipient_emails(request)

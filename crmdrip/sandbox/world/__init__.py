@@ -1,6 +1,6 @@
 """A seeded world of people who get email and react to it, and the oracle that watches."""
 
-from crmdrip.sandbox.world.actions import Actions, ClickWay, OneClick
+from crmdrip.sandbox.world.actions import Actions, ClickWay, MeetingForm, OneClick
 from crmdrip.sandbox.world.answers import Answer, Way
 from crmdrip.sandbox.world.habits import NOBODY_REACTS, Deed, Habits
 from crmdrip.sandbox.world.letters import HUMAN, LANGUAGES, MACHINE, Truth, Who
@@ -20,6 +20,7 @@ __all__ = [
     "Deed",
     "Habits",
     "Happened",
+    "MeetingForm",
     "OneClick",
     "Person",
     "Stop",

@@ -32,6 +32,17 @@ class ClickWay(StrEnum):
     """The person opens it in a browser and presses the button there."""
 
 
+class MeetingForm(StrEnum):
+    """How a meeting stands in the calendar."""
+
+    WITH = "with"
+    """The person is the event's own contact or lead."""
+    INVITED = "invited"
+    """The person is among those invited to it."""
+    SERIES = "series"
+    """It is the first of several."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OneClick:
     """An unsubscribe that waits to be made at the sender's own link."""
@@ -139,22 +150,50 @@ class Actions:
         if (kind := stop_of(answer)) is not None:
             self._stop_address(answer.address, kind)
 
-    def book_meeting(self, record_id: str, *, subject: str = "Intro call") -> str:
+    def book_meeting(
+        self, record_id: str, *, subject: str = "Intro call", form: MeetingForm = MeetingForm.WITH
+    ) -> str:  # fmt: skip
         """The person picks a time in the rep's calendar: an Event on the record; its id."""
         row = self.record(record_id)
         start = (self._clock() + timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
-        owner = row["OwnerId"]
-        fields = {
-            "WhoId": record_id,
+        fields: dict[str, Any] = {
+            "WhoId": None if form is MeetingForm.INVITED else record_id,
             "Subject": f"{subject} with {row['Name']}",
             "StartDateTime": start,
             "DurationInMinutes": 30,
             "Type": "Meeting",
-            "OwnerId": owner if exists(self._org, "User", owner, "AND IsActive = true") else None,
+            "OwnerId": self._active_owner(row),
         }
+        if form is MeetingForm.SERIES:
+            fields |= {
+                "IsRecurrence": True,
+                "RecurrenceStartDateTime": start,
+                "RecurrenceEndDateOnly": (start + timedelta(days=21)).date(),
+                "RecurrenceType": "RecursDaily",
+                "RecurrenceInterval": 7,
+            }
         event_id = self._org.insert("Event", {key: value for key, value in fields.items() if value is not None})
+        if form is MeetingForm.INVITED:
+            self._org.insert("EventRelation", {"EventId": event_id, "RelationId": record_id})
         self._stop(row, StopKind.MEETING)
         return event_id
+
+    def note_appointment(self, record_id: str, *, private: bool) -> str:
+        """The rep enters what is no meeting with the person: a call that is over, or a private appointment; its id."""
+        row = self.record(record_id)
+        fields = {
+            "WhoId": record_id,
+            "Subject": "Private" if private else "Call",
+            "StartDateTime": self._clock() + timedelta(days=1 if private else -1),
+            "DurationInMinutes": 15,
+            "IsPrivate": private,
+            "OwnerId": self._active_owner(row),
+        }
+        return self._org.insert("Event", {key: value for key, value in fields.items() if value is not None})
+
+    def _active_owner(self, row: Row) -> str | None:
+        owner = str(row["OwnerId"])
+        return owner if exists(self._org, "User", owner, "AND IsActive = true") else None
 
     def opt_out(self, record_id: str) -> None:
         """Email Opt Out is ticked on the record."""

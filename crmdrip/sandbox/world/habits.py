@@ -26,6 +26,8 @@ class Deed(StrEnum):
     RETURNED = "returned"
     """A delivery report comes by mail."""
     MEETING = "meeting"
+    APPOINTMENT = "appointment"
+    """Something is entered in the calendar that is no meeting: a call that is over, or a private matter."""
     OPT_OUT = "opt_out"
     UNSUBSCRIBE = "unsubscribe"
     UNSUBSCRIBE_PAGE = "unsubscribe_page"
@@ -59,6 +61,7 @@ class Habits:
     receipt: float = 0.005
     returned: float = 0.003
     meeting: float = 0.02
+    appointment: float = 0.01
     opt_out: float = 0.008
     unsubscribe: float = 0.01
     unsubscribe_page: float = 0.005

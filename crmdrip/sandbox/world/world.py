@@ -18,7 +18,7 @@ from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.salesforce.refusals import Refusal
 from crmdrip.sandbox.sendgrid import AcceptedEmail, Fate, SendGridAccount
-from crmdrip.sandbox.world.actions import Actions, ClickWay, OneClick
+from crmdrip.sandbox.world.actions import Actions, ClickWay, MeetingForm, OneClick
 from crmdrip.sandbox.world.answers import occasion_of
 from crmdrip.sandbox.world.engagement import Engagement
 from crmdrip.sandbox.world.habits import Deed, Habits, delay
@@ -232,7 +232,9 @@ class World:
             case Deed.UNSUBSCRIBE_PAGE if due.email is not None:
                 actions.unsubscribe(due.email, ClickWay.PAGE)
             case Deed.MEETING:
-                actions.book_meeting(record_id)
+                actions.book_meeting(record_id, form=random.choices(list(MeetingForm), [7, 2, 1])[0])
+            case Deed.APPOINTMENT:
+                actions.note_appointment(record_id, private=random.random() < 0.5)
             case Deed.OPT_OUT:
                 actions.opt_out(record_id)
             case Deed.UNSUBSCRIBE if due.email is not None:

@@ -212,6 +212,7 @@ def upgrade() -> None:
         sa.Column("address", sa.String(length=320), nullable=False),
         sa.Column("record_id", sa.String(length=64), nullable=False),
         sa.Column("touch_id", sa.String(length=32), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("key"),
     )
     op.create_index("mail_by_time", "mail", ["received_at"], unique=False)
