@@ -228,10 +228,13 @@ class Entered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Due:
-    """A pass with some due, and the script's run for as many, in seconds."""
+    """A pass with some due, and the scripts' runs for as many, in seconds."""
 
     ours: float
     script: float
+    """Looping over everybody whose box is ticked."""
+    lean: float
+    """Asking the CRM for who is due alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,7 +265,8 @@ def measure_passes(sizes: Sizes, table: Table) -> None:
     _add_memory(table, found)
     table.notes.append(
         "(c): a pass is a full one, as crmdrip once makes it: pull, suppression lists, dispatch, reconcile, figures,"
-        f" write-back. Medians of {sizes.rounds}. Script: its query and its {DUE} emails, on the same org."
+        f" write-back. Medians of {sizes.rounds}. Script: its loop over all who are ticked and its"
+        f" {DUE} emails, on the same org; the leaner one has the CRM select who is due."
     )
     seeded = [f"{one.enrolled:,}" for one in found if one.entered is None]
     if seeded:
@@ -273,16 +277,18 @@ def measure_passes(sizes: Sizes, table: Table) -> None:
 
 
 def _add_due(table: Table, words: str, due: Due) -> None:
-    table.rows.append(
-        Row(
-            figure=f"(c) {words}",
-            ours=f"{due.ours * 1000:,.0f} ms",
-            baseline=f"script {due.script * 1000:,.0f} ms",
-            ratio=f"{due.script / due.ours:.1f} x faster",
-            goal="at least 10 x",
-            met=due.script >= 10 * due.ours,
+    for name, base in (("script", due.script), ("leaner script", due.lean)):
+        goal = base == due.script
+        table.rows.append(
+            Row(
+                figure=f"(c) {words}",
+                ours=f"{due.ours * 1000:,.0f} ms",
+                baseline=f"{name} {base * 1000:,.0f} ms",
+                ratio=f"{base / due.ours:.1f} x faster",
+                goal="at least 10 x" if goal else "",
+                met=base >= 10 * due.ours if goal else None,
+            )
         )
-    )
 
 
 def _add_memory(table: Table, found: list[Passes]) -> None:
@@ -352,11 +358,15 @@ def _measure_at(enrolled: int, sizes: Sizes) -> Passes:
                 idle.append(daemon.ask("turn")["wall"])
             due = median(_send_due(stage, daemon, soon) for _ in range(sizes.rounds))
             memory = daemon.ask("memory")
-            beside_script = Due(ours=due, script=_run_script(stage))
+            beside_script = Due(ours=due, script=_run_script(stage, "run"), lean=_run_script(stage, "run_lean"))
             with_latency = beside_script
             if enrolled == sizes.enrolled[1]:
                 stage.stand_ins.ask("set_latency", seconds=sizes.latency)
-                with_latency = Due(ours=_send_due(stage, daemon, soon), script=_run_script(stage))
+                with_latency = Due(
+                    ours=_send_due(stage, daemon, soon),
+                    script=_run_script(stage, "run"),
+                    lean=_run_script(stage, "run_lean"),
+                )
         return Passes(
             enrolled=enrolled,
             entered=entered,
@@ -399,10 +409,10 @@ def _send_due(stage: Stage, daemon: Worker, sequence: str) -> float:
     return float(done["wall"])
 
 
-def _run_script(stage: Stage) -> float:
+def _run_script(stage: Stage, command: str) -> float:
     _seed_due(stage.stand_ins, DUE, stage.now)
     with Worker("script") as script:
         script.ask("open", **stage.urls)
-        done: dict[str, Any] = script.ask("run", now=stage.now.isoformat(), limit=DUE)
+        done: dict[str, Any] = script.ask(command, now=stage.now.isoformat(), limit=DUE)
     assert done["sent"] == DUE
     return float(done["wall"])

@@ -1,13 +1,16 @@
-"""The script most teams would write: who is due today, and for each of them one email and two writes to the CRM.
+"""The script most teams would write: a loop over contacts, and for each who is due one email and two writes to the CRM.
 
-Written as a competent team would: one session kept open, the query selects only who is due and only the fields needed,
-the templates are compiled once. The vendors' own libraries do the rest. A program of its own: see workers.
+Written as a competent team would: one session kept open, only the fields needed, the templates compiled once. The
+vendors' own libraries do the rest. It loops over everybody whose box is ticked; a leaner one lets the CRM select who is
+due, which takes a field that says so. A program of its own: see workers.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from string import Template
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +27,7 @@ CONSUMER_KEY = "sandbox-consumer-key"
 CONSUMER_SECRET = "sandbox-consumer-secret"
 SENDGRID_KEY = "SG.sandbox.sandbox-secret"
 
-QUERY = "SELECT Id, FirstName, Email, Account.Name, Owner.Name, Owner.Email FROM Contact"
+QUERY = "SELECT Id, FirstName, Email, Account.Name, Owner.Name, Owner.Email, Drip_Next_Touch__c FROM Contact"
 SUBJECT = Template("Follow-ups at $company")
 BODY = Template(
     """<p>Hi $name,</p>
@@ -70,21 +73,30 @@ class Script:
         self._sendgrid = SendGridAPIClient(SENDGRID_KEY, host=sendgrid)
 
     def run(self, now: str, limit: int) -> dict[str, float]:
-        """One run of the script: at most `limit` of those who are due. Returns how many, and the seconds it took."""
+        """Loop over everybody, and mail at most `limit` who are due. Returns how many, and the seconds it took."""
+        began, cpu = time.perf_counter(), time.process_time()
+        contacts = self._salesforce.query_all_iter(f"{QUERY} WHERE Drip_Enrolled__c = true")
+        due = islice((one for one in contacts if _is_due(one, now)), limit)
+        return self._mail_all(due, now, began, cpu)
+
+    def run_lean(self, now: str, limit: int) -> dict[str, float]:
+        """The same, but the CRM selects who is due."""
         began, cpu = time.perf_counter(), time.process_time()
         query = (
             f"{QUERY} WHERE Drip_Enrolled__c = true AND Drip_Next_Touch__c <= {_moment(now)}"
             f" ORDER BY Drip_Next_Touch__c LIMIT {limit}"
         )
-        contacts = self._salesforce.query_all(query)["records"]
-        queried = time.perf_counter()
+        return self._mail_all(self._salesforce.query_all(query)["records"], now, began, cpu)
+
+    def _mail_all(self, contacts: Iterable[Any], now: str, began: float, cpu: float) -> dict[str, float]:
+        sent = 0
         for contact in contacts:
             self._mail(contact, now)
+            sent += 1
         wall = time.perf_counter() - began
         return {
-            "sent": len(contacts),
+            "sent": sent,
             "wall": wall,
-            "query": queried - began,
             "cpu": time.process_time() - cpu,
         }
 
@@ -122,10 +134,15 @@ class Script:
         )
 
 
+def _is_due(contact: Any, now: str) -> bool:
+    at = contact["Drip_Next_Touch__c"]
+    return at is not None and datetime.fromisoformat(at) <= datetime.fromisoformat(now)
+
+
 def _moment(at: str) -> str:
     return datetime.fromisoformat(at).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 if __name__ == "__main__":
     script = Script()
-    serve({"open": script.open, "run": script.run})
+    serve({"open": script.open, "run": script.run, "run_lean": script.run_lean})
