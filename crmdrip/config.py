@@ -166,7 +166,8 @@ class UnsubscribeSettings(Section):
 
     base_url: WebAddress = Field(examples=["https://mail.example.com"])
     mailto: Address = ""
-    """A mailbox that also takes unsubscribes; "" for none."""
+    """A mailbox that also takes unsubscribes by mail; "" for a signed address of [replies] domain where there is one,
+    else for none."""
     keys: tuple[SecretStr, ...] = Field(min_length=1)
     """The first signs, all verify: put a new one in front and keep the old for as long as its links shall work."""
 
