@@ -61,7 +61,17 @@ _NO_REPLY = re.compile(
     r"|no[-_.]?responder",
     re.IGNORECASE,
 )
-_LIST_FIELDS = ("list-id", "list-unsubscribe", "list-post", "list-help", "mailing-list", "x-mailing-list")
+_LIST_FIELDS = (
+    "list-id",
+    "list-unsubscribe",
+    "list-post",
+    "list-help",
+    "mailing-list",
+    "x-mailing-list",
+    "x-mlserver",
+    "x-ml-name",
+    "x-listserver",
+)
 
 
 def first(headers: Headers, name: str) -> str:

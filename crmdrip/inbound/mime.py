@@ -112,6 +112,8 @@ class _Walk:
                     parts = tuple(self._children(inner, depth, within))
             else:
                 media_type = UNTYPED  # its boundary never comes: read it as the text that it is
+        elif media_type.startswith("multipart/"):
+            media_type = UNTYPED
         return Part(
             headers=MappingProxyType(headers),
             media_type=media_type,
