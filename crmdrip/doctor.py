@@ -1,8 +1,8 @@
 """The doctor: every check before sending, each with a stable code, what is wrong, and what to do. Changes nothing.
 
 Codes of its own: CFG-INVALID, CFG-LOADED, CFG-CONNECTOR, PKG-CONNECTORS, LEDGER-FILE, LEDGER-WRITABLE, LEDGER-ROOM,
-LEDGER-DAEMON, LEDGER-PAUSED, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, TEMPLATES. Those of connectors have letters of
-their own (SF-, SG-, IMAP-).
+LEDGER-DAEMON, LEDGER-PAUSED, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, WEB-URL, WEB-REPLIES, TEMPLATES. Those of connectors
+have letters of their own (SF-, SG-, IMAP-).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from crmdrip import registry
-from crmdrip.assembly import Connection, WallClock, connect_crm, connect_mail, connect_mailboxes
+from crmdrip.assembly import Connection, WallClock, build_hooks, connect_crm, connect_mail, connect_mailboxes
 from crmdrip.config import ConfigProblems, Settings, is_loopback, load
 from crmdrip.core.compose import merge_paths
 from crmdrip.core.definition import validate
@@ -63,6 +63,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     if not failed:
         yield from check_sequences(crm)
         yield from check_org(settings, crm)
+    yield from check_door(settings, tuple(build_hooks(crm, mail)))
     yield from mail.connector.check(mail.context)
     for mailbox in mailboxes:
         yield from mailbox.connector.check(mailbox.context)
@@ -180,6 +181,38 @@ def check_unsubscribe(settings: Settings) -> Iterator[CheckResult]:
         )
     else:
         yield _ok("UNSUB-KEYS", f"{len(settings.unsubscribe.keys)} signing keys.")
+
+
+# --- the door -----------------------------------------------------------------------------------------------------
+
+
+def check_door(settings: Settings, sources: tuple[str, ...]) -> Iterator[CheckResult]:
+    """Vendors can post what they have to tell. sources: of the hooks that the connectors offer."""
+    if settings.replies.domain and not any(source.endswith(":inbound") for source in sources):
+        yield _warn(
+            "WEB-REPLIES",
+            f"answers go to {settings.replies.domain}, and nobody may post mail here: they stay unheard.",
+            "Give the mail connector a key or a secret for inbound mail (docs/door.md), or remove [replies] domain.",
+        )
+    hints = bool(settings.web.hint_secrets)
+    if not sources and not hints:
+        yield _ok("WEB-URL", "nobody posts to the door: events and changes are asked for, and none is told.")
+        return
+    url = settings.web.public_url
+    if settings.web.address is None:
+        yield _warn("WEB-URL", "vendors are to post here, and this daemon has no door.", "Set [web] listen.")
+    elif not url:
+        yield _warn(
+            "WEB-URL",
+            "vendors are to post here, and it is not said where they reach the door.",
+            "Set [web] public_url to its https address, and type the addresses that are shown then at the vendors.",
+        )
+    elif is_loopback(url):
+        yield _warn("WEB-URL", f"{url} leads to this machine: no vendor can post there.", "Give its https address.")
+    else:
+        paths = [f"{url}/hooks/{source.replace(':', '/')}" for source in sources]
+        paths += [f"{url}/hints/<secret>"] if hints else []
+        yield _ok("WEB-URL", f"vendors post to {', '.join(paths)}.")
 
 
 # --- the CRM's content --------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
     yield _check_logs(client)
     yield _check_suppressions(client)
     yield _check_groups(settings, client)
+    yield _check_events(settings, client)
 
 
 def _check_server(settings: SendGridSettings) -> CheckResult:
@@ -125,3 +126,48 @@ def _check_groups(settings: SendGridSettings, client: SendGridClient) -> CheckRe
             do_next="Correct mail.sendgrid.unsubscribe_groups.",
         )
     return CheckResult(code="SG-GROUPS", level=CheckLevel.OK, what="The unsubscribe groups named count.")
+
+
+def _check_events(settings: SendGridSettings, client: SendGridClient) -> CheckResult:
+    """Whether bounces, complaints and opens are told as they happen, signed with a key we know."""
+    if not settings.event_keys:
+        return CheckResult(
+            code="SG-EVENTS",
+            level=CheckLevel.WARN,
+            what="No events are taken: bounces and complaints are heard from the lists, and opens not at all.",
+            do_next="Switch on the signed Event Webhook, and give its key to mail.sendgrid.event_keys (docs/door.md).",
+        )
+    try:
+        answer = client.get("/v3/user/webhooks/event/settings/all")
+    except CrmdripError as error:
+        return CheckResult(
+            code="SG-EVENTS",
+            level=CheckLevel.WARN,
+            what=f"Whether the Event Webhook is on cannot be read ({error.what}); the keys for it are configured.",
+            do_next="Give the key Mail Settings, Event Notification: Read Access, or look into SendGrid yourself.",
+        )
+    listed = answer.get("webhooks") if isinstance(answer, dict) else None
+    webhooks = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    ours = [one for one in webhooks if one.get("public_key") in settings.event_keys and one.get("enabled")]
+    if not ours:
+        return CheckResult(
+            code="SG-EVENTS",
+            level=CheckLevel.WARN,
+            what="No Event Webhook that is on is signed with a key of mail.sendgrid.event_keys: its posts are refused.",
+            do_next="In SendGrid under Mail Settings, Event Webhook, switch signing on and copy the verification key.",
+        )
+    silent = sorted({name for name in _WANTED for one in ours if not one.get(name)})
+    if silent:
+        return CheckResult(
+            code="SG-EVENTS",
+            level=CheckLevel.WARN,
+            what=f"The Event Webhook does not tell of: {', '.join(silent)}.",
+            do_next="Tick them in SendGrid under Mail Settings, Event Webhook.",
+        )
+    return CheckResult(
+        code="SG-EVENTS", level=CheckLevel.OK, what=f"Events go to {', '.join(str(one.get('url')) for one in ours)}."
+    )
+
+
+_WANTED = ("processed", "delivered", "bounce", "dropped", "deferred", "spam_report", "unsubscribe")
+"""Events that settle doubts, stop runs, or explain why nothing arrived. Opens and clicks are shown and no more."""

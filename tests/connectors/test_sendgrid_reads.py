@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import pytest
+import requests
 from pydantic import SecretStr
 from sendgrid_peer import KEY, SendGridPeer, SystemClock
+from sendgrid_signer import Signer
 
 from connectors.sendgrid import connector
 from connectors.sendgrid.feed import PAGE
@@ -284,6 +286,7 @@ def test_a_full_key_passes_every_check(peer):
         "SG-LOGS": CheckLevel.OK,
         "SG-SUPPRESSIONS": CheckLevel.OK,
         "SG-GROUPS": CheckLevel.OK,
+        "SG-EVENTS": CheckLevel.WARN,
     }
     assert peer.accepted() == []
 
@@ -293,11 +296,16 @@ def test_a_full_key_passes_every_check(peer):
     [
         (
             ["mail.send"],
-            {"SG-LOGS": CheckLevel.WARN, "SG-SUPPRESSIONS": CheckLevel.WARN, "SG-GROUPS": CheckLevel.WARN},
+            {
+                "SG-LOGS": CheckLevel.WARN,
+                "SG-SUPPRESSIONS": CheckLevel.WARN,
+                "SG-GROUPS": CheckLevel.WARN,
+                "SG-EVENTS": CheckLevel.WARN,
+            },
         ),
         (
             ["messages.read", "suppression.bounces.read", "asm.groups.read", "asm.suppressions.read"],
-            {"SG-SEND": CheckLevel.FAIL},
+            {"SG-SEND": CheckLevel.FAIL, "SG-EVENTS": CheckLevel.WARN},
         ),
     ],
 )
@@ -317,6 +325,32 @@ def test_groups_that_are_not_there_are_pointed_out(peer, groups, level):
     group(peer, "Weekly news")
     (found,) = [r for r in connector.check(context(peer, unsubscribe_groups=groups)) if r.code == "SG-GROUPS"]
     assert found.level is level
+
+
+ALL_EVENTS = dict.fromkeys(
+    (*("processed", "deferred", "delivered", "bounce", "dropped", "open", "click"), "spam_report", "unsubscribe"), True
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "says"),
+    [
+        ({"enabled": True, **ALL_EVENTS}, "own", "Events go to https://mail.acme.example/hooks/sendgrid/events."),
+        ({"enabled": True, **ALL_EVENTS}, "other", "its posts are refused"),
+        ({"enabled": False, **ALL_EVENTS}, "own", "its posts are refused"),
+        ({"enabled": True, **ALL_EVENTS, "bounce": False}, "own", "does not tell of: bounce."),
+    ],
+)
+def test_the_event_webhook_is_compared_with_the_keys_configured(peer, settings, key, says):
+    """B28: a key that is not the webhook's would refuse every event, and nobody would notice for days."""
+    hook = {"url": "https://mail.acme.example/hooks/sendgrid/events", **settings}
+    base, bearer = f"{peer.server.url}/v3/user/webhooks/event/settings", {"Authorization": f"Bearer {KEY}"}
+    created = requests.post(base, json=hook, headers=bearer, timeout=10).json()
+    signed = requests.patch(f"{base}/signed/{created['id']}", json={"enabled": True}, headers=bearer, timeout=10)
+    keys = {"own": signed.json()["public_key"], "other": Signer().public_key}
+    (found,) = [r for r in connector.check(context(peer, event_keys=(keys[key],))) if r.code == "SG-EVENTS"]
+    assert says in found.what
+    assert (found.level is CheckLevel.OK) is found.what.startswith("Events go to")
 
 
 def test_a_refused_key_fails(peer):
