@@ -65,6 +65,11 @@ class TestMigrations:
             assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
             assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
 
+    def test_the_caches_of_all_connections_are_bounded_together(self, ledger):
+        """A daemon with many threads keeps no more of the file in memory than one with few."""
+        with ledger.read() as connection:
+            assert connection.execute(text("PRAGMA soft_heap_limit")).scalar() == 8_000_000
+
 
 class TestMoves:
     """A touch moves only as the model allows."""
