@@ -60,7 +60,10 @@ PASSING = re.compile(
     r"|voll\b|quota überschritten|pleine?\b|llen[ao]\b|chei[ao]\b|pien[ao]\b|\bvol\b|容量|一杯|いっぱい",
     re.IGNORECASE,
 )
-_PASSING_STATUS = {"2.2", "2.3", "2.4", "3.1", "3.2", "3.4", "4.1", "4.2", "4.3", "4.5", "4.6", "4.7", "1.7", "1.8"}
+_LASTING_STATUS = re.compile(r"5\.(?:1\.(?![78]$)\d+|2\.1|4\.4|4\.310)")
+"""Numbers that say by themselves that the address is gone: no such mailbox or domain, mailbox disabled. 5.4.310 is
+Exchange Online's "DNS domain does not exist"."""
+_NO_DOMAIN = re.compile(r"nxdomain|domain name not found|host or domain name not found", re.IGNORECASE)
 
 
 def find_status(text: str) -> str:
@@ -81,15 +84,11 @@ def is_permanent(action: str, status: str, diagnostic: str) -> bool:
     diagnostic = tidy_line(diagnostic)
     gone, passing = GONE.search(diagnostic) is not None, PASSING.search(diagnostic) is not None
     status = status or find_status(diagnostic)
-    if status.startswith(("2", "4")):
+    if status.startswith("2"):
         return False
-    if gone and not passing:
-        return True
-    if passing and not gone:
-        return False
-    _, _, detail = status.partition(".")
-    if not detail:
+    if status.startswith("4"):
+        # Given up for good, although each attempt failed for the time being: Gmail says so of domains that are not.
+        return action == "failed" and _NO_DOMAIN.search(diagnostic) is not None
+    if gone != passing:
         return gone
-    if detail.startswith(("6.", "7.")) or detail in _PASSING_STATUS:
-        return gone and not passing
-    return True
+    return not passing and _LASTING_STATUS.fullmatch(status) is not None

@@ -32,7 +32,7 @@ WORDS = 24_000
 """Characters of a report in prose that are looked at."""
 
 _ADDRESS = re.compile(
-    r"(?<![\w.=+-])[A-Za-z0-9][\w.!#$%&'*/=?^`{|}~+-]{0,63}@[A-Za-z0-9][A-Za-z0-9.-]{1,200}\.[A-Za-z]{2,24}(?![\w@-])"
+    r"(?<![\w.=+-])[A-Za-z0-9][\w.!#$%&'*/=?^`{|}~+-]{0,63}@[A-Za-z0-9][A-Za-z0-9.-]{0,200}\.[A-Za-z]{2,24}(?![\w@-])"
 )
 
 _FAILED_SUBJECT = re.compile(
@@ -107,7 +107,7 @@ def read_prose(root: Part, text: str) -> DeliveryReport | None:
         return None
     ours = {
         address
-        for name in ("to", "cc", "delivered-to", "x-original-to")
+        for name in ("to", "cc", "delivered-to")
         for value in headers.get(name, ())
         for _, address in read_addresses(value)
     }
@@ -116,7 +116,7 @@ def read_prose(root: Part, text: str) -> DeliveryReport | None:
     action = "delayed" if late else "failed"
     return DeliveryReport(
         kind=ReportKind.DELIVERY,
-        recipients=tuple(_describe(one, before, action) for one in addresses[: limits.RECIPIENTS]),
+        recipients=tuple(_describe(one, addresses, before, action) for one in addresses[: limits.RECIPIENTS]),
         message_ids=find_message_ids(root, original, told),
         headers=original,
         source=source,
@@ -160,27 +160,32 @@ def _failed_addresses(
     """Who was not reached, and which reading says so."""
     if listed:
         return list(dict.fromkeys(listed)), "prose"
-    library = [one for one in _ask_library(root) if one not in ours]
-    if library:
-        return library, "flufl"
+    senders = {read_address(first(original, "from")), read_address(first(original, "return-path")), *ours}
     written_to = [
         address for name in ("to", "cc") for value in original.get(name, ()) for _, address in read_addresses(value)
     ]
-    named = [normalize_address(one) for one in _ADDRESS.findall(before)]
-    senders = {read_address(first(original, "from")), read_address(first(original, "return-path")), *ours}
-    named = [
-        one
-        for one in dict.fromkeys(named)
-        if one and one not in senders and not one.startswith(("postmaster@", "mailer-daemon@"))
-    ]
-    both = [one for one in named if one in written_to]
-    return (both or named[:5] or [one for one in written_to if one not in senders]), "prose"
+    library = [one for one in _ask_library(root) if one not in senders]
+    named = [one for one in map(normalize_address, _ADDRESS.findall(before)) if one and one not in senders]
+    named = [one for one in dict.fromkeys(named) if not one.startswith(("postmaster@", "mailer-daemon@"))]
+    # An address we wrote to is surer than any that merely stands there: Message-IDs look like addresses, too.
+    for found, source in ((library, "flufl"), (named, "prose")):
+        if both := [one for one in found if one in written_to]:
+            return both, source
+    if library:
+        return library, "flufl"
+    return (named[:5] or [one for one in written_to if one not in senders]), "prose"
 
 
-def _describe(address: str, text: str, action: str) -> ReportedRecipient:
-    """What prose says about an address: the paragraph it stands in, else the whole."""
-    at = text.lower().find(address.partition("@")[0])
-    near = text[max(0, at - 100) : at + 700] if at >= 0 else text
+def _describe(address: str, everybody: list[str], text: str, action: str) -> ReportedRecipient:
+    """What prose says about an address: what follows it up to the next one's, else the whole."""
+    lower = text.lower()
+    at = lower.find(address)
+    following = [place for one in everybody if one != address and (place := lower.find(one, at + 1)) >= 0]
+    near = (
+        text[max(0, at - 100) if len(everybody) == 1 else at : min(at + 700, *following, len(text))]
+        if at >= 0
+        else text
+    )
     words = (
         near
         if (ENHANCED.search(near) or REPLY_CODE.search(near) or GONE.search(near) or PASSING.search(near))

@@ -23,7 +23,7 @@ from crmdrip.inbound.prose import read_prose
 Headers = Mapping[str, tuple[str, ...]]
 
 _STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
-_GROUP_BREAK = re.compile(r"\n[ \t]*\n")
+_GROUP_BREAK = re.compile(r"\n(?:[ \t]*\n)+")
 _RECIPIENT_LINE = re.compile(r"^(?:final|original)-recipient[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -36,7 +36,9 @@ def read_report(root: Part, text: str) -> DeliveryReport | None:
         if part.media_type == "message/disposition-notification":
             return _read_disposition(part, parts)
         if part.media_type in _STATUS_TYPES:
-            return _read_status(part.text(), root, parts, text)
+            report = _read_status(part.text(), root, parts, text)
+            # Google Groups sends the part empty and says everything in prose.
+            return report if report.recipients else read_prose(root, text) or report
     if first(root.headers, "x-loop") == "scomp@aol.com" or re.match(
         r"complaint about message from", first(root.headers, "subject"), re.IGNORECASE
     ):
