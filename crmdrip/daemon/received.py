@@ -250,12 +250,18 @@ def take_signals(
     _fold(connection, parts, new, sent, now)
     told_of = {signal.touch_id: signal for signal in signals if signal.kind in SENT}
     for touch in sent.values():
-        if touch.state in _DOUBTFUL and touch.id in told_of:
+        if touch.state in _SETTLED_AS and touch.id in told_of:
             settle(connection, parts, touch.id, told_of[touch.id].at)
     return len(new), suppressing
 
 
-_DOUBTFUL = frozenset({TouchState.IN_DOUBT, TouchState.NEEDS_PERSON})
+_SETTLED_AS = {
+    TouchState.IN_DOUBT: TouchState.ACCEPTED,
+    TouchState.NEEDS_PERSON: TouchState.ACCEPTED,
+    # Somebody was wrong who said that it did not go out. It would be sent once more (P1).
+    TouchState.REFUSED: TouchState.SKIPPED,
+}
+"""What becomes of a touch whose email the provider turns out to have."""
 
 
 def _addressed(signal: Signal, sent: Mapping[str, Sent]) -> Signal:
@@ -264,9 +270,7 @@ def _addressed(signal: Signal, sent: Mapping[str, Sent]) -> Signal:
     return signal if signal.address or touch is None else replace(signal, address=touch.address or None)
 
 
-def _fold(
-    connection: Connection, parts: Parts, new: Iterable[Signal], sent: Mapping[str, Sent], now: datetime
-) -> None:
+def _fold(connection: Connection, parts: Parts, new: Iterable[Signal], sent: Mapping[str, Sent], now: datetime) -> None:
     """Keep what became of each touch, and owe its entry on the timeline what is worth a call."""
     by_touch: dict[str, list[Signal]] = defaultdict(list)
     for signal in new:
@@ -299,13 +303,19 @@ def _fold(
 
 
 def settle(connection: Connection, parts: Parts, touch_id: str, at: datetime) -> None:
-    """The provider tells of an email that was in doubt: it went out (B1)."""
+    """The provider tells of an email of which that was not known: it went out, and is not sent again (B1)."""
     touch = touches.find_touch(connection, touch_id)
-    if touch is None or touch.state not in _DOUBTFUL:
+    if touch is None or touch.state not in _SETTLED_AS:
         return
     run = runs.lock_runs(connection, [touch.enrollment_id])[touch.enrollment_id]
-    detail = "the provider told of it"
-    move = TouchMove(id=touch_id, state=TouchState.ACCEPTED, provider_id=touch.provider_id, detail=detail)
-    touches.move_touches(connection, [move])
-    enact(connection, [taken_effect(connection, parts, touch, run, min(at, parts.clock.now()))], parts.clock.now())
+    if touch.state is TouchState.REFUSED:
+        if not run.status.live or run.next_step_id != touch.step_id:
+            return
+        log.error("touch_refused_and_sent", touch=touch_id)
+    state, detail = _SETTLED_AS[touch.state], "the provider told of it"
+    touches.move_touches(
+        connection, [TouchMove(id=touch_id, state=state, provider_id=touch.provider_id, detail=detail)]
+    )
+    now = parts.clock.now()
+    enact(connection, [taken_effect(connection, parts, touch, run, min(at, now))], now)
     log.info("touch_settled", touch=touch_id, finding="sent", by="event")

@@ -373,6 +373,23 @@ class TestDoubts:
         with pytest.raises(RejectedError, match="nothing to decide"):
             settle_by_person(stage.parts, touch_of(stage, doubtful), Verdict.DID_NOT_GO_OUT)
 
+    def test_whoever_was_wrong_about_it_causes_no_second_email(
+        self, stage: Stage, vendor: Vendor, doubtful: str
+    ) -> None:
+        """P1: a person said that it did not go out, and the provider's event comes before it is sent again."""
+        stage.limit(doubt_deadline_hours=1)
+        stage.mend()
+        log = list(stage.sent())
+        stage.do(stage.sandbox.account.accepted.clear)
+        stage.later(hours=2)
+        passes.reconcile(stage.parts)
+        settle_by_person(stage.parts, touch_of(stage, doubtful), Verdict.DID_NOT_GO_OUT)
+        stage.do(stage.sandbox.account.accepted.extend, log)
+        vendor.post(vendor.event("delivered", touch_of(stage, doubtful)))
+        stage.play(MONDAY + timedelta(days=3), step=timedelta(hours=6))
+        assert (len(stage.sent(ANN)), stage.twice()) == (2, {})
+        assert stage.run(doubtful).steps_done == 2
+
 
 class TestTrouble:
     """What cannot be read."""
