@@ -221,6 +221,8 @@ def _find_mentions(text: str, language: Language, received: date, *, month_first
                 return
 
     keep(_days(text, grammar, language, received, month_first=month_first))
+    # "31 February" is no day, and not a month either.
+    taken += [match.span() for match in grammar.day.finditer(text) if match.span() not in taken]
     keep(_relatives(text, grammar, received))
     keep(_months(text, grammar, received))
     days = _with_weekdays(text, grammar, found, taken)
@@ -244,8 +246,12 @@ def _days(text: str, grammar: _Grammar, language: Language, received: date, *, m
             number = _number(given["md_m"], grammar.months)
             day = _day(given["md_d2"] or given["md_d"], number, given["md_y"], received)
         elif given["n_a"]:
-            first = month_first if given["n_s"] == "/" else language.code == "ja"
-            day = _numeric(given["n_a"], given["n_b"], given["n_y"], received, month_first=first)
+            if given["n_s"] == "/":
+                day = _numeric(given["n_a"], given["n_b"], given["n_y"], received, month_first=month_first)
+            else:
+                # Dots and hyphens leave no doubt: the day comes first, save in Japan.
+                one, other = (given["n_b"], given["n_a"]) if language.code == "ja" else (given["n_a"], given["n_b"])
+                day = _day(one, other, given["n_y"], received)
         else:
             day = _next_numbered(given["o_d"], received)
         if day is not None:
