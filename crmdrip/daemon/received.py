@@ -43,7 +43,10 @@ PAUSES = tuple(timedelta(seconds=s) for s in (2, 10, 30, 120))
 which nothing goes out: it may be somebody's answer."""
 
 KEPT = timedelta(days=7)
-"""How long the keys of what was read are kept: the longest that a vendor repeats is three days."""
+"""How long the keys of what was read, and of the events in it, are kept: the longest that a vendor repeats is three
+days."""
+FORGOTTEN_TOGETHER = 20_000
+"""Events, so that no transaction is long. Every five minutes that is six million a day."""
 
 STOPPING = frozenset({SignalKind.BOUNCE, SignalKind.SPAM_REPORT, SignalKind.UNSUBSCRIBE})
 """Events that speak of an address, and end what runs to it."""
@@ -121,8 +124,10 @@ def is_heard(parts: Parts, take_mail: TakeMail) -> bool:
 
 def forget_old(parts: Parts) -> None:
     """Drop the keys of what nobody repeats any more."""
+    before = parts.clock.now() - KEPT
     with parts.ledger.write() as connection:
-        received.forget_before(connection, parts.clock.now() - KEPT)
+        received.forget_before(connection, before)
+        engagements.forget_events(connection, before, FORGOTTEN_TOGETHER)
 
 
 def _add(one: DrainCount, other: DrainCount) -> DrainCount:

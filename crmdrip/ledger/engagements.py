@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, select
+from sqlalchemy import Connection, Dialect, delete, select
 from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.engagement import RANKS, Engagement
@@ -118,3 +118,12 @@ def known_signals(connection: Connection, keys: Iterable[str]) -> set[str]:
 
 
 _KEYS = Lookup(select(signal.c.key), signal.c.key)
+
+
+def forget_events(connection: Connection, before: datetime, limit: int) -> None:
+    """Drop at most limit signals that tell of an email alone and were heard before the time; what they add up to stays.
+
+    A repeat that comes later than that would be counted anew.
+    """
+    old = select(signal.c.key).where(IS_OF_TOUCH, signal.c.seen_at < before).order_by(signal.c.seen_at).limit(limit)
+    connection.execute(delete(signal).where(signal.c.key.in_(old)))

@@ -145,6 +145,7 @@ IS_HELD = text("reason LIKE 'hold.%'")
 IS_UNPROVEN = text("unproven")
 IS_OPEN = text("state IN ('intended', 'in_doubt', 'needs_person')")
 IS_WAITING = text("state = 'waiting'")
+IS_OF_TOUCH = text("record_id IS NULL AND address IS NULL")
 """Conditions of the partial indexes below, for queries to repeat word by word: written in another way, or with
 parameters, SQLite does not see that the index serves, and reads the whole table."""
 
@@ -248,8 +249,10 @@ signal = Table(
     Column("seen_at", Instant, nullable=False),
     Index("signal_by_record", "record_id"),
     Index("signal_by_address", "address"),
+    Index("signal_of_touch", "seen_at", sqlite_where=IS_OF_TOUCH, postgresql_where=IS_OF_TOUCH),
 )
-"""Everything that happened, once each."""
+"""Everything that happened, once each. What tells of one email alone stands under its touch, where no last look reads
+it, and is forgotten once nobody repeats it any more."""
 
 received = Table(
     "received",

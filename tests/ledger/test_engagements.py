@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ledger_values import NOW, contact, run, touch
+from ledger_values import NOW, contact, run, signal, touch
 
 from crmdrip.core.engagement import Engagement
 from crmdrip.core.model import SignalKind, TouchState
 from crmdrip.core.struct import replace
-from crmdrip.ledger import engagements, runs, touches
+from crmdrip.ledger import engagements, people, runs, touches
 
 KNOWN = Engagement(
     touch_id="a" * 32,
@@ -31,6 +31,20 @@ def test_what_was_saved_comes_back_whole(any_ledger):
         engagements.save(connection, [replace(OTHER, opens=1)])
         found = engagements.load(connection, [KNOWN.touch_id, OTHER.touch_id, "c" * 32])
     assert found == {KNOWN.touch_id: KNOWN, OTHER.touch_id: replace(OTHER, opens=1)}
+
+
+def test_events_of_emails_are_forgotten_and_what_they_add_up_to_stays(any_ledger):
+    """A ledger does not grow with every open for ever; what speaks of a person stays."""
+    opened = signal(key="open", kind=SignalKind.OPENED, record_id=None, address=None, touch_id=KNOWN.touch_id)
+    bounced = signal(key="bounce", kind=SignalKind.BOUNCE, record_id=None, address="p1@example.com")
+    with any_ledger.write() as connection:
+        engagements.save(connection, [KNOWN])
+        people.add_signals(connection, [opened, bounced], NOW)
+        engagements.forget_events(connection, NOW, 10)
+        assert engagements.known_signals(connection, ["open", "bounce"]) == {"open", "bounce"}
+        engagements.forget_events(connection, NOW + timedelta(seconds=1), 10)
+        assert engagements.known_signals(connection, ["open", "bounce"]) == {"bounce"}
+        assert engagements.load(connection, [KNOWN.touch_id]) == {KNOWN.touch_id: KNOWN}
 
 
 def test_a_doubt_is_settled_by_whatever_was_heard(any_ledger):

@@ -295,6 +295,14 @@ def upgrade() -> None:
     )
     op.create_index("signal_by_address", "signal", ["address"], unique=False)
     op.create_index("signal_by_record", "signal", ["record_id"], unique=False)
+    op.create_index(
+        "signal_of_touch",
+        "signal",
+        ["seen_at"],
+        unique=False,
+        sqlite_where=sa.text("record_id IS NULL AND address IS NULL"),
+        postgresql_where=sa.text("record_id IS NULL AND address IS NULL"),
+    )
     op.create_table(
         "suppression",
         sa.Column("address_key", sa.String(length=32), nullable=False),
