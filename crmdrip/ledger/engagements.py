@@ -12,7 +12,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from crmdrip.core.engagement import RANKS, Engagement
 from crmdrip.core.model import RecordKind, RecordRef, SignalKind, TouchState
 from crmdrip.core.struct import Struct
-from crmdrip.ledger.schema import ERASED, engagement, enrollment, signal, touch
+from crmdrip.ledger.schema import ERASED, IS_OF_TOUCH, engagement, enrollment, signal, touch
 from crmdrip.ledger.statements import Bulk, Lookup, upsert_of
 
 
