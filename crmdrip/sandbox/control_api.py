@@ -14,7 +14,7 @@ from crmdrip.sandbox.faults import Fault
 from crmdrip.sandbox.http import Request, Response, Server, json_response
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import LIVELY, AcceptedEmail, Disturbances, SendGridAccount
-from crmdrip.sandbox.world import Answer, Happened, Violation, World
+from crmdrip.sandbox.world import SENDING_DOMAIN, Answer, Happened, Violation, World
 from crmdrip.sandbox.world.reading import count, count_statuses
 
 PAGE = 1_000
@@ -90,6 +90,7 @@ class ControlApi:
             "boxes_ticked": sum(1 for each in self._world.happened if each.deed == "tick"),
             "ticked": self._count("Drip_Enrolled__c = true"),
             "accepted": len(accepted),
+            "to_reps": sum(email.to.lower().endswith(f"@{SENDING_DOMAIN}") for email in accepted),
             "fates": dict(Counter(email.fate.value for email in accepted)),
             "duplicates": sum(count - 1 for count in self._account.duplicates().values()),
             "touches_after_stop": len(violations),

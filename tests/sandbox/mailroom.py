@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any
 
 import orjson
@@ -77,15 +76,16 @@ class Mailroom(Desk):
 
 
 def read_form(errand: Errand) -> dict[str, bytes]:
-    """The fields of a multipart body, as an independent reader sees them."""
-    head = f"Content-Type: {errand.headers['Content-Type']}\r\n\r\n".encode()
-    parsed = BytesParser(policy=HTTP).parsebytes(head + errand.body)
+    """The fields of a multipart body byte for byte (RFC 7578), attachments among them."""
+    boundary = errand.headers["Content-Type"].partition("boundary=")[2].encode()
+    first, *parts, last = errand.body.split(b"--" + boundary)
+    assert (first, last) == (b"", b"--\r\n")
     found = {}
-    for part in parsed.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        body = part.get_payload(decode=True)
-        assert isinstance(body, bytes)
-        found[str(name)] = body
+    for part in parts:
+        head, _, rest = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = re.search(rb'; name="([^"]+)"', head)
+        assert name is not None
+        found[name.group(1).decode()] = rest.removesuffix(b"\r\n")
     return found
 
 

@@ -146,7 +146,7 @@ PARSED = [
     (Truth.REPLY, Who.ALIAS, [StopKind.REPLY]),
     (Truth.REPLY, Who.COLLEAGUE, []),
     (Truth.UNSUBSCRIBE, Who.SELF, [StopKind.UNSUBSCRIBE]),
-    (Truth.LEFT_COMPANY, Who.SELF, [StopKind.LEFT_COMPANY]),
+    (Truth.LEFT_COMPANY, Who.SELF, []),
     (Truth.BOUNCE, Who.SELF, [StopKind.BOUNCE]),
     (Truth.OUT_OF_OFFICE, Who.SELF, []),
     (Truth.AUTO_REPLY, Who.SELF, []),

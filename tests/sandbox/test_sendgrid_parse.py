@@ -122,6 +122,32 @@ def test_text_keeps_the_bytes_of_its_charset(room: Mailroom, charset: str, text:
     assert form["text"].decode(orjson.loads(form["charsets"])["text"]) == text
 
 
+def test_a_delivery_report_is_an_attachment_line_for_line(room: Mailroom) -> None:
+    """Its groups of fields stay apart by one empty line, and the returned headers stand in another attachment."""
+    open_host(room)
+    status = (
+        b"Reporting-MTA: dns; mx.kunde.example\r\n\r\nFinal-Recipient: rfc822; a@kunde.example\r\nAction: failed\r\n"
+    )
+    returned = b"Message-ID: <t1@acme.example>\r\nSubject: Hello\r\n"
+    raw = b"\r\n".join(
+        [
+            b"From: MAILER-DAEMON@kunde.example\r\nContent-Type: multipart/report; boundary=b\r\n",
+            b"--b\r\nContent-Type: text/plain\r\n\r\nIt came back.",
+            b"--b\r\nContent-Type: message/delivery-status\r\n\r\n" + status,
+            b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\n" + returned,
+            b"--b--\r\n",
+        ]
+    )
+    form = post(room, raw, sender="")
+    assert form["attachments"] == b"2"
+    assert form["attachment1"].strip() == status.strip()
+    assert form["attachment2"].strip() == returned.strip()
+    assert [entry["type"] for entry in orjson.loads(form["attachment-info"]).values()] == [
+        "message/delivery-status",
+        "text/rfc822-headers",
+    ]
+
+
 def test_encoded_text_is_decoded_from_its_transfer_encoding(room: Mailroom) -> None:
     """Base64 and quoted-printable belong to the way, not to the text."""
     open_host(room)

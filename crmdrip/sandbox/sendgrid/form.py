@@ -18,6 +18,7 @@ import orjson
 
 BOUNDARY = "xYzZY"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+_LINES = email.policy.compat32.clone(linesep="\r\n")
 _SPAM_REPORT = (
     "Spam detection software has NOT identified this incoming email as spam.\n\nContent analysis details: ({} points)"
 )
@@ -134,12 +135,11 @@ def _describe(part: Message) -> dict[str, str]:
 
 
 def _content(part: Message) -> bytes:
-    """An attachment's bytes; of an enclosed mail or report, its text."""
+    """An attachment's bytes; of an enclosed mail or report, its own lines."""
     body = part.get_payload(decode=True)
     if isinstance(body, bytes):
         return body
-    payload = part.get_payload()
-    return b"\r\n".join(each.as_bytes() for each in payload if isinstance(each, Message)) if payload else b""
+    return part.as_bytes(policy=_LINES).partition(b"\r\n\r\n")[2]
 
 
 def _headers(message: Message) -> bytes:

@@ -106,8 +106,9 @@ class Answers:
 def stop_of(answer: Answer) -> StopKind | None:
     """What an answer stops, None for nothing.
 
-    Email-to-Salesforce knows an answer by its sender's address alone, and files a reply as no more than that: an alias,
-    a notice of leaving or a delivery report that comes this way stops nothing that could be held against anybody.
+    Email-to-Salesforce knows an answer by its sender's address alone, and files a reply as no more than that: an alias
+    or a delivery report that comes this way stops nothing that could be held against anybody. A notice of leaving stops
+    a run as well, but is no wish of anybody's (P2): whether it was understood is counted by its truth.
     """
     parsed = answer.way is Way.INBOUND_PARSE
     match answer.truth:
@@ -115,8 +116,6 @@ def stop_of(answer: Answer) -> StopKind | None:
             return StopKind.REPLY
         case Truth.UNSUBSCRIBE:
             return StopKind.UNSUBSCRIBE if parsed else StopKind.REPLY
-        case Truth.LEFT_COMPANY if parsed:
-            return StopKind.LEFT_COMPANY
         case Truth.BOUNCE if parsed:
             return StopKind.BOUNCE
         case _:

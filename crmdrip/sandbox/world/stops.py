@@ -23,7 +23,6 @@ class StopKind(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     BOUNCE = "bounce"
     SPAM_REPORT = "spam_report"
-    LEFT_COMPANY = "left_company"
     OPPORTUNITY = "opportunity"
     CONVERTED = "converted"
     """With an opportunity: the example sequences stop then."""

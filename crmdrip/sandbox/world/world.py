@@ -23,7 +23,7 @@ from crmdrip.sandbox.world.answers import occasion_of
 from crmdrip.sandbox.world.engagement import Engagement
 from crmdrip.sandbox.world.habits import Deed, Habits, delay
 from crmdrip.sandbox.world.letters import Occasion, Truth, Who
-from crmdrip.sandbox.world.people import QUEUE, Draft, Population, Trait, load, reps
+from crmdrip.sandbox.world.people import QUEUE, SENDING_DOMAIN, Draft, Population, Trait, load, reps
 from crmdrip.sandbox.world.reading import DRIP_FIELDS, exists
 from crmdrip.sandbox.world.stops import FOR_GOOD, Stop, StopKind, Stops, Violation
 
@@ -38,6 +38,9 @@ _TRUTHS = {
     Deed.RETURNED: Truth.BOUNCE,
 }
 """The deeds that are a mail coming back."""
+
+_TO_THE_SENDER = 0.15
+"""How many answers go to the address an email was from whatever its Reply-To says: new mails, careless machines."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,6 +189,8 @@ class World:
         accepted = self._account.accepted
         for email in accepted[self._seen :]:
             address = email.to.lower()
+            if address.endswith(f"@{SENDING_DOMAIN}"):
+                continue  # to a rep of ours
             if email.fate is Fate.DROPPED or any(stop.kind in FOR_GOOD for stop in self.stops.of(address)):
                 continue
             self._received[address] += 1
@@ -275,6 +280,8 @@ class World:
         if email is None:
             return
         occasion = self.occasion(email, row, due.random)
+        if due.random.random() < _TO_THE_SENDER:
+            occasion = replace(occasion, recipient=email.sender)
         parsed = self._account.parse.accepts(occasion.recipient)
         if truth is Truth.BOUNCE and not parsed:
             # Without a reply address of the provider's, reports go to the provider alone.
