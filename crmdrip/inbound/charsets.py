@@ -77,15 +77,19 @@ def decode_text(data: bytes, charset: str = "") -> str:
 
 
 def _decode(data: bytes, codec: str) -> str | None:
-    """Strictly, but for a character that was cut off at the end."""
+    """Strictly, but for a character that was cut off at the end of a text with others of its kind."""
     try:
         return data.decode(codec)
     except UnicodeDecodeError as error:
-        if error.start >= len(data) - 4 and len(data) > 4:
-            return data.decode(codec, "ignore")
+        whole = data[: error.start]
+        if error.reason in _CUT_OFF and not whole.isascii():
+            return whole.decode(codec, "ignore")
     except UnicodeError:  # "utf-16" without its marks, and other codecs' own errors
         return None
     return None
+
+
+_CUT_OFF = ("unexpected end of data", "incomplete multibyte sequence", "truncated data")
 
 
 def decode_words(text: str) -> str:

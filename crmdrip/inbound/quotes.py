@@ -54,6 +54,13 @@ _SEPARATOR = re.compile(
     r"\s*[-_=]{2,}\s*",
     re.IGNORECASE,
 )
+_FORWARDED = re.compile(
+    r"\s*(?:begin forwarded message|anfang der weitergeleiteten (?:nachricht|e-mail)|début du (?:message|courriel)"
+    r" (?:transféré|réexpédié)|inizio messaggio inoltrato|inicio del mensaje reenviado|início da mensagem"
+    r" (?:reencaminhada|encaminhada)|begin doorgestuurd bericht|vidarebefordrat (?:brev|mejl)"
+    r"|początek przekazywanej wiadomości|転送されたメッセージ)\s*[:：]?\s*",
+    re.IGNORECASE,
+)
 _RULE = re.compile(r"\s*[-_=*]{3,}\s*")
 
 _OPENER = re.compile(
@@ -177,7 +184,7 @@ def _heading(lines: list[str], at: int) -> int:
     line = lines[at]
     if not line.strip():
         return 0
-    if HISTORY_MARK in line or _SEPARATOR.fullmatch(line[:200]):
+    if HISTORY_MARK in line or _SEPARATOR.fullmatch(line[:200]) or _FORWARDED.fullmatch(line[:200]):
         return 1
     if _RULE.fullmatch(line[:200]):
         following = next((n for n in range(at + 1, min(at + 4, len(lines))) if lines[n].strip()), None)
