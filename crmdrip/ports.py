@@ -185,7 +185,7 @@ class CrmSource(Protocol):
         paths: frozenset[str],
         cursor: str | None,
         sequences: Iterable[str] = (),
-        heartbeat: datetime | None = None,
+        heartbeat: ControlWrite | None = None,
     ) -> Look:
         """Read the records by id, in as few calls as the limits allow, with the merge paths asked for.
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from connectors.salesforce.client import Answers, Part
 from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org
 from connectors.salesforce.records import Row, parse_time
-from connectors.salesforce.rows import moment
+from connectors.salesforce.rows import control_values
 from connectors.salesforce.schema import Access, Schema, control_query
 from crmdrip.core.errors import ErrorClass, RateLimitedError, RetriableError
 from crmdrip.core.model import Brake
+from crmdrip.ports import ControlWrite
 
 _PART = "control"
 _HEARTBEAT = "heartbeat"
@@ -30,21 +29,22 @@ class BrakeReader:
         """The request; a search only while there is no control record, nothing when the org has no such object."""
         if not schema.has("control"):
             return []
-        names = schema.names("control", ("brake", "heartbeat", "modified_by"))
+        names = schema.names("control", ("brake", "heartbeat", "claim", "modified_by"))
         if self._org.control_id is None:
             return [control_query(self._org.mapping, ["Id", *names.values()])]
         path = f"sobjects/{schema.objects['control'].name}/{self._org.control_id}?fields={','.join(names.values())}"
         return [Part(name=_PART, path=path)]
 
-    def leave(self, schema: Schema, heartbeat: datetime) -> list[Part]:
+    def leave(self, schema: Schema, write: ControlWrite) -> list[Part]:
         """The request that writes a heartbeat. It comes after the reading, which tells who changed the record last."""
         if self._org.control_id is None or not schema.has("control"):
             return []
-        field = schema.writable("control", Access.UPDATE).get("heartbeat")
-        if field is None:
+        fields = schema.writable("control", Access.UPDATE)
+        if "heartbeat" not in fields:
             return []
+        body = {fields[word].name: value for word, value in control_values(write).items() if word in fields}
         path = f"sobjects/{schema.objects['control'].name}/{self._org.control_id}"
-        return [Part(name=_HEARTBEAT, method="PATCH", path=path, body={field.name: moment(heartbeat)})]
+        return [Part(name=_HEARTBEAT, method="PATCH", path=path, body=body)]
 
     def demand_left(self, answers: Answers) -> None:
         """Raises the error of a heartbeat that could not be left just now; an org that never takes one has none."""
@@ -71,6 +71,7 @@ class BrakeReader:
             pulled=pulled,
             by=self._name(schema, purpose),
             heartbeat=parse_time(row.get(schema.name("control", "heartbeat"))),
+            claim=row.get(schema.name("control", "claim")) or "",
         )
 
     def _row(self, answers: Answers) -> Row | None:

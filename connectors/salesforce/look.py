@@ -6,7 +6,7 @@ The sequences' own status comes along: a pull may have read it a minute or two a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from connectors.salesforce.brake import BrakeReader
@@ -19,7 +19,7 @@ from connectors.salesforce.org import Org, read_rows, retrieve
 from connectors.salesforce.records import RecordReader, Row
 from connectors.salesforce.schema import Schema
 from crmdrip.core.model import Record, RecordRef
-from crmdrip.ports import Look
+from crmdrip.ports import ControlWrite, Look
 
 LOOK_SIZE = 2_000
 """Ids per collection retrieve (REST API guide, sObject Collections, POST retrieve)."""
@@ -45,7 +45,7 @@ class LastLook:
         cursor: str | None,
         sequences: Iterable[str] = (),
         *,
-        heartbeat: datetime | None = None,
+        heartbeat: ControlWrite | None = None,
     ) -> Look:
         """One call for up to 2,000 contacts and 2,000 leads of 15 sequences. Raises what the client raises.
 

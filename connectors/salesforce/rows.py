@@ -152,13 +152,7 @@ def _row(
             values = {"version": write.version, "error": write.error or None, **write.counts}
             return _update(schema, "sequence", write.sequence_id, values, write)
         case ControlWrite():
-            values = {
-                "heartbeat": moment(write.heartbeat),
-                "state": write.state,
-                "calls_used": write.calls_used,
-                "calls_limit": write.calls_limit,
-            }
-            return _update(schema, "control", control_id, values, write)
+            return _update(schema, "control", control_id, control_values(write), write)
         case ReplyWrite():
             return _update(schema, "task", None, _reply(schema, write, zone_of(write.owner_id)), write)
         case TouchWrite():
@@ -166,6 +160,17 @@ def _row(
             return _update(schema, "task", tasks[write.touch_id], values, write)
         case TaskWrite():
             return _update(schema, "task", None, _task(schema, write, zone_of(write.owner_id)), write)
+
+
+def control_values(write: ControlWrite) -> dict[str, Any]:
+    """The control record's fields by our words."""
+    return {
+        "heartbeat": moment(write.heartbeat),
+        "claim": write.claim or None,
+        "state": write.state,
+        "calls_used": write.calls_used,
+        "calls_limit": write.calls_limit,
+    }
 
 
 def _status(write: StatusWrite) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from connectors.salesforce.records import RecordReader, TouchReader
 from connectors.salesforce.schema import Schema
 from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, Signal, TouchRecord
-from crmdrip.ports import Budget, Capability, CrmIdentity, CrmMapping, Look, PullPage
+from crmdrip.ports import Budget, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage
 
 _FOUND = 50
 """People given for a name."""
@@ -63,7 +63,7 @@ class SalesforceSource:
         paths: frozenset[str],
         cursor: str | None,
         sequences: Iterable[str] = (),
-        heartbeat: datetime | None = None,
+        heartbeat: ControlWrite | None = None,
     ) -> Look:
         """The records and sequences as they are now, with what happened since the cursor. Raises as pull."""
         wanted, ids = list(refs), list(sequences)

@@ -384,6 +384,8 @@ class Brake(Struct, frozen=True, kw_only=True):
     heartbeat: datetime | None = None
     """The newest heartbeat a daemon wrote beside the brake: newer than the ledger's own means that the ledger is
     an old copy (B4)."""
+    claim: str = ""
+    """Of the ledger whose daemon left it; later ones sort after earlier ones. "" where the CRM has no place for it."""
 
 
 class TouchRecord(Struct, frozen=True, kw_only=True):

@@ -125,6 +125,8 @@ class ControlWrite(Struct, frozen=True, kw_only=True):
 
     key: str
     heartbeat: datetime
+    claim: str = ""
+    """Whose ledger's daemon leaves it: written together with the heartbeat, so that neither stands alone (B3)."""
     calls_used: int | None
     calls_limit: int | None
     state: str

@@ -11,16 +11,17 @@ from sqlalchemy import Connection
 
 from crmdrip.core.compose import merge_paths
 from crmdrip.core.errors import CrmdripError, ErrorClass, UnknownPathsError
-from crmdrip.core.model import Brake, Enrollment, Owner, Record, SenderPolicy, Sequence, SequenceStatus
+from crmdrip.core.model import Enrollment, Owner, Record, SenderPolicy, Sequence, SequenceStatus
 from crmdrip.core.struct import replace
 from crmdrip.daemon import received
+from crmdrip.daemon.claim import RIVAL, Standing, heartbeat_write, read_state, settle
 from crmdrip.daemon.intake import CURSOR
 from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.snapshots import Background, load_background
 from crmdrip.ledger import marks
 from crmdrip.ledger.runs import DueRun
-from crmdrip.ports import Look
+from crmdrip.ports import ControlWrite, Look
 
 log = structlog.get_logger()
 
@@ -37,10 +38,8 @@ class Blind:
     """Somebody has to grant something, or to correct a setting: `because` says what."""
 
 
-_RIVAL = Blind(
-    because="another crmdrip works on this org with a ledger of its own. Stop one of the two and start the other again",
-    permission=True,
-)
+_RIVAL = Blind(because=RIVAL, permission=True)
+_BEFORE = Blind(because="another crmdrip was at work until just now, and what it sent is looked up")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,23 +66,28 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
         deaf = deaf or "something that came in has not been read yet"
     if deaf:  # it may be somebody's answer (B5)
         return Seen(look=None, owners={}, blind=Blind(because=deaf), at=parts.clock.now(), ahead=timedelta())
+    if parts.stood_down.is_set():
+        return Seen(look=None, owners={}, blind=_RIVAL, at=parts.clock.now(), ahead=timedelta())
     with parts.ledger.write() as connection:
         background = load_background(connection)
         cursor = marks.read_cursor(connection, CURSOR)
-        newest = marks.read_heartbeat(connection)
+        known = marks.read_heartbeat(connection)
         heartbeat = marks.next_heartbeat(connection, parts.clock.now())
+        write = heartbeat_write(connection, parts, heartbeat, read_state(connection))
         marks.set_mark(connection, marks.LOOKING, parts.clock.now().isoformat())
     at, ahead = parts.clock.now(), timedelta()
     try:
-        look = _look(parts, due, background, cursor, heartbeat)
+        look = _look(parts, due, background, cursor, write)
     except CrmdripError as error:
         log.warning("last_look_failed", error_class=error.error_class.value, runs=len(due))
         return Seen(look=None, owners={}, blind=_why_blind(error), at=at, ahead=ahead)
     if at - look.at > CLOCK_SLACK:
         ahead = at - look.at
         log.warning("clock_ahead", seconds=round(ahead.total_seconds()))
-    if _is_rival(parts, look.brake, newest, heartbeat):
-        return Seen(look=None, owners={}, blind=_RIVAL, at=at, ahead=ahead)
+    standing = settle(parts, look.brake, known, heartbeat, look.at)
+    if standing is not Standing.OURS:
+        blind = _RIVAL if standing is Standing.LATER else _BEFORE
+        return Seen(look=None, owners={}, blind=blind, at=at, ahead=ahead)
     try:
         owners = parts.source.owners(_sender_ids(due, look, background))
     except CrmdripError as error:
@@ -92,7 +96,7 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
     return Seen(look=look, owners=owners, blind=None, at=at, ahead=ahead)
 
 
-def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str | None, heartbeat: datetime) -> Look:
+def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str | None, heartbeat: ControlWrite) -> Look:
     """A field that one template misspells is missing in that template, and no reason to be blind (B24)."""
     used = {run.sequence_id for run in due}
     known = [background.sequences[one].good for one in used if one in background.sequences]
@@ -103,21 +107,6 @@ def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str |
     except UnknownPathsError as error:
         log.warning("merge_paths_unknown", paths=sorted(error.paths))
         return parts.source.look(refs, paths - error.paths, cursor, used, heartbeat)
-
-
-def _is_rival(parts: Parts, brake: Brake | None, newest: datetime | None, left: datetime) -> bool:
-    """Whether somebody else left the heartbeat that the look found: ours are in the ledger before they are there.
-
-    newest: ours before the look. left: what the look leaves, which it finds itself when it had to be repeated.
-    """
-    beat = brake.heartbeat if brake is not None else None
-    if beat is None or beat == left or (newest is not None and beat <= newest):
-        return False
-    with parts.ledger.read() as connection:
-        if beat == marks.read_heartbeat(connection):
-            return False  # the figures brought it meanwhile
-    log.error("rival_daemon", heartbeat=beat.isoformat())
-    return True
 
 
 def _why_blind(error: CrmdripError) -> Blind:

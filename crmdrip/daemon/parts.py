@@ -53,5 +53,7 @@ class Parts:
     """The folders into which people answer."""
     draining: Lock = field(default_factory=Lock)
     """Held by whoever reads what came in: one at a time, and a last look waits for it."""
+    stood_down: Event = field(default_factory=Event)
+    """Set once another daemon claimed the org: this process sends nothing more (B3)."""
     stopping: Event = field(default_factory=Event)
     """Set when the process is to end: passes leave off at the next point where nothing is under way."""

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection
 
 from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.daemon import received
+from crmdrip.daemon.claim import RUNNING, Found, announce, beat, read_state
 from crmdrip.daemon.dispatch import dispatch_once
 from crmdrip.daemon.forwarding import forward_once, recover_forwards
 from crmdrip.daemon.intake import pull_once
@@ -24,7 +24,7 @@ from crmdrip.daemon.reconcile import reconcile_once
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.twins import tell
-from crmdrip.daemon.writeback import announce, owe_figures, write_back_once
+from crmdrip.daemon.writeback import owe_figures, write_back_once
 from crmdrip.ledger import marks, touches
 from crmdrip.ledger.errors import LedgerBrokenError
 from crmdrip.ports import CrmSource
@@ -57,8 +57,8 @@ def prepare(parts: Parts) -> None:
 
     The provider's lists are read as well, as far as they can be now: what was heard while nobody ran comes before the
     first email. On an ordinary start this takes two calls to the CRM. Raises ConfigurationError (B25),
-    LedgerBrokenError, and what the CRM's ports raise. Until it returned nothing
-    may be dispatched. Can be called again.
+    LedgerBusyError where another daemon claimed the org (B3), LedgerBrokenError, and what the CRM's ports raise. Until
+    it returned nothing may be dispatched. Can be called again.
     """
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.ORG, parts.org_id)
@@ -67,7 +67,7 @@ def prepare(parts: Parts) -> None:
     recover_forwards(parts)
     if doubtful:
         log.warning("touches_in_doubt_after_restart", touches=doubtful)
-    if needs_rebuild(parts):
+    if needs_rebuild(parts) or announce(parts) is Found.OTHER:
         rebuild(parts)
     try:
         feed(parts)
@@ -75,7 +75,6 @@ def prepare(parts: Parts) -> None:
         raise
     except CrmdripError as error:
         log.warning("feed_not_read", error_class=error.error_class.value)
-    announce(parts)
 
 
 def pull(parts: Parts) -> Mapping[str, Any]:
@@ -133,27 +132,12 @@ def reconcile(parts: Parts) -> Mapping[str, Any]:
 
 
 def figures(parts: Parts) -> Mapping[str, Any]:
-    """Heartbeat, the daemon's state and sequence figures to the outbox; what nobody asks for any more is forgotten."""
+    """Heartbeat and state to the CRM, sequence figures to the outbox; what nobody asks for any more is forgotten."""
     received.forget_old(parts)
     forget_mails(parts)
-    with parts.ledger.write() as connection:
-        state = read_state(connection)
-        marks.set_mark(connection, marks.STATE, state)
-    owe_figures(parts, state)
+    owe_figures(parts)
+    beat(parts)
     return {}
-
-
-RUNNING = "Running."
-
-
-def read_state(connection: Connection) -> str:
-    """What the daemon does, in one sentence for the CRM's control record."""
-    by = marks.read_mark(connection, marks.BRAKE)
-    if by is not None:
-        return f"The emergency brake is pulled{f' by {by}' if by else ''}: no email goes out."
-    if marks.read_mark(connection, marks.PAUSED) is not None:
-        return "Paused by command: no email goes out until somebody types crmdrip resume."
-    return RUNNING
 
 
 PASSES: Mapping[str, Pass] = {

@@ -18,12 +18,12 @@ from crmdrip.core.keys import stranger_key
 from crmdrip.core.model import Enrollment, RunStatus, Sequence, Touch, TouchRecord
 from crmdrip.core.struct import replace
 from crmdrip.daemon.adopt import HEARD_BACK, adopt_run, adopt_touch, with_touches
+from crmdrip.daemon.claim import Found, announce, demand_claim
 from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up, refusals
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.unsubscribing import leave_again
-from crmdrip.daemon.writeback import announce
 from crmdrip.ledger import definitions, marks, outbox, runs, suppressions, tallies, touches
 from crmdrip.ports import PullPage
 
@@ -43,13 +43,13 @@ def needs_rebuild(parts: Parts) -> bool:
     with parts.ledger.read() as connection:
         mode = marks.read_mark(connection, marks.MODE)
         cursor = marks.read_cursor(connection, CURSOR)
-        own = marks.read_heartbeat(connection)
+        own, claim = marks.read_heartbeat(connection), marks.read_mark(connection, marks.CLAIM)
     if mode == marks.REBUILDING or cursor is None:
         return True
     brake = parts.source.look((), frozenset(), cursor).brake
     if brake is None or brake.heartbeat is None:
         return False
-    return own is None or brake.heartbeat > own
+    return own is None or brake.heartbeat > own or brake.claim not in ("", claim)
 
 
 def doubt_last_look(connection: Connection, now: datetime) -> None:
@@ -71,7 +71,8 @@ def rebuild(parts: Parts) -> int:
 
     Can be interrupted anywhere and started again. Unless the CRM shows that no daemon ever worked here, no run goes on
     before its next email was looked up in the provider's log. A CRM that cannot carry a heartbeat shows nothing.
-    Raises what the methods of CrmSource and writeback.announce raise.
+    The org is claimed first: whatever another daemon does after that, it notices (B3). Raises what the methods of
+    CrmSource and claim.announce and claim.demand_claim raise.
     """
     first = parts.source.look((), frozenset(), None)
     heard = first.brake.heartbeat if first.brake is not None else None
@@ -81,7 +82,7 @@ def rebuild(parts: Parts) -> int:
         marks.set_mark(connection, marks.MODE, marks.REBUILDING)
         marks.set_mark(connection, marks.REBUILT_AT, first.at.isoformat())  # by the CRM's clock, which is right (B29)
     log.info("rebuild_started")
-    worked_before = heard is not None
+    worked_before = announce(parts) in (Found.OTHER, Found.NO_PLACE) or heard is not None
     for page in parts.source.pull(None):
         worked_before |= any(record.status for record in page.records)
         entrance = look_up(parts, [record for record in page.records if record.enrolled])
@@ -99,8 +100,7 @@ def rebuild(parts: Parts) -> int:
             marks.save_cursor(connection, TOUCHES, after, parts.clock.now())
     if worked_before:
         _hear_again(parts)
-    else:
-        worked_before = not announce(parts)
+    demand_claim(parts)
     with parts.ledger.write() as connection:
         if worked_before:
             runs.doubt_all(connection)

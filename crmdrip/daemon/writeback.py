@@ -10,12 +10,12 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core.effects import Priority
-from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError, RetriableError
+from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError
 from crmdrip.core.keys import share
 from crmdrip.core.model import BoxPending
 from crmdrip.core.retry import RATE_LIMIT_DELAY, Verdict, decide_retry
 from crmdrip.core.struct import replace
-from crmdrip.core.writes import ControlWrite, SequenceWrite, StatusWrite
+from crmdrip.core.writes import SequenceWrite, StatusWrite
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
 from crmdrip.ledger.outbox import Owed, Setback
@@ -57,7 +57,7 @@ def write_back_once(parts: Parts) -> WriteBackCount:
     while not parts.stopping.is_set():
         now = parts.clock.now()
         with parts.ledger.read() as connection:
-            due = _with_heartbeat(connection, _with_boxes(connection, outbox.due(connection, now, PER_PASS)))
+            due = _with_boxes(connection, outbox.due(connection, now, PER_PASS))
         if not due:
             break
         by_key = {one.write.key: one for one in due}
@@ -80,17 +80,6 @@ def write_back_once(parts: Parts) -> WriteBackCount:
         if len(due) < PER_PASS or count.written == 0:
             break
     return WriteBackCount(written=written, put_off=put_off, parked=parked)
-
-
-def _with_heartbeat(connection: Connection, due: list[Owed]) -> list[Owed]:
-    """A heartbeat that waited is written as the newest: the CRM's must not go back (B4)."""
-    newest = marks.read_heartbeat(connection)
-    return [
-        replace(one, write=replace(one.write, heartbeat=newest))
-        if isinstance(one.write, ControlWrite) and newest is not None
-        else one
-        for one in due
-    ]
 
 
 _MEANT = {BoxPending.OFF: False, BoxPending.ON: True, BoxPending.NO: None}
@@ -169,42 +158,14 @@ def _set_back(owed: Owed, outcome: WriteOutcome, error: ErrorClass, now: datetim
     return Setback(owed=owed, not_before=retry.not_before if again else None, code=outcome.code, detail=outcome.detail)
 
 
-def announce(parts: Parts) -> bool:
-    """Put a heartbeat into the CRM before anything goes out, in one call; whether this CRM can carry it.
-
-    From then on an empty ledger is known to be a lost one, and an old copy to be old (B4), so nothing may go out before
-    it stands. Raises what CrmSink.write raises, RetriableError where the CRM cannot take it just now, and
-    LedgerBrokenError.
-    """
-    with parts.ledger.write() as connection:
-        beat = marks.next_heartbeat(connection, parts.clock.now())
-    for outcome in parts.sink.write([_heartbeat(parts, beat, "Starting.")]):
-        if outcome.error is None:
-            return True
-        log.warning("heartbeat_not_written", error_class=outcome.error.value, code=outcome.code)
-        if outcome.error not in _FOR_GOOD:
-            raise RetriableError(f"the heartbeat could not be written: {outcome.detail or outcome.code}.")
-    return False
-
-
-_FOR_GOOD = frozenset({ErrorClass.CONFIGURATION, ErrorClass.REJECTED})
-"""The org has no place for a heartbeat, or does not let us write it."""
-
-
-def _heartbeat(parts: Parts, now: datetime, state: str) -> ControlWrite:
-    budget = parts.source.budget()
-    return ControlWrite(key="control", heartbeat=now, calls_used=budget.used, calls_limit=budget.limit, state=state)
-
-
-def owe_figures(parts: Parts, state: str) -> None:
-    """Owe the CRM the heartbeat, the budget, and the figures of every sequence whose figures changed."""
+def owe_figures(parts: Parts) -> None:
+    """Owe the CRM the figures of every sequence whose figures changed."""
     now = parts.clock.now()
     with parts.ledger.write() as connection:
-        beat = _heartbeat(parts, marks.next_heartbeat(connection, now), state)
         sequences = definitions.load_sequences(connection)
         figures = tallies.totals(connection, sequences)
         told = marks.read_marks(connection, "figures:")
-        owed: list[tuple[SequenceWrite | ControlWrite, Priority]] = [(beat, Priority.FIGURES)]
+        owed: list[tuple[SequenceWrite, Priority]] = []
         for sequence_id, counts in figures.items():
             known, shown = sequences[sequence_id], repr(sorted(counts.items()))
             if known.removed or told.get(f"figures:{sequence_id}") == shown:

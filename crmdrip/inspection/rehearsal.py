@@ -25,6 +25,7 @@ from crmdrip.ports import (
     Budget,
     Capability,
     Clock,
+    ControlWrite,
     CrmIdentity,
     CrmSource,
     Finding,
@@ -103,7 +104,7 @@ class OnceRead:
         paths: frozenset[str],
         cursor: str | None,
         sequences: Iterable[str] = (),
-        heartbeat: datetime | None = None,
+        heartbeat: ControlWrite | None = None,
     ) -> Look:
         # Sequences were pulled a moment ago, and none of them changes during a rehearsal, which leaves no trace.
         del sequences, heartbeat

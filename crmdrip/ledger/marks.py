@@ -18,6 +18,8 @@ REBUILT_AT: Final = "rebuilt_at"
 """When the last rebuild began."""
 HEARTBEAT: Final = "heartbeat"
 """The newest that this ledger means to leave in the CRM."""
+CLAIM: Final = "claim"
+"""What this ledger's daemon wrote beside its heartbeats since its last start (B3)."""
 LOOKING: Final = "looking"
 """Since when a batch is looked at; absent once it was decided. Found at a start, this may be a copy that was made in
 between, and then the emails of that one batch may have gone out without another heartbeat (B4)."""

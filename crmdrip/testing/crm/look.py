@@ -8,6 +8,7 @@ import pytest
 
 from crmdrip.core.errors import UnknownPathsError
 from crmdrip.core.model import RecordKind, RecordRef, SignalKind
+from crmdrip.core.struct import replace
 from crmdrip.ports import Capability, ControlWrite, CrmSink, CrmSource
 from crmdrip.testing.crm.driver import CrmDriver
 from crmdrip.testing.crm.reading import NO_PATHS, read_all
@@ -63,12 +64,13 @@ class LookContract(CrmSuite):
     def test_a_look_leaves_the_heartbeat(self, source: CrmSource, sink: CrmSink) -> None:
         """B4: an older copy of the ledger is told by it, and the look that leaves it still shows the one before."""
         first, second = AT, AT + timedelta(seconds=1)
-        write = ControlWrite(key="c", heartbeat=first, calls_used=1, calls_limit=100, state="Running.")
+        write = ControlWrite(key="c", heartbeat=first, claim="a", calls_used=1, calls_limit=100, state="Running.")
         if write_all(sink, write)["c"].error is not None:
             pytest.skip("the CRM has no place for a heartbeat")
         cursor = read_all(source).cursor
-        beats = [source.look([], NO_PATHS, cursor, (), second).brake, source.look([], NO_PATHS, cursor).brake]
-        assert [brake.heartbeat for brake in beats if brake is not None] == [first, second]
+        later = replace(write, heartbeat=second, claim="b")
+        beats = [source.look([], NO_PATHS, cursor, (), later).brake, source.look([], NO_PATHS, cursor).brake]
+        assert [(brake.heartbeat, brake.claim) for brake in beats if brake is not None] == [(first, "a"), (second, "b")]
 
     def test_a_look_shows_the_status_of_the_sequences_asked_for(
         self, crm: CrmDriver, source: CrmSource, sequence: str, person: RecordRef
