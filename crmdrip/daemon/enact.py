@@ -6,17 +6,39 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
+import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core.effects import Effect, Priority
+from crmdrip.core.holds import RECHECK
 from crmdrip.core.model import BoxPending, Enrollment, RecordRef, Touch
 from crmdrip.core.struct import replace
 from crmdrip.core.writes import StatusWrite, Write
 from crmdrip.ledger import outbox, people, runs, tallies, touches
+from crmdrip.ledger.conflicts import store_each
+
+log = structlog.get_logger()
 
 
 def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> None:
-    """Store the effects. Runs they change must have been locked in this transaction; runs with id 0 are new."""
+    """Store the effects. Runs they change must have been locked in this transaction; runs with id 0 are new.
+
+    An effect that a constraint refuses is left out and logged, its run looked at again in an hour, and the others go
+    on: what is wrong with one person must not hold up a page or a batch of them.
+    """
+    refused = store_each(connection, effects, lambda within, some: _store(within, some, now))
+    for effect, problem in refused:
+        run = effect.run
+        log.error(
+            "run_not_stored",
+            run=run.id if run is not None else None,
+            record=run.ref.id if run is not None else None,
+            problem=problem,
+        )
+    runs.set_aside(connection, [one.run.id for one, _ in refused if one.run is not None], now + RECHECK)
+
+
+def _store(connection: Connection, effects: Iterable[Effect], now: datetime) -> None:
     new: list[Enrollment] = []
     changed: dict[int, Enrollment] = {}
     writes: list[tuple[Write, Priority]] = []

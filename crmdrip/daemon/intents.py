@@ -13,6 +13,7 @@ from crmdrip.core.caps import Counter, allot
 from crmdrip.core.compose import TaskText, compose_task
 from crmdrip.core.decisions import Finish, Hold, Move, Readdress, Send, Skip, Stop, Wait
 from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import normalize_address, touch_id
 from crmdrip.core.model import Enrollment, Signal, SignalKind, StepKind, Touch, TouchState
 from crmdrip.core.plan import plan
@@ -28,6 +29,7 @@ from crmdrip.daemon.queue import CAP_WORDS, Ready, claim_of, place_in_queue
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background, load_histories, take_snapshot
 from crmdrip.ledger import marks, runs, tallies, touches
+from crmdrip.ledger.conflicts import store_each
 from crmdrip.ledger.runs import DueRun, LiveRun
 
 log = structlog.get_logger()
@@ -93,7 +95,7 @@ class Intents:
                     changed.append(self._effect(decision, run, snapshot, now))
             ready = self._ready(connection, sends, changed, now)
             enact(connection, changed, now)
-            touches.intend(connection, [one.touch for one in ready])
+            ready = _intend(connection, ready, now)
             marks.clear_mark(connection, marks.LOOKING)
         return ready, suppressing
 
@@ -196,6 +198,16 @@ class Intents:
         self.held += 1
         held = Hold(reason=reason, check_at=now + timedelta(hours=6))
         return effects.hold(held, run, setting_of(self._parts, snapshot, now))
+
+
+def _intend(connection: Connection, ready: list[Ready], now: datetime) -> list[Ready]:
+    """Commit to these touches; returns those that may go out: the database refuses a second send of any (P1)."""
+    refused = store_each(connection, ready, lambda within, some: touches.intend(within, [one.touch for one in some]))
+    for one, problem in refused:
+        log.error("touch_not_intended", touch=one.touch.id, run=one.run.id, problem=problem)
+    runs.set_aside(connection, [one.run.id for one, _ in refused], now + RECHECK)
+    left_out = {one.touch.id for one, _ in refused}
+    return [one for one in ready if one.touch.id not in left_out]
 
 
 def setting_of(parts: Parts, snapshot: Snapshot, now: datetime) -> Setting:

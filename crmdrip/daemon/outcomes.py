@@ -22,6 +22,7 @@ from crmdrip.daemon.intents import setting_of
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import Ready, claim_of
 from crmdrip.ledger import runs, tallies, touches
+from crmdrip.ledger.conflicts import store_each
 from crmdrip.ledger.touches import TouchMove
 from crmdrip.ports import SendOutcome, SendStatus
 
@@ -37,8 +38,7 @@ def conclude(parts: Parts, ready: Mapping[str, Ready], outcomes: list[SendOutcom
     with parts.ledger.write() as connection:
         known = {(run := ready[one.touch_id].run).id: run for one in outcomes}
         locked = runs.lock_runs(connection, known, known)
-        moves = []
-        changed = []
+        moves: list[tuple[TouchMove, Effect]] = []
         used: dict[Counter, int] = {}
         for outcome in outcomes:
             one = ready[outcome.touch_id]
@@ -49,11 +49,15 @@ def conclude(parts: Parts, ready: Mapping[str, Ready], outcomes: list[SendOutcom
             if outcome.status is SendStatus.REFUSED:
                 for counter, _ in claim_of(one, 0, 0, one.touch.at).caps:
                     used[counter] = used.get(counter, 0) - 1
-            moves.append(move)
             newest = run.status.live or is_newest(connection, run)
-            changed.append(effect if newest else without_status(effect))
-        touches.move_touches(connection, moves)
-        enact(connection, changed, now)
+            moves.append((move, effect if newest else without_status(effect)))
+        refused = store_each(
+            connection, moves, lambda within, some: touches.move_touches(within, [one for one, _ in some])
+        )
+        for (move, _), problem in refused:
+            log.error("outcome_not_stored", touch=move.id, state=move.state.value, problem=problem)
+        left_out = {move.id for (move, _), _ in refused}
+        enact(connection, [effect for move, effect in moves if move.id not in left_out], now)
         tallies.add(connection, used)
 
 

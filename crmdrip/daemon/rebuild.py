@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
@@ -25,6 +26,7 @@ from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.unsubscribing import leave_again
 from crmdrip.ledger import definitions, marks, outbox, runs, suppressions, tallies, touches
+from crmdrip.ledger.conflicts import store_each
 from crmdrip.ports import PullPage
 
 log = structlog.get_logger()
@@ -147,9 +149,11 @@ def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: 
     adopted = _compare(connection, [one for one in spoken.values() if one[0].person not in gone])
     runs.save_runs(connection, adopted.closed, now)
     runs.give_up_numbers(connection, adopted.outnumbered)
-    runs.add_runs(connection, adopted.new)
+    refused = store_each(connection, adopted.new, runs.add_runs)
     for run, at in adopted.ended:
-        runs.add_runs(connection, [run], ended_at=at)
+        refused += store_each(connection, [run], partial(runs.add_runs, ended_at=at))
+    for run, problem in refused:
+        log.error("run_not_stored", run=None, record=run.ref.id, problem=problem)
     outbox.forget(connection, [f"status:{record_id}" for record_id in adopted.outdated])
     _count(connection, adopted)
     # A twin's opt-out may have been set while nobody listened, and no further pull brings it (B13, B22).

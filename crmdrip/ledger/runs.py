@@ -354,6 +354,12 @@ def add_runs(connection: Connection, runs: Iterable[Enrollment], *, ended_at: da
     _ADD_RUN.run(connection, [_from_enrollment(run, ended_at) for run in runs])
 
 
+def set_aside(connection: Connection, ids: Iterable[int], until: datetime) -> None:
+    """Look at these runs no sooner: what was to be stored of them was refused."""
+    for chunk in chunks(ids):
+        connection.execute(update(enrollment).where(enrollment.c.id.in_(chunk), IS_LIVE).values(check_at=until))
+
+
 def save_runs(connection: Connection, runs: Iterable[Enrollment], now: datetime) -> None:
     """Store changed runs. They must have been read with lock_runs in this transaction.
 
