@@ -89,10 +89,14 @@ def showing(days: int) -> Iterator[Callable[[PlayProgress | None], None]]:
         progress.stop()
 
 
+_LEFT = ("opt_out", "unsubscribe", "unsubscribe_page", "unsubscribe_mail", "remove_me", "spam_report")
+"""What people do who want no more email."""
+
+
 def tell(state: PlayProgress) -> str:
     """The play so far in a few words."""
     deeds = state.deeds
-    left = deeds["opt_out"] + deeds["unsubscribe"] + deeds["spam_report"]
+    left = sum(deeds[name] for name in _LEFT)
     return (
         f"{state.emails} emails, {deeds['reply']} replies, {deeds['meeting']} meetings, {left} opt-outs,"
         f" {state.stopped} stopped"
@@ -122,6 +126,15 @@ def report(findings: Findings, days: int) -> str:
             f" Sent after a stop: {f.touches_after_stop}."
         ),
         f"Runs stopped: {stops}.",
+        (
+            f"{f.replies} replies and {f.auto_replies} mails of machines came back. Unheard: {f.replies_unheard}."
+            f" Replies taken for a machine's: {f.reply_taken_for_auto_reply}."
+            f" Machines' taken for a reply: {f.auto_reply_taken_for_reply}."
+        ),
+        (
+            f"From an answer at the door to the end of its run: {f.stop_latency_seconds['median']} s,"
+            f" {f.stop_latency_seconds['max']} s at most."
+        ),
         f"Records without an explanation: {f.unexplained_due}. Changes owed to the CRM: {f.write_backs_pending}.",
         (
             f"{f.crm_calls} CRM calls, {round(f.crm_calls / days)} a day: the org is looked at every quarter hour,"

@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from crmdrip.demo.answers import tally
 from crmdrip.demo.stage import Stage
 from crmdrip.ledger import outbox, runs
 from crmdrip.ledger.store import Ledger
@@ -49,6 +50,17 @@ class Findings:
     """People with a ticked box whose record does not say what happens next, or why nothing does (P3)."""
     stops: Mapping[str, int]
     """Ended runs by reason."""
+    replies: int
+    """Mails that people wrote back."""
+    auto_replies: int
+    """Mails that came back and that nobody wrote."""
+    replies_unheard: int
+    """Replies to our own reply address that nobody read."""
+    reply_taken_for_auto_reply: int
+    auto_reply_taken_for_reply: int
+    stop_latency_seconds: Mapping[str, float]
+    """Median and longest, in real seconds: from the arrival of an answer or an event at the door until the runs it
+    stops have ended in the ledger (demo.latency)."""
     write_backs_pending: int
     """Changes still owed to the CRM, parked ones included."""
     crm_calls: int
@@ -63,6 +75,7 @@ class Findings:
             self.duplicate_touches,
             self.touches_after_stop,
             self.unexplained_due,
+            self.replies_unheard,
             self.write_backs_pending,
         )
         return not any(broken)
@@ -72,7 +85,9 @@ class Findings:
         return asdict(self)
 
 
-def audit(stage: Stage, ledger: Ledger, *, now: datetime, seconds: float) -> Findings:
+def audit(
+    stage: Stage, ledger: Ledger, *, now: datetime, seconds: float, latency: Mapping[str, float]
+) -> Findings:  # fmt: skip
     """Ask everybody, once everything is settled."""
     state = stage.state()
     people = list(read_people(stage.salesforce, stage.ticked()))
@@ -80,7 +95,9 @@ def audit(stage: Stage, ledger: Ledger, *, now: datetime, seconds: float) -> Fin
         enrolled = sum(runs.count_by_status(connection).values())
         stops = runs.count_stops(connection)
         pending = sum(outbox.pending(connection))
-    accepted, calls = int(state["accepted"]), int(state["crm_calls"])
+    # Answers that are sent on to the reps are no touches.
+    accepted, calls = int(state["accepted"]) - int(state["to_reps"]), int(state["crm_calls"])
+    heard = tally(stage.answers(), ledger)
     return Findings(
         people=state["people"],
         ticked=state["boxes_ticked"],
@@ -91,6 +108,12 @@ def audit(stage: Stage, ledger: Ledger, *, now: datetime, seconds: float) -> Fin
         touches_after_stop=state["touches_after_stop"],
         unexplained_due=sum(not explained(row, now) for row in people),
         stops={key.removeprefix("stop."): count for key, count in sorted(stops.items())},
+        replies=heard.replies,
+        auto_replies=heard.auto_replies,
+        replies_unheard=heard.unheard,
+        reply_taken_for_auto_reply=heard.reply_taken_for_auto_reply,
+        auto_reply_taken_for_reply=heard.auto_reply_taken_for_reply,
+        stop_latency_seconds=latency,
         write_backs_pending=pending,
         crm_calls=calls,
         crm_calls_per_1000_touches=round(1000 * calls / accepted, 1) if accepted else 0.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crmdrip.config import Settings, load
+from crmdrip.demo.wires import REPLY_DOMAIN, Wires
 
 _TEXT = """\
 [crm.salesforce]
@@ -16,6 +17,10 @@ consumer_secret = "sandbox-consumer-secret"
 [mail.sendgrid]
 api_key = "SG.sandbox.sandbox-secret"
 base_url = "{sendgrid}"
+event_keys = ["{event_key}"]
+inbound_keys = ["{inbound_key}"]
+[replies]
+domain = "{domain}"
 [sender]
 company = "Acme"
 postal_address = "1 Example Street, London N1 1AA, United Kingdom"
@@ -28,8 +33,16 @@ in_doubt_deadline_hours = 6
 """Doubts end sooner than by default: nobody waits three days for those of a demo."""
 
 
-def write_settings(folder: Path, *, salesforce: str, sendgrid: str, port: int) -> Settings:
+def write_settings(folder: Path, *, salesforce: str, sendgrid: str, port: int, wires: Wires) -> Settings:
     """Write config.toml into the folder and load it. port: where the demo's door listens. Raises ConfigProblems."""
     path = folder / "config.toml"
-    path.write_text(_TEXT.format(salesforce=salesforce, sendgrid=sendgrid, port=port), encoding="utf-8")
+    text = _TEXT.format(
+        salesforce=salesforce,
+        sendgrid=sendgrid,
+        port=port,
+        domain=REPLY_DOMAIN,
+        event_key=wires.event_key,
+        inbound_key=wires.inbound_key,
+    )
+    path.write_text(text, encoding="utf-8")
     return load(path, env={})

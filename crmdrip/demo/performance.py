@@ -17,11 +17,14 @@ from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
 from crmdrip.demo.audit import Findings, audit, read_people
 from crmdrip.demo.config import write_settings
+from crmdrip.demo.latency import Arrivals, Latency
 from crmdrip.demo.play import Play, Watch
 from crmdrip.demo.stage import Stage, open_stage
+from crmdrip.demo.wires import Provider
 from crmdrip.inspection.rehearsal import hurry
 from crmdrip.web.door import Door, build_app, listen
 from crmdrip.web.health import Health
+from crmdrip.web.hooks import Hooks
 from crmdrip.web.pages import Pages
 from crmdrip.web.unsubscribe import Unsubscribes
 
@@ -67,12 +70,21 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
         Door(listen(("127.0.0.1", 0))) as door,
     ):
         clock = HandClock(BEGIN)
-        settings = write_settings(Path(name), salesforce=stage.salesforce, sendgrid=stage.sendgrid, port=door.port)
+        provider = Provider(stage.sendgrid)
+        settings = write_settings(
+            Path(name),
+            salesforce=stage.salesforce,
+            sendgrid=stage.sendgrid,
+            port=door.port,
+            wires=provider.connect(f"http://127.0.0.1:{door.port}"),
+        )
         with assemble(settings, clock, exclusive=True) as parts:
             hurry(parts.ledger)
-            open_door(door, parts, settings)
+            latency = Latency(parts, door.after)
+            open_door(door, parts, settings, latency)
             collect_rarely()
-            play = Play(parts, stage, clock, settle=door.settle, seed=script.seed)
+            play = Play(parts, stage, clock, provider, settle=door.settle, seed=script.seed)
+            stage.disturb()
             stage.tick_boxes(TICKED)
             play.run(BEGIN + timedelta(days=script.days), watch, with_trouble=script.trouble)
             play.drain(watch)
@@ -81,6 +93,7 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
                 parts.ledger,
                 now=clock.now(),
                 seconds=time.monotonic() - began,
+                latency=latency.told(),
             )
             yield Show(
                 findings=findings,
@@ -104,18 +117,20 @@ def find_example(stage: Stage) -> str:
     return str(found["Id"]) if found is not None else ""
 
 
-def open_door(door: Door, parts: Parts, settings: Settings) -> None:
-    """Serve the unsubscribe page; the demo is its own supervisor, so its health is always good."""
+def open_door(door: Door, parts: Parts, settings: Settings, latency: Latency) -> None:
+    """Serve the door as the daemon does; the demo is its own supervisor, so its health is always good."""
     keys = tuple(key.get_secret_value() for key in settings.unsubscribe.keys)
-    door.serve(
-        build_app(
-            watch=lambda: Health(alive=True, ready=True),
-            unsubscribes=Unsubscribes(parts, keys),
-            pages=Pages(settings.sender.company, settings.sender.postal_address, settings.sender.language),
-            base_url=settings.unsubscribe.base_url,
-            after=door.after,
-        )
+    hooks = Hooks(parts, on_stored=latency.stored, on_hint=lambda: None)
+    app = build_app(
+        watch=lambda: Health(alive=True, ready=True),
+        unsubscribes=Unsubscribes(parts, keys),
+        pages=Pages(settings.sender.company, settings.sender.postal_address, settings.sender.language),
+        base_url=settings.unsubscribe.base_url,
+        after=door.after,
+        hooks=hooks.routes(settings.web.prefix),
     )
+    app.add_middleware(Arrivals, latency=latency)
+    door.serve(app)
 
 
 def _go_on(play: Play, clock: HandClock) -> None:

@@ -19,6 +19,7 @@ from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.parts import Parts
 from crmdrip.demo import trouble
 from crmdrip.demo.stage import Moment, Stage
+from crmdrip.demo.wires import Provider
 from crmdrip.ledger import outbox, runs, touches
 
 log = structlog.get_logger()
@@ -28,8 +29,8 @@ HOURLY = frozenset({"feed", "figures"})
 """Passes with a slow rhythm: the daemon's own defaults are an hour and five minutes."""
 DRAIN_STEPS = 96
 """Steps after the end in which what is owed and in doubt is settled."""
-CLICK_SECONDS = 10.0
-"""Real seconds that a person's unsubscribe may take to reach the door."""
+DOOR_SECONDS = 60.0
+"""Real seconds that all requests of one step may take to be answered at the door."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,10 +56,13 @@ Settle = Callable[[], None]
 class Play:
     """One performance."""
 
-    def __init__(self, parts: Parts, stage: Stage, clock: HandClock, *, settle: Settle, seed: int) -> None:
+    def __init__(
+        self, parts: Parts, stage: Stage, clock: HandClock, provider: Provider, *, settle: Settle, seed: int
+    ) -> None:  # fmt: skip
         self._parts = parts
         self._stage = stage
         self._clock = clock
+        self._provider = provider
         self._settle = settle
         self._seed = seed
         self._began = clock.now()
@@ -72,8 +76,7 @@ class Play:
         passes.prepare(self._parts)
         self.step(self._clock.now())
         while self._clock.now() < until:
-            if with_trouble:
-                self._deal()
+            self._begin_day(with_trouble=with_trouble)
             self.step(min(self._next_step(), until))
             watch(self.progress)
 
@@ -91,11 +94,12 @@ class Play:
 
     def step(self, now: datetime) -> None:
         """Move both clocks and run every pass that is due by then."""
+        self._clock.move(now)  # first: the door looks at it while the world moves
         self._moment = self._stage.move(now)
-        self._clock.move(now)
         self.progress.now = now
         self.progress.deeds.update(one.deed for one in self._moment.happened)
-        self._await_clicks()
+        if self._moment.pending:
+            self._await_answers()
         for name, run in passes.PASSES.items():
             if name in HOURLY and now - self._ran.get(name, datetime.min.replace(tzinfo=UTC)) < timedelta(hours=1):
                 continue
@@ -130,18 +134,20 @@ class Play:
         quiet = max(earliest - now, timedelta())
         return now + max(1, -(-quiet // STEP)) * STEP
 
-    def _await_clicks(self) -> None:
-        """People press Unsubscribe over HTTP, at the door: let those of this step arrive before going on."""
-        if not any(one.deed == "unsubscribe" for one in self._moment.happened):
-            return
-        deadline = time.monotonic() + CLICK_SECONDS
+    def _await_answers(self) -> None:
+        """People and the provider call at the door over HTTP: let those of this step be done before going on."""
+        deadline = time.monotonic() + DOOR_SECONDS
         while self._stage.pending() and time.monotonic() < deadline:
             time.sleep(0.005)
         self._settle()
 
-    def _deal(self) -> None:
+    def _begin_day(self, *, with_trouble: bool) -> None:
         day = (self._clock.now() - self._began).days
-        if day != self._dealt:
-            self._dealt = day
+        if day == self._dealt:
+            return
+        self._dealt = day
+        # Mail comes as it was sent on one day, and taken apart by the provider on the next.
+        self._provider.change_form(raw=day % 2 == 0)
+        if with_trouble:
             for stand_in, faults in trouble.deal(self._seed, day).items():
                 self._stage.arm(stand_in, faults)

@@ -37,6 +37,8 @@ class Moment:
     next_due: datetime | None
     """When the next thing happens by itself."""
     happened: tuple[Happened, ...]
+    pending: int = 0
+    """Requests of people and of the provider that wait for an answer at the door."""
 
 
 class Stage:
@@ -55,6 +57,7 @@ class Stage:
         return Moment(
             next_due=datetime.fromisoformat(due) if due is not None else None,
             happened=tuple(Happened(deed=one["deed"], record_id=one["record_id"]) for one in answer["happened"]),
+            pending=answer["requests_pending"],
         )
 
     def tick_boxes(self, share: float) -> int:
@@ -64,6 +67,10 @@ class Stage:
     def arm(self, stand_in: str, faults: list[dict[str, Any]]) -> None:
         """Arm faults on "salesforce" or "sendgrid", beside those that are armed."""
         self._post("faults", {"on": stand_in, "add": faults})
+
+    def disturb(self) -> None:
+        """From now on events come twice, late, in any order, and sometimes without our ids."""
+        self._post("disturbances", {})
 
     def disarm(self) -> None:
         """No more faults."""
@@ -83,6 +90,13 @@ class Stage:
         since = 0
         while rows := self._get(f"happened?since={since}")["happened"]:
             yield from (Happened(deed=row["deed"], record_id=row["record_id"]) for row in rows)
+            since += len(rows)
+
+    def answers(self) -> Iterator[Mapping[str, Any]]:
+        """Every mail that came back so far, with its truth, oldest first."""
+        since = 0
+        while rows := self._get(f"answers?since={since}")["answers"]:
+            yield from rows
             since += len(rows)
 
     def ticked(self) -> set[str]:
