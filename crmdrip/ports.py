@@ -28,6 +28,7 @@ from crmdrip.core.model import (
 from crmdrip.core.received import Delivery, RawMail
 from crmdrip.core.struct import Struct
 from crmdrip.core.writes import (
+    ASKED,
     BounceWrite,
     ControlWrite,
     OptOutWrite,
@@ -40,6 +41,7 @@ from crmdrip.core.writes import (
 )
 
 __all__ = [
+    "ASKED",
     "BounceWrite",
     "Budget",
     "Capability",

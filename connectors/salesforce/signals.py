@@ -17,11 +17,10 @@ from connectors.salesforce.records import Row
 from connectors.salesforce.schema import Schema
 from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import Signal, SignalKind
+from crmdrip.ports import ASKED
 
 SOURCE = "salesforce"
 _DETAIL = 255
-WAITING = "Waiting"
-"""The outcome of a task that asks the rep what to do (core.effects)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,7 +219,7 @@ def _finished_tasks(schema: Schema) -> Stream | None:
     where = [f"{names['closed']} = true", f"{names['subtype']} = {task}", f"{names['touch_id']} != null"]
     if step := names.get("step_id"):
         # A note of ours is no task that somebody did; one by which the rep decides whether to go on has no step either.
-        asks = f" OR {outcome} = {soql.quote(WAITING)}" if (outcome := names.get("outcome")) else ""
+        asks = f" OR {outcome} = {soql.quote(ASKED)}" if (outcome := names.get("outcome")) else ""
         where.append(f"({step} != null{asks})")
     words = ("touch_id", "person", "completed_at", "modified")
     columns = ["Id", "IsDeleted", *(names[w] for w in words if names.get(w))]

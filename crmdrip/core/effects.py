@@ -29,7 +29,7 @@ from crmdrip.core.reasons import HoldReason, Reason, SkipReason, StopReason, par
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.steps import Passed, next_step, progress, progress_of
 from crmdrip.core.struct import Struct, replace
-from crmdrip.core.writes import BounceWrite, OptOutWrite, StatusWrite, TaskWrite, Write
+from crmdrip.core.writes import ASKED, BounceWrite, OptOutWrite, StatusWrite, TaskWrite, Write
 from crmdrip.core.zones import ZoneUsed
 
 LATE = timedelta(minutes=15)
@@ -260,7 +260,7 @@ def _note_for_rep(reason: Reason, run: Enrollment, setting: Setting, task_id: st
         step="",
         step_id="",
         run=run.run,
-        outcome="Waiting",
+        outcome=ASKED if task_id else "Waiting",
         open=True,
     )
 

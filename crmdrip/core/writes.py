@@ -57,6 +57,10 @@ class TaskWrite(Struct, frozen=True, kw_only=True):
     """True for something the person did, which is neither an email of ours nor a task."""
 
 
+ASKED = "Waiting for you"
+"""The outcome of a task by whose completion the rep lets a paused run go on (B6); a lost ledger knows it by this."""
+
+
 class ReplyWrite(Struct, frozen=True, kw_only=True):
     """What a person wrote, on their timeline as an email that came in; created at most once per reply id."""
 

@@ -9,9 +9,10 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core.keys import domain_of, touch_id
-from crmdrip.core.model import Enrollment, OnColleagueReply, Signal, SignalKind
+from crmdrip.core.model import Enrollment, OnColleagueReply, RunStatus, Signal, SignalKind, TouchRecord
 from crmdrip.core.whose import is_company
 from crmdrip.core.words import clip, day
+from crmdrip.core.writes import ASKED
 from crmdrip.daemon.snapshots import Background
 from crmdrip.ledger import addressees, people, runs
 
@@ -36,6 +37,32 @@ def tell_colleagues(
     if new:
         log.info("colleagues_told", runs=len(new))
     return new
+
+
+def ask_again(connection: Connection, found: Iterable[TouchRecord], now: datetime) -> None:
+    """A ledger that was lost knows again from the tasks on timelines which paused runs wait for the rep (P6).
+
+    Whether a task is completed it does not show; but then the run would not be paused.
+    """
+    asked = [one for one in found if one.outcome == ASKED and one.sequence_id]
+    adopted = runs.runs_of_records(connection, {one.record_id for one in asked})
+    told = []
+    for one in asked:
+        run = adopted.get((one.record_id, one.sequence_id, one.run))
+        if run is not None and run.status is RunStatus.PAUSED:
+            told.append(
+                Signal(
+                    key=f"{SOURCE}:{SignalKind.COLLEAGUE_REPLY}:{one.touch_id}",
+                    kind=SignalKind.COLLEAGUE_REPLY,
+                    at=max(one.at, run.entered_at),
+                    source=SOURCE,
+                    record_id=run.ref.id,
+                    address=run.address,
+                    touch_id=one.touch_id,
+                    detail=f" on {day(one.at)}",
+                )
+            )
+    people.add_signals(connection, told, now)
 
 
 def _colleagues(connection: Connection, reply: Signal) -> list[Enrollment]:

@@ -7,6 +7,7 @@ goes on the timeline, and on to the rep where it came to us instead of them. Nev
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,11 +15,12 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core import unsubscribing, words
+from crmdrip.core.errors import CrmdripError
 from crmdrip.core.forward import is_loop
 from crmdrip.core.freemail import is_free_mail
 from crmdrip.core.hearing import HUMAN, SOURCE, Heard, read_signals, reported_addresses
 from crmdrip.core.inbound import InboundMail, MailKind, Reading
-from crmdrip.core.keys import domain_of
+from crmdrip.core.keys import domain_of, normalize_address
 from crmdrip.core.model import Signal
 from crmdrip.core.received import RawMail
 from crmdrip.core.whose import Addressee, Clues, How, Known, Whose, find_whose, read_clues
@@ -65,8 +67,10 @@ def take_mail(parts: Parts, raw: RawMail, now: datetime) -> None:
     with parts.ledger.write() as connection:
         if mails.is_known(connection, opened.key):
             return
-        suppressing = _take(connection, parts, opened, now)
+        suppressing, forward = _take(connection, parts, opened, now)
     tell(parts, suppressing)
+    if forward is not None:
+        forward()
 
 
 def forget_mails(parts: Parts) -> None:
@@ -87,18 +91,20 @@ def _key(raw: RawMail, mail: InboundMail) -> str:
     return hashlib.sha256(b"mail\x1f" + told).hexdigest()[:32]
 
 
-def _take(connection: Connection, parts: Parts, opened: _Opened, now: datetime) -> list[Signal]:
-    """Returns the signals that every record of their address is to be told of."""
+def _take(
+    connection: Connection, parts: Parts, opened: _Opened, now: datetime
+) -> tuple[list[Signal], Callable[[], None] | None]:
+    """Returns the signals that every record of their address is to be told of, and what takes a further call."""
     mail, replies = opened.mail, parts.replies
     if is_loop(mail, replies.domain):
         _keep(connection, opened, Whose(how=How.OURSELVES))
-        return []
+        return [], None
     who = unsubscribing.read_mail(
         mail, domain=replies.domain, tags=replies.tags, tokens=replies.unsubscribes, org=parts.org_id
     )
     if who is not None:
         _keep(connection, opened, Whose(how=How.TOKEN), kind=MailKind.UNSUBSCRIBE)
-        return unsubscribe(connection, who, SOURCE, now)
+        return unsubscribe(connection, who, SOURCE, now), None
     whose = _find(connection, parts, mail)
     heard = Heard(
         key=opened.key,
@@ -111,7 +117,7 @@ def _take(connection: Connection, parts: Parts, opened: _Opened, now: datetime) 
     background = load_background(connection)
     telling = Telling(connection, parts, heard, background, now=now)
     suppressing = apply_signals(connection, read_signals(heard), background, parts.org_id, now)
-    telling.tell()
+    owner_id = telling.tell()
     _keep(connection, opened, whose)
     log.info(
         "mail_read",
@@ -122,7 +128,19 @@ def _take(connection: Connection, parts: Parts, opened: _Opened, now: datetime) 
         how=whose.how.value,
         records=[person.ref.id for person in whose.people],
     )
-    return suppressing
+    return suppressing, (lambda: _forward_to_owner(parts, telling, owner_id)) if owner_id else None
+
+
+def _forward_to_owner(parts: Parts, telling: Telling, owner_id: str) -> None:
+    """Ask the CRM for the rep's address. Where it cannot be asked now, the answer is on the timeline all the same."""
+    try:
+        owner = parts.source.owners([owner_id]).get(owner_id)
+    except CrmdripError as error:
+        log.warning("owner_not_read", error_class=error.error_class.value)
+        return
+    if owner is not None and owner.active and owner.email:
+        with parts.ledger.write() as connection:
+            telling.forward(connection, normalize_address(owner.email))
 
 
 def _find(connection: Connection, parts: Parts, mail: InboundMail) -> Whose:

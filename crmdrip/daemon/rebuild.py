@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,16 +17,17 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core.keys import stranger_key
-from crmdrip.core.model import Enrollment, RunStatus, Sequence, Touch, TouchRecord
+from crmdrip.core.model import Enrollment, RunStatus, Sequence, Signal, SignalKind, Touch, TouchRecord
 from crmdrip.core.struct import replace
 from crmdrip.daemon.adopt import HEARD_BACK, adopt_run, adopt_touch, with_touches
 from crmdrip.daemon.claim import Found, announce, demand_claim
+from crmdrip.daemon.colleagues import ask_again
 from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up, refusals
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.unsubscribing import leave_again
-from crmdrip.ledger import definitions, marks, outbox, runs, suppressions, tallies, touches
+from crmdrip.ledger import definitions, marks, outbox, people, runs, suppressions, tallies, touches
 from crmdrip.ledger.conflicts import store_each
 from crmdrip.ports import PullPage
 
@@ -99,6 +101,7 @@ def rebuild(parts: Parts) -> int:
         with parts.ledger.write() as connection:
             new += _adopt_touches(connection, parts, found)
             leave_again(connection, found, parts.org_id, parts.clock.now())
+            ask_again(connection, found, parts.clock.now())
             marks.save_cursor(connection, TOUCHES, after, parts.clock.now())
     if worked_before:
         _hear_again(parts)
@@ -158,7 +161,32 @@ def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: 
     _count(connection, adopted)
     # A twin's opt-out may have been set while nobody listened, and no further pull brings it (B13, B22).
     heard = [replace(signal, at=now) for signal in refusals(entrance.twins)]
+    _await_again(connection, page, {run.ref.id for run in adopted.new}, now)
     apply_page(connection, parts, replace(page, signals=(*page.signals, *heard)), entrance, now)
+
+
+def _await_again(connection: Connection, page: PullPage, new: AbstractSet[str], now: datetime) -> None:
+    """Who is paused, and not by the record itself, is away or waits for the rep: the CRM does not say until when.
+
+    They are left alone as long as somebody who named no day (B8). What the rep decides is known again by its task.
+    new: records whose run the ledger did not know.
+    """
+    paused = [one.ref.id for one in page.records if one.status == RunStatus.PAUSED.value and one.paused_until is None]
+    live = runs.live_runs_of_records(connection, paused)
+    waiting = [run for run in live.values() if run.ref.id in new or run.status is not RunStatus.PAUSED]
+    signals = [
+        Signal(
+            key=f"rebuild:{SignalKind.OUT_OF_OFFICE}:{run.ref.id}:{run.run}",
+            kind=SignalKind.OUT_OF_OFFICE,
+            at=now,
+            source="rebuild",
+            record_id=run.ref.id,
+            address=run.address,
+            detail="paused when the daemon's memory was rebuilt",
+        )
+        for run in waiting
+    ]
+    people.add_signals(connection, signals, now)
 
 
 def _compare(connection: Connection, spoken: list[tuple[Enrollment, datetime]]) -> _Adopted:

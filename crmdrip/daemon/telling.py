@@ -69,18 +69,23 @@ class Telling:
         self._now = now
         self._answerers = [self._answerer(person, background) for person in heard.whose.people]
 
-    def tell(self) -> None:
-        """Owe all of it, after the signals were applied."""
+    def tell(self) -> str:
+        """Owe all of it, after the signals were applied.
+
+        Returns the id of the user to send the answer on to, where the ledger does not know their address (`forward`);
+        "" in all other cases.
+        """
         kind = self._heard.reading.kind
         if self._heard.whose.how is How.OURSELVES:
-            return
+            return ""
         if kind in HUMAN:
             outbox.owe(self._connection, [(self._entry(one), Priority.REPORT) for one in self._answerers], self._now)
             self._tell_finished()
-        if kind in HUMAN or kind is MailKind.CALENDAR:
-            self._forward()
         if kind is MailKind.LEFT_COMPANY:
             self._tell_left()
+        if kind in HUMAN or kind is MailKind.CALENDAR:
+            return self._forward()
+        return ""
 
     def _answerer(self, person: Addressee, background: Background) -> _Answerer:
         found = runs.runs_of_record(self._connection, person.ref.id)
@@ -175,18 +180,30 @@ class Telling:
             open=True,
         )
 
-    def _forward(self) -> None:
+    def _forward(self) -> str:
         """Send it on to one rep, where it came to us instead of them."""
-        mail, replies = self._heard.mail, self._parts.replies
-        if not any(replies.holds(address) for address in mail.delivered_to):
-            return
-        reps = [(one.person.sender, one.clause) for one in self._answerers if one.person.sender]
-        reps += [(sender, "") for sender in self._senders_nearby()]
-        for rep, clause in reps[:1]:
-            identity = reply_id(self._parts.org_id, self._heard.key, rep)
-            message = compose_forward(mail, Forwarding(id=identity, to=rep, domain=replies.domain, answers=clause))
-            if message is not None:
-                forwards.add(self._connection, message, self._now)
+        if not any(self._parts.replies.holds(address) for address in self._heard.mail.delivered_to):
+            return ""
+        reps = [one.person.sender for one in self._answerers if one.person.sender] or [*self._senders_nearby()]
+        if reps:
+            self.forward(self._connection, reps[0])
+            return ""
+        # After a rebuild nobody here knows any more who wrote.
+        owners = (one.run.owner_id for one in self._answerers if one.run is not None and one.run.owner_id)
+        return next(owners, "")
+
+    def forward(self, connection: Connection, rep: str) -> None:
+        """Have it sent on to this address, in a transaction that may be a later one."""
+        clause = next((one.clause for one in self._answerers if one.clause), "")
+        forwarding = Forwarding(
+            id=reply_id(self._parts.org_id, self._heard.key, "rep"),
+            to=rep,
+            domain=self._parts.replies.domain,
+            answers=clause,
+        )
+        message = compose_forward(self._heard.mail, forwarding)
+        if message is not None:
+            forwards.add(connection, message, self._now)
 
     def _senders_nearby(self) -> Iterable[str]:
         """Who writes to the company of a stranger who answers."""

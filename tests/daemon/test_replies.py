@@ -542,3 +542,52 @@ class TestStrangers:
         """B27: anybody's bytes."""
         came_in(stage, b"\xff\x00\xfe" * 1000)
         assert sum(self.read(stage).values()) == 1
+
+
+class TestLostLedgers:
+    """P6: what was heard by mail and is gone with the ledger."""
+
+    def lose(self, stage):
+        """The ledger is gone; the next one learns from the CRM."""
+        stage.lose_ledger()
+        passes.prepare(stage.parts)
+        stage.turn()
+
+    def test_who_was_away_is_left_alone(self, stage):
+        """P6, B8: the record says Paused and not until when, so three business days more."""
+        record, email = mailed(stage)
+        text = "I am out of the office and will be back on 10 November 2026."
+        came_in(stage, answer(email, text, Auto_Submitted="auto-replied"))
+        stage.turn()
+        stage.later(days=2)
+        self.lose(stage)
+        assert stage.shown(record)[0] == "Paused"
+        stage.play(stage.now + timedelta(days=2))
+        assert len(stage.sent("ann.lee@acme.example")) == 1
+        stage.play(stage.now + timedelta(days=6))
+        assert len(stage.sent("ann.lee@acme.example")) > 1
+
+    def test_what_the_rep_decides_is_waited_for(self, stage):
+        """P6, B6: the task is still open; once it is completed the run goes on."""
+        acme = account(stage)
+        bob, _ = mailed(stage, email="bob@acme.example", account=acme)
+        _, email = mailed(stage, account=acme)
+        came_in(stage, answer(email, "Yes, let us talk."))
+        stage.turn()
+        self.lose(stage)
+        stage.play(stage.now + timedelta(days=9), timedelta(days=1))
+        assert stage.shown(bob)[0] == "Paused"
+        [task] = [one for one in stage.tasks(bob) if not one["IsClosed"]]
+        stage.change(task["Id"], Status="Completed")
+        stage.play(stage.now + timedelta(days=3))
+        assert len(stage.sent("bob@acme.example")) > 1
+
+    def test_an_answer_still_finds_its_person_and_rep(self, stage):
+        """P6, B6: touches are known again under their own ids, and the rep is asked of the CRM."""
+        record, email = mailed(stage)
+        self.lose(stage)
+        came_in(stage, answer(email, "Yes, let us talk.", sender="al@home.example"))
+        assert stage.run(record).reason == "stop.replied"
+        passes.forward(stage.parts)
+        [sent] = stage.sent(rep_address(stage))
+        assert sent.reply_to == "al@home.example"
