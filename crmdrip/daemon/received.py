@@ -27,7 +27,7 @@ from crmdrip.daemon.reconcile import taken_effect
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.twins import tell
-from crmdrip.ledger import engagements, outbox, people, received, runs, touches
+from crmdrip.ledger import engagements, outbox, received, runs, touches
 from crmdrip.ledger.engagements import Sent
 from crmdrip.ledger.errors import LedgerBrokenError, LedgerConflictError
 from crmdrip.ledger.received import Received
@@ -249,8 +249,10 @@ def take_signals(
     # An opened email says nothing of its person: kept by its touch alone, it is never read by a last look.
     of_touches = [replace(signal, address=None) for signal in signals if signal.kind not in STOPPING]
     known = engagements.known_signals(connection, [signal.key for signal in of_people])
-    suppressing = apply_signals(connection, of_people, load_background(connection), parts.org_id, now)
-    new = people.add_signals(connection, of_touches, now)
+    suppressing = []
+    if of_people:
+        suppressing = apply_signals(connection, of_people, load_background(connection), parts.org_id, now)
+    new = engagements.add_events(connection, of_touches, now)
     new += [signal for signal in {one.key: one for one in of_people}.values() if signal.key not in known]
     _fold(connection, parts, new, sent, now)
     told_of = {signal.touch_id: signal for signal in signals if signal.kind in SENT}
@@ -284,6 +286,7 @@ def _fold(connection: Connection, parts: Parts, new: Iterable[Signal], sent: Map
     before = engagements.load(connection, by_touch)
     every = timedelta(minutes=parts.limits.engagement_minutes)
     after: list[Engagement] = []
+    owed: dict[datetime, list[tuple[TouchWrite, Priority]]] = defaultdict(list)
     for touch_id, signals in by_touch.items():
         known = before.get(touch_id)
         for signal in signals:
@@ -302,9 +305,11 @@ def _fold(connection: Connection, parts: Parts, new: Iterable[Signal], sent: Map
                 opens=known.opens,
                 clicks=known.clicks,
             )
-            outbox.owe(connection, [(write, Priority.FIGURES)], now, not_before=at)
+            owed[at].append((write, Priority.FIGURES))
         after.append(known)
     engagements.save(connection, after)
+    for at, writes in owed.items():
+        outbox.owe(connection, writes, now, not_before=at)
 
 
 def settle(connection: Connection, parts: Parts, touch_id: str, at: datetime) -> None:

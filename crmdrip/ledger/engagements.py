@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Dialect, delete, select
 from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.engagement import RANKS, Engagement
-from crmdrip.core.model import RecordKind, RecordRef, SignalKind, TouchState
+from crmdrip.core.model import RecordKind, RecordRef, Signal, SignalKind, TouchState
 from crmdrip.core.struct import Struct
 from crmdrip.ledger.schema import ERASED, IS_OF_TOUCH, engagement, enrollment, signal, touch
 from crmdrip.ledger.statements import Bulk, Lookup, upsert_of
@@ -118,6 +118,29 @@ def known_signals(connection: Connection, keys: Iterable[str]) -> set[str]:
 
 
 _KEYS = Lookup(select(signal.c.key), signal.c.key)
+
+
+def add_events(connection: Connection, events: Iterable[Signal], now: datetime) -> list[Signal]:
+    """Store those that are new and return them; what was known by its key is passed over (B23).
+
+    For what speaks of no address and no record, and comes by the thousand: people.add_signals takes anything, one by
+    one, and six times as long.
+    """
+    once: dict[str, Signal] = {}
+    for one in events:
+        once.setdefault(one.key, one)
+    known = known_signals(connection, once)
+    new = [one for key, one in once.items() if key not in known]
+    _ADD.run(
+        connection,
+        [(one.key, one.kind.value, one.at, one.source, None, None, one.touch_id, one.detail, None, now) for one in new],
+    )
+    return new
+
+
+_ADD = Bulk(
+    lambda dialect: upsert_of(dialect, signal).on_conflict_do_nothing(), tuple(column.name for column in signal.c)
+)
 
 
 def forget_events(connection: Connection, before: datetime, limit: int) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ledger_values import NOW, contact, run, signal, touch
+from sqlalchemy import select
 
 from crmdrip.core.engagement import Engagement
-from crmdrip.core.model import SignalKind, TouchState
+from crmdrip.core.model import Signal, SignalKind, TouchState
 from crmdrip.core.struct import replace
-from crmdrip.ledger import engagements, people, runs, touches
+from crmdrip.ledger import engagements, people, runs, schema, touches
 
 KNOWN = Engagement(
     touch_id="a" * 32,
@@ -45,6 +46,19 @@ def test_events_of_emails_are_forgotten_and_what_they_add_up_to_stays(any_ledger
         engagements.forget_events(connection, NOW + timedelta(seconds=1), 10)
         assert engagements.known_signals(connection, ["open", "bounce"]) == {"bounce"}
         assert engagements.load(connection, [KNOWN.touch_id]) == {KNOWN.touch_id: KNOWN}
+
+
+def test_an_event_is_stored_once_and_comes_back_as_any_other_signal(any_ledger):
+    """B23: also where a batch holds it twice; the order stays."""
+    one, other = (
+        signal(key=key, kind=SignalKind.OPENED, record_id=None, address=None, touch_id=KNOWN.touch_id, detail="said")
+        for key in ("z", "a")
+    )
+    with any_ledger.write() as connection:
+        assert engagements.add_events(connection, [one, other, one], NOW) == [one, other]
+        assert engagements.add_events(connection, [other], NOW) == []
+        rows = connection.execute(select(schema.signal).order_by(schema.signal.c.key.desc())).mappings().all()
+    assert [Signal(**{name: row[name] for name in Signal.__struct_fields__}) for row in rows] == [one, other]
 
 
 def test_a_doubt_is_settled_by_whatever_was_heard(any_ledger):
