@@ -377,6 +377,55 @@ Disposition: manual-action/MDN-sent-manually; displayed
 """.replace("\n", "\r\n").encode()
 
 
+def invitation_answered(email, how: str) -> bytes:
+    """An answer to an invitation (RFC 5546)."""
+    return f"""\
+From: {email.to}
+To: {email.reply_to}
+Subject: {how}: Demo
+Message-ID: <ics-{how}@acme.example>
+MIME-Version: 1.0
+Content-Type: multipart/alternative; boundary="b"
+
+--b
+Content-Type: text/plain
+
+{how}
+--b
+Content-Type: text/calendar; method=REPLY; charset=utf-8
+
+BEGIN:VCALENDAR
+METHOD:REPLY
+BEGIN:VEVENT
+UID:demo-1
+SUMMARY:Demo
+DTSTART:20261110T090000Z
+ORGANIZER:mailto:{email.sender}
+ATTENDEE;PARTSTAT={how.upper()}:mailto:{email.to}
+END:VEVENT
+END:VCALENDAR
+
+--b--
+""".replace("\n", "\r\n").encode()
+
+
+class TestCalendars:
+    """An invitation is answered by mail."""
+
+    @pytest.mark.parametrize("how", ["Accepted", "Tentative"])
+    def test_who_accepts_has_a_meeting(self, stage, how):
+        """P2: the run stops, as for one that is in the CRM."""
+        record, email = mailed(stage)
+        came_in(stage, invitation_answered(email, how))
+        assert stage.run(record).reason == "stop.meeting"
+
+    def test_who_declines_has_none(self, stage):
+        """It is noted."""
+        record, email = mailed(stage)
+        came_in(stage, invitation_answered(email, "Declined"))
+        assert stage.run(record).status.live
+
+
 class TestUnsubscribing:
     """B22: in words, and by the mail address in List-Unsubscribe."""
 
@@ -505,9 +554,7 @@ class TestForwarding:
         _, email = mailed(stage)
         head, _, text = answer(email, "See the offer.").partition(b"Content-Type: text/plain")
         mixed = b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain"
-        file = (
-            b'\n--x\nContent-Type: application/pdf\nContent-Disposition: attachment; filename="offer.pdf"\n\nJVBE\n'
-        )
+        file = b'\n--x\nContent-Type: application/pdf\nContent-Disposition: attachment; filename="offer.pdf"\n\nJVBE\n'
         body = head + mixed + text + file + b"--x--\n"
         came_in(stage, body)
         [sent] = self.forwarded(stage)
