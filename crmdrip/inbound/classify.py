@@ -35,7 +35,7 @@ _JUST_UNSUBSCRIBE = re.compile(
     r"(?:please )?(?:unsubscribe|remove(?: me)?|opt[ -]?out|stop|abmelden|austragen|desinscription|baja"
     r"|cancelar|cancellami|uitschrijven|wypisz|avregistrera|配信停止(?:希望)?|解除)[ .!]*"
 )
-_MAILTO_SUBJECT = re.compile(r"unsubscribe(?:[ :].{0,200})?|u[:=].{1,200}|list-unsubscribe.{0,100}")
+_MAILTO_SUBJECT = re.compile(r"unsubscribe(?:[ :].{0,200})?|list-unsubscribe.{0,100}")
 _SPEECH = re.compile(r'"[^"]{1,200}"')
 _SENTENCE = re.compile(r"(?<=[.!?])\s|(?<=[。！？])")
 
@@ -43,6 +43,13 @@ _NOT = re.compile(
     r"\b(?:not?|don.t|never|nicht|keine?|pas|sin|nao|non|niet|geen|nie|inte|ej|why|warum|pourquoi)\b|ない"
 )
 
+_BY_LIST = ("header:list-", "header:precedence", "header:mailing-list", "header:x-mailing-list", "header:x-ml")
+_NOTICES = ("automatic", "away", "left")
+
+NOTICE = 1_200
+"""Characters of the longest notice of a person's; what lists send is longer."""
+COMMENT = 200
+"""Characters of a comment that comes with the answer to an invitation."""
 SHORT = 40
 """Characters of a mail that is nothing but a command."""
 RECENT = timedelta(days=3)
@@ -80,7 +87,7 @@ def classify(mail: InboundMail, received: datetime) -> Reading:
     seen = _look(mail)
     if _JUST_UNSUBSCRIBE.fullmatch(seen.subject) or (_MAILTO_SUBJECT.fullmatch(seen.subject) and len(seen.text) < 200):
         return Reading(kind=MailKind.UNSUBSCRIBE, why="subject:unsubscribe")
-    if not seen.answers and _ANSWERED.match(seen.subject):
+    if not seen.answers and _ANSWERED.match(seen.subject) and len(seen.text) < COMMENT:
         return Reading(kind=MailKind.CALENDAR, why="subject:answered")
     return _read_machine(mail, seen, received) or _read_person(mail, seen)
 
@@ -113,9 +120,12 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
         return Reading(kind=MailKind.RECEIPT, why="subject:receipt", language=language)
     automatic = evidence is Evidence.SURE
     if evidence is Evidence.WEAK:
-        answers = seen.answers or bool(mail.in_reply_to)
-        noticed = said & {"subject", "machine", "formal", "acknowledged"}
-        automatic = not (answers and seen.text and not noticed and (mail.quoted or engaged or seen.answers))
+        noticed = bool(said & {"subject", "machine", "formal", "acknowledged"})
+        if not engaged:
+            # A "no-reply" that wants nothing, one word of an absence: beside the field that is enough.
+            noticed = noticed or why == "header:from" or _count_acknowledgements(seen) > 0
+            noticed = noticed or bool(_hit("away", seen.likely, seen))
+        automatic = noticed or not (seen.text and (seen.answers or (mail.in_reply_to and (mail.quoted or engaged))))
     if not automatic and "subject" in said and not (mail.quoted and engaged):
         automatic, why = True, "subject"
     if not automatic and "machine" in said and not (mail.quoted and (engaged or seen.answers)):
@@ -129,6 +139,8 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
 
 def _describe_machine(mail: InboundMail, seen: _Seen, why: str, received: datetime) -> Reading:
     """Which of the things that machines say it is."""
+    if len(seen.text) > NOTICE and why.startswith(_BY_LIST) and not any(_subject_hit(one, seen) for one in _NOTICES):
+        return Reading(kind=MailKind.AUTO_REPLY, why=why)  # a newsletter, whatever it tells of absences
     left = _hit("left_surely", seen.languages, seen)
     if left:
         return Reading(kind=MailKind.LEFT_COMPANY, why=f"{why} words:left", language=left)

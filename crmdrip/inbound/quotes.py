@@ -29,11 +29,15 @@ class Split:
 
 _LABELS = {
     "from": "from|von|de|da|van|od|från|fra|expéditeur|remetente|mittente|afzender|nadawca|avsändare|absender"
-    "|差出人|送信者|送信元|发件人|from name",
+    "|差出人|送信者|送信元|发件人|от|lähettäjä|kimden|보낸 사람",
     "sent": "sent|date|gesendet|datum|envoyé|envoye|enviado|enviada em|enviado el|enviado em|data|inviato"
-    "|verzonden|wysłano|wyslano|skickat|sendt|dato|fecha|送信日時|日付|日時|发送时间",
-    "to": "to|an|à|para|a|aan|do|till|til|destinataire|destinatario|cc|kopia|kopie|copie|宛先|收件人",
-    "subject": "subject|betreff|objet|asunto|assunto|oggetto|onderwerp|temat|ämne|emne|件名|主题",
+    "|verzonden|wysłano|wyslano|skickat|sendt|dato|fecha"
+    "|送信日時|日付|日時|发送时间|보낸 날짜"
+    "|отправлено|дата|lähetetty|odesláno|gönderilen|gönderilme tarihi",
+    "to": "to|an|à|para|a|aan|do|till|til|destinataire|destinatario|cc|kopia|kopie|copie|宛先|收件人"
+    "|кому|vastaanottaja|komu|kime|받는 사람",
+    "subject": "subject|betreff|objet|asunto|assunto|oggetto|onderwerp|temat|ämne|emne|件名|主题"
+    "|тема|aihe|předmět|konu|제목",
 }
 _LABELLED = re.compile(
     r"[>*_ \t]*+(?:"
