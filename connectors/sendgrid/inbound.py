@@ -87,7 +87,7 @@ class InboundHook:
         )
 
     def _knows(self, request: HookRequest) -> bool:
-        given = (request.secret.encode(), _password(request.headers.get("authorization", "")))
+        given = (request.secret.encode("utf-8", "replace"), _password(request.headers.get("authorization", "")))
         # Every pair is compared, so that the time taken tells nothing.
         matches = [hmac.compare_digest(mine, theirs) for mine in self._secrets for theirs in given]
         return any(matches)

@@ -186,7 +186,7 @@ class Hooks:
 
     def _knows(self, secret: str) -> bool:
         # All are compared, so that the time taken tells nothing.
-        matches = [hmac.compare_digest(mine, secret.encode()) for mine in self._secrets]
+        matches = [hmac.compare_digest(mine, secret.encode("utf-8", "replace")) for mine in self._secrets]
         return any(matches)
 
     def _answer(self, source: str, fate: Fate) -> Response:
