@@ -257,7 +257,7 @@ def test_what_is_said_in_clear_behind_starttls_counts_for_nothing(tmp_path):
     with ImapServer(starttls=context) as server:
         server.manners.after_starttls = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n"
         mailbox = build_mailbox(server.port, tls="starttls", ca_file=ca_file)
-        with closing(mailbox), pytest.raises(RetriableError, match="TLS|STARTTLS"):
+        with closing(mailbox), pytest.raises(RetriableError, match="TLS"):
             drain_all(mailbox)
         assert not {"LOGIN", "AUTHENTICATE"} & set(server.commands)
 
