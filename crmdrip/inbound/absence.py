@@ -195,12 +195,14 @@ def _grammar(words: DateWords, code: str) -> _Grammar:
             ("tomorrow", words.tomorrow),
         )
     )
-    ends = f"(?P<ends>{words.month_end})" if words.month_end else "(?P<ends>(?!))"
+    part = rf"(?:(?P<ends>{words.month_end})|(?P<middle>{words.month_middle}))"
+    whole = rf"{edge}(?:{part}\s?)?(?P<m>{month}){close}(?:\s(?:de )?(?P<y>20\d\d))?"
+    japanese = rf"(?:(?P<y>20\d\d)年)?(?P<m>\d{{1,2}})月{part}"
     return _Grammar(
         day=re.compile(day),
         weekday=re.compile(f"{edge}(?:{weekday}){close}"),
         relative=re.compile(relative),
-        month=re.compile(rf"{edge}(?:{ends}\s)?(?P<m>{month}){close}(?:\s(?:de )?(?P<y>20\d\d))?"),
+        month=re.compile(japanese if code == "ja" else whole),
         months=tuple(re.compile(one) for one in words.months),
         weekdays=tuple(re.compile(one) for one in words.weekdays),
     )
@@ -248,6 +250,9 @@ def _days(text: str, grammar: _Grammar, language: Language, received: date, *, m
         elif given["n_a"]:
             if given["n_s"] == "/":
                 day = _numeric(given["n_a"], given["n_b"], given["n_y"], received, month_first=month_first)
+                if language.code == "en" and day is not None:
+                    turned = _numeric(given["n_a"], given["n_b"], given["n_y"], received, month_first=not month_first)
+                    day = turned if turned is not None and _is_nearer(turned, day, received) else day
             else:
                 # Dots and hyphens leave no doubt: the day comes first, save in Japan.
                 one, other = (given["n_b"], given["n_a"]) if language.code == "ja" else (given["n_a"], given["n_b"])
@@ -267,6 +272,14 @@ def _numeric(one: str, other: str, year: str | None, received: date, *, month_fi
     if rare is not None and usual < received - timedelta(days=7) and received <= rare <= received + timedelta(days=60):
         return rare
     return usual
+
+
+def _is_nearer(day: date, usual: date, received: date) -> bool:
+    """Whether an absence is so much likelier to end then that the order of the numbers must be the other one.
+
+    Only English is written in both orders, and the sender's clock is all that tells which is theirs.
+    """
+    return received <= day <= received + timedelta(days=45) and usual > received + timedelta(days=90)
 
 
 def _next_numbered(number: str, received: date) -> date | None:
@@ -311,11 +324,13 @@ def _relatives(text: str, grammar: _Grammar, received: date) -> Iterator[_Mentio
 
 def _months(text: str, grammar: _Grammar, received: date) -> Iterator[_Mention]:
     for match in grammar.month.finditer(text):
-        if len(match["m"]) < 4 and not match["ends"]:
+        part = match["ends"] or match["middle"]
+        if len(match["m"]) < 4 and not part:
             continue  # "may", "set" and "out" are other words, too
-        day = _day("1", _number(match["m"], grammar.months), match["y"], received.replace(day=1))
+        number = match["m"] if match["m"].isdigit() else _number(match["m"], grammar.months)
+        day = _day("15" if match["middle"] else "1", number, match["y"], received.replace(day=1))
         if day is not None:
-            shape = _Shape.MONTH_END if match["ends"] else _Shape.MONTH
+            shape = _Shape.MONTH_END if match["ends"] else _Shape.DAY if match["middle"] else _Shape.MONTH
             yield _Mention(begin=match.start(), end=match.end(), shape=shape, day=day)
 
 

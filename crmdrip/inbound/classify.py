@@ -145,7 +145,8 @@ def _describe_machine(mail: InboundMail, seen: _Seen, why: str, received: dateti
     if left:
         return Reading(kind=MailKind.LEFT_COMPANY, why=f"{why} words:left", language=left)
     away = _hit("away", seen.languages, seen) or _subject_hit("away", seen)
-    until, told = _find_return(mail, seen, received) if away else (None, "")
+    # Without a word of an absence a day of return is one, unless it is when somebody will answer.
+    until, told = _find_return(mail, seen, received) if away or not _count_acknowledgements(seen) else (None, "")
     if until is not None:
         return Reading(kind=MailKind.OUT_OF_OFFICE, why=f"{why} words:away", until=until, language=told or away)
     left = _hit("left", seen.languages, seen) or _subject_hit("left", seen)
@@ -199,7 +200,7 @@ def _find_return(mail: InboundMail, seen: _Seen, received: datetime) -> tuple[da
         found = find_return(text, language, day, month_first=month_first)
         if found is not None and found.told:
             return found.day, language.code
-        if found is not None and guess[0] is None:
+        if found is not None and guess[0] is None and speaking:
             guess = found.day, language.code
     return guess
 

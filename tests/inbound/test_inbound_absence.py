@@ -116,6 +116,8 @@ def test_a_day_is_told_from_the_day_the_mail_came(code: str, text: str, day: int
         ("en", "back in September", date(2026, 9, 1)),
         ("en", "away until the end of August", date(2026, 9, 1)),
         ("de", "bis Ende August", date(2026, 9, 1)),
+        ("de", "bis Mitte August", date(2026, 8, 16)),
+        ("ja", "8月末まで不在", date(2026, 9, 1)),
         ("fr", "jusqu'à fin août", date(2026, 9, 1)),
         ("en", "until 4 January", date(2027, 1, 5)),
         ("de", "ab 7. Januar wieder erreichbar", date(2027, 1, 7)),
@@ -128,13 +130,20 @@ def test_months_and_years_are_filled_in(code: str, text: str, day: date) -> None
 
 
 def test_numbers_are_read_in_the_order_of_the_sender() -> None:
-    """8/12 is in August in America and in December elsewhere; what is long past is read the other way."""
-    assert back("en", "back on 8/12", month_first=True) == date(2026, 8, 12)
-    assert back("en", "back on 8/12", month_first=False) == date(2026, 12, 8)
+    """8/10 is in August in America and in October elsewhere."""
+    assert back("en", "back on 8/10", month_first=True) == date(2026, 8, 10)
+    assert back("en", "back on 8/10", month_first=False) == date(2026, 10, 8)
     assert back("en", "back on 12/08", month_first=False) == date(2026, 8, 12)
     assert back("en", "back on 8/17", month_first=False) == date(2026, 8, 17)
     assert back("fr", "de retour le 8/12", month_first=False) == date(2026, 12, 8)
     assert back("ja", "8/12に復帰", month_first=True) == date(2026, 8, 12)
+
+
+def test_numbers_in_english_are_turned_when_that_is_so_much_nearer() -> None:
+    """A clock set to UTC says nothing about the sender: next week is likelier than the winter, and than last month."""
+    assert back("en", "back on 8/12", month_first=False) == date(2026, 8, 12)
+    assert back("en", "back on 12/08/2026", month_first=True) == date(2026, 8, 12)
+    assert back("en", "back on 7/8", month_first=True) == date(2026, 8, 7)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class DateWords:
     this_week: str
     next_week: str
     month_end: str
+    month_middle: str
     back: str
     back_after: str
     not_until: str
@@ -118,6 +119,7 @@ def _compile(table: Mapping[str, Any]) -> Language:
             this_week=table["this_week"],
             next_week=table["next_week"],
             month_end=table["month_end"],
+            month_middle=table["month_middle"],
             back=dates["back"],
             back_after=dates["back_after"],
             not_until=dates["not_until"],
