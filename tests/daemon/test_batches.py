@@ -13,7 +13,7 @@ from stage import Stage
 from crmdrip.core.model import RunStatus, TouchState
 from crmdrip.core.struct import replace
 from crmdrip.daemon import dispatch, passes
-from crmdrip.ledger import runs, touches
+from crmdrip.ledger import touches
 from crmdrip.ledger.errors import LedgerBrokenError
 
 
