@@ -96,6 +96,7 @@ def describe_run(run: RunLine) -> list[str]:
         + (f", {touch.subject!r}" if touch.subject else "")
         + (f", in {touch.zone}" if touch.zone else "")
         + (f"; {touch.detail}" if touch.detail else "")
+        + (f". {touch.fared}" if touch.fared else "")
         for touch in run.touches
     ]
     if run.sentence:

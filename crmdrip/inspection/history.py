@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from crmdrip.core import words
+from crmdrip.core.engagement import Engagement
 from crmdrip.core.keys import person_key
 from crmdrip.core.model import Enrollment, RunStatus, Touch, TouchState
 from crmdrip.core.reasons import parse_reason
 from crmdrip.core.steps import progress, progress_of
 from crmdrip.inspection.subject import Subject
-from crmdrip.ledger import definitions, marks, outbox, people, runs, touches
+from crmdrip.ledger import definitions, engagements, marks, outbox, people, runs, touches
 from crmdrip.ledger.definitions import KnownSequence
 from crmdrip.ledger.outbox import Owed
 from crmdrip.ledger.people import SUPPRESSING
@@ -38,6 +39,8 @@ class TouchLine:
     zone: str
     """Where its time was chosen, and whose zone that is: "Europe/Berlin (recipient)"."""
     detail: str
+    fared: str
+    """What the provider told of it since: "Opened; 3 opens, 1 click, 2 opens by machines". "" for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +108,8 @@ def read_history(connection: Connection, subject: Subject) -> History:
     for touch in touches.touches_in_full(connection, [run.id for run in found]):
         of_run.setdefault(touch.enrollment_id, []).append(touch)
     paused = any(name in marks.read_marks(connection, marks.PAUSED) for name in _pauses_of(found))
-    lines = tuple(_run_line(run, sequences.get(run.sequence_id), of_run.get(run.id, [])) for run in found)
+    told = engagements.load(connection, [touch.id for of_one in of_run.values() for touch in of_one])
+    lines = tuple(_run_line(run, sequences.get(run.sequence_id), of_run.get(run.id, []), told) for run in found)
     suppressed = _suppression(connection, subject.address)
     return History(
         record_id=subject.ref.id,
@@ -137,7 +141,9 @@ def _pauses_of(found: Iterable[Enrollment]) -> set[str]:
     return {marks.PAUSED, *(f"{marks.PAUSED}:{sequence_id}" for sequence_id in live)} if live else set()
 
 
-def _run_line(run: Enrollment, known: KnownSequence | None, touches: list[Touch]) -> RunLine:
+def _run_line(
+    run: Enrollment, known: KnownSequence | None, touches: list[Touch], told: Mapping[str, Engagement]
+) -> RunLine:
     return RunLine(
         sequence_id=run.sequence_id,
         sequence=known.name if known is not None else run.sequence_id,
@@ -149,7 +155,7 @@ def _run_line(run: Enrollment, known: KnownSequence | None, touches: list[Touch]
         entered_at=run.entered_at,
         next_touch=run.due_at if run.status.live else None,
         touches=tuple(
-            _touch_line(touch, progress_of(known.good if known is not None else None, touch.step_id, done))
+            _touch_line(touch, progress_of(known.good if known is not None else None, touch.step_id, done), told)
             for done, touch in enumerate(touches)
         ),
     )
@@ -171,7 +177,7 @@ def explain_run(run: Enrollment, known: KnownSequence | None) -> str:
     return words.upcoming(progress(good, step, run.steps_done), run.due_at, zone)
 
 
-def _touch_line(touch: Touch, step: str) -> TouchLine:
+def _touch_line(touch: Touch, step: str, told: Mapping[str, Engagement]) -> TouchLine:
     detail = touch.detail
     if touch.state is TouchState.SKIPPED and detail.startswith("skip."):
         detail = parse_reason(detail, step).sentence
@@ -184,7 +190,14 @@ def _touch_line(touch: Touch, step: str) -> TouchLine:
         subject=touch.subject,
         zone=f"{touch.zone} ({touch.zone_source})" if touch.zone else "",
         detail=detail,
+        fared=_fared(told[touch.id]) if touch.id in told else "",
     )
+
+
+def _fared(known: Engagement) -> str:
+    counts = ((known.opens, "open", ""), (known.clicks, "click", ""), (known.machine_opens, "open", " by machines"))
+    told = [f"{number} {word}{'' if number == 1 else 's'}{by}" for number, word, by in counts if number]
+    return f"{known.words}; {', '.join(told)}" if told else known.words
 
 
 def _suppression(connection: Connection, address: str) -> str:

@@ -1,4 +1,4 @@
-"""Commands about what came in and could not be read: shown, kept, and read again when asked."""
+"""What came in, as commands show it: how emails fared, and what could not be read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,27 @@ import pytest
 from office import Office, Shell
 
 from crmdrip.commands.status import describe_received
+from crmdrip.core.engagement import Engagement
+from crmdrip.core.model import SignalKind
 from crmdrip.core.received import Delivery
-from crmdrip.ledger import received
+from crmdrip.ledger import engagements, received
 from crmdrip.ledger.received import ReceivedCount
 from crmdrip.ledger.store import Ledger
+
+
+def test_why_tells_how_an_email_fared(office: Office, crmdrip: Shell) -> None:
+    """P3: what stands on the timeline, and the machines' opens beside it."""
+    (person,) = office.ticked()
+    crmdrip("once")
+    ledger = Ledger(f"sqlite:///{office.ledger_file}")
+    (touch,) = (email.touch for email in office.sent())
+    told = Engagement(
+        touch_id=touch, outcome=SignalKind.CLICKED, first_at=datetime.now(UTC), opens=2, clicks=1, machine_opens=3
+    )
+    with ledger.write() as connection:
+        engagements.save(connection, [told])
+    ledger.close()
+    assert "Clicked; 2 opens, 1 click, 3 opens by machines" in crmdrip("why", person).out
 
 
 class TestReceived:

@@ -202,6 +202,31 @@ class TestStops:
         passes.dispatch(stage.parts)
         assert len(stage.sent(ANN)) == 1
 
+    def test_what_comes_in_while_a_batch_goes_out_is_heard_before_the_next(self, stage: Stage, vendor: Vendor) -> None:
+        """P2, B5: a pass of many batches reads what waits before each of their looks."""
+        contacts = stage.ticked(stage.sequence(), 3)
+        stage.limit(batch=1)
+        passes.pull(stage.parts)
+        mailer, told = stage.parts.mailer, []
+
+        class Telling:
+            def __getattr__(self, name):
+                return getattr(mailer, name)
+
+            def send(self, messages):
+                messages = list(messages)
+                if not told:
+                    addresses = {f"p{n}@firm{n}.example" for n in range(3)} - {one.to_address for one in messages}
+                    told.extend(addresses)
+                    vendor.post(*(vendor.event("unsubscribe", email=address) for address in addresses))
+                yield from mailer.send(messages)
+
+        stage.parts = replace(stage.parts, mailer=Telling())
+        passes.dispatch(stage.parts)
+        # The second batch may have been looked at already while the first went out.
+        assert 1 <= len(stage.sent()) <= 2
+        assert [stage.run(contact).status for contact in contacts].count(RunStatus.STOPPED) >= 1
+
 
 class TestTouches:
     """What becomes of an email is shown with it."""

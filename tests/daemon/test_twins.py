@@ -168,9 +168,17 @@ def test_an_unsubscribe_stays_although_the_box_was_cleared(stage: Stage) -> None
     assert len(stage.sent()) == 1
 
 
-@pytest.mark.parametrize(("name", "reason"), [("spam_reports", "spam"), ("bounces", "does not accept mail")])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("spam_reports", "spam"),
+        ("bounces", "does not accept mail"),
+        ("invalid_emails", "does not accept mail"),
+        ("unsubscribes", "unsubscribed"),
+    ],
+)
 def test_what_the_provider_suppresses_stops_the_run(stage: Stage, name: str, reason: str) -> None:
-    """B22, P2: complaints and bounces come with the provider's lists."""
+    """B22, P2: whatever no event told comes with the provider's lists, which are read every hour."""
     contact = stage.contact(ANN)
     stage.tick(contact, stage.sequence())
     stage.turn()
@@ -184,6 +192,17 @@ def test_what_the_provider_suppresses_stops_the_run(stage: Stage, name: str, rea
     stage.turn()
     assert stage.shown(contact)[0] == RunStatus.STOPPED
     assert reason in stage.shown(contact)[1]
+
+
+def test_a_block_on_the_provider_s_list_stops_nobody(stage: Stage) -> None:
+    """B22, B23: one email was refused, and the next may arrive; read again with every overlap, it stays so."""
+    contact = stage.contact(ANN)
+    stage.tick(contact, stage.sequence())
+    stage.turn()
+    stage.do(stage.sandbox.account.suppressions.add, "blocks", ANN, reason="452 mailbox full")
+    stage.play(stage.now + timedelta(days=3), step=timedelta(hours=6))
+    assert stage.run(contact).status.live
+    assert len(stage.sent(ANN)) == 2
 
 
 def test_a_merge_follows_the_winner(stage: Stage) -> None:
