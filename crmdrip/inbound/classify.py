@@ -85,7 +85,8 @@ def classify(mail: InboundMail, received: datetime) -> Reading:
     if not mail.sender and not mail.text and not mail.subject:
         return Reading(kind=MailKind.UNREADABLE, why="nothing")
     seen = _look(mail)
-    if _JUST_UNSUBSCRIBE.fullmatch(seen.subject) or (_MAILTO_SUBJECT.fullmatch(seen.subject) and len(seen.text) < 200):
+    asked = _JUST_UNSUBSCRIBE.fullmatch(seen.subject) is not None and (not seen.text or bool(_asks_to_stop(seen)))
+    if asked or (_MAILTO_SUBJECT.fullmatch(seen.subject) and len(seen.text) < COMMENT):
         return Reading(kind=MailKind.UNSUBSCRIBE, why="subject:unsubscribe")
     if not seen.answers and _ANSWERED.match(seen.subject) and len(seen.text) < COMMENT:
         return Reading(kind=MailKind.CALENDAR, why="subject:answered")
@@ -120,13 +121,15 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
         return Reading(kind=MailKind.RECEIPT, why="subject:receipt", language=language)
     automatic = evidence is Evidence.SURE
     if evidence is Evidence.WEAK:
-        noticed = bool(said & {"subject", "machine", "formal", "acknowledged"})
+        noticed = bool(said & {"subject", "topic", "machine", "formal", "acknowledged"})
         if not engaged:
             # A "no-reply" that wants nothing, one word of an absence: beside the field that is enough.
             noticed = noticed or why == "header:from" or _count_acknowledgements(seen) > 0
             noticed = noticed or bool(_hit("away", seen.likely, seen))
         automatic = noticed or not (seen.text and (seen.answers or (mail.in_reply_to and (mail.quoted or engaged))))
     if not automatic and "subject" in said and not (mail.quoted and engaged):
+        automatic, why = True, "subject"
+    if not automatic and "topic" in said and not engaged:
         automatic, why = True, "subject"
     if not automatic and "machine" in said and not (mail.quoted and (engaged or seen.answers)):
         automatic, why = True, "words:machine"
@@ -163,8 +166,10 @@ def _machine_words(seen: _Seen) -> Iterator[tuple[str, str]]:
         if not seen.answers:
             if language.subject["receipt"].match(seen.subject):
                 yield "receipt", language.code
-            if any(language.subject[name].match(seen.subject) for name in ("automatic", "away", "left")):
+            if language.subject["automatic"].match(seen.subject):
                 yield "subject", language.code
+            if any(language.subject[name].match(seen.subject) for name in ("away", "left")):
+                yield "topic", language.code  # a person may choose it, too
         if language.words["machine"].search(seen.text):
             yield "machine", language.code
         if (

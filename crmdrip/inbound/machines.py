@@ -115,7 +115,9 @@ def weigh(headers: Headers) -> tuple[Evidence, str]:
     if "mailbox rules agent" in first(headers, "x-ms-exchange-generated-message-source").lower():
         return Evidence.SURE, "header:x-ms-exchange-generated-message-source"
     if is_daemon(headers):
-        return Evidence.SURE, "header:from"
+        # Behind postmaster@ sits a person in many a small company.
+        person = first(headers, "from").lower().find("postmaster") >= 0 and not is_null_sender(headers)
+        return Evidence.WEAK if person else Evidence.SURE, "header:from"
     return _weigh_weak(headers, precedence)
 
 

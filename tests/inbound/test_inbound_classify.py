@@ -36,7 +36,6 @@ def read(head: str, text: str = "Thanks, noted.") -> MailKind:
         "Delivered-To: Autoresponder",
         "X-MS-Exchange-Generated-Message-Source: Mailbox Rules Agent",
         "From: MAILER-DAEMON <>",
-        "From: postmaster@customer.example",
     ],
 )
 def test_a_machine_that_says_so_is_believed(field: str) -> None:
@@ -55,6 +54,7 @@ SUSPICIOUS = [
     "Return-Path: <>",
     "X-MS-Exchange-Inbox-Rules-Loop: dana@customer.example",
     "From: Contoso <no-reply@customer.example>",
+    "From: Dana <postmaster@customer.example>",
 ]
 
 
@@ -92,6 +92,11 @@ def test_a_subject_counts_where_a_program_puts_it(subject: str, kind: MailKind) 
     assert read(f"Subject: {subject}", "I am away until Friday.") is kind
 
 
+def test_a_person_may_write_about_their_absence() -> None:
+    """A mail of its own with such a subject, that wants something."""
+    assert read("Subject: Absent next week", "I'm away next week, please call me after.") is MailKind.REPLY
+
+
 def test_quoted_history_never_decides() -> None:
     """Our own mail below the answer speaks of absences, machines and removal."""
     assert read(ANSWER, f"Yes.{QUOTE}") is MailKind.REPLY
@@ -116,6 +121,12 @@ def test_a_signature_never_decides() -> None:
 def test_a_bare_unsubscribe_is_one(subject: str, text: str) -> None:
     """B22: what a mail program sends to a `mailto:` of List-Unsubscribe, and what people type."""
     assert read(f"Subject: {subject}", text) is MailKind.UNSUBSCRIBE
+
+
+def test_a_subject_of_one_word_needs_a_text_that_agrees() -> None:
+    """To cancel a meeting is no wish to be left alone."""
+    assert read("Subject: cancelar", "Quiero cancelar la reunión del martes.") is MailKind.REPLY
+    assert read("Subject: Stop", "Stop by on Tuesday, will you?") is MailKind.REPLY
 
 
 def test_a_machine_does_not_unsubscribe() -> None:
