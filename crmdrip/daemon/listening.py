@@ -64,10 +64,16 @@ def take_mail(parts: Parts, raw: RawMail, now: datetime) -> None:
     Raises LedgerBrokenError, and nothing else whatever the bytes are.
     """
     opened = _open(raw, now)
+    with parts.ledger.read() as connection:
+        # Before the transaction in which it is acted on: a stranger's mail is compared with everybody at their domain,
+        # and nobody should wait for that.
+        if mails.is_known(connection, opened.key):
+            return
+        heard = _find(connection, parts, opened)
     with parts.ledger.write() as connection:
         if mails.is_known(connection, opened.key):
             return
-        suppressing, forward = _take(connection, parts, opened, now)
+        suppressing, forward = _take(connection, parts, opened, heard, now=now)
     tell(parts, suppressing)
     if forward is not None:
         forward()
@@ -92,7 +98,7 @@ def _key(raw: RawMail, mail: InboundMail) -> str:
 
 
 def _take(
-    connection: Connection, parts: Parts, opened: _Opened, now: datetime
+    connection: Connection, parts: Parts, opened: _Opened, heard: Heard, *, now: datetime
 ) -> tuple[list[Signal], Callable[[], None] | None]:
     """Returns the signals that every record of their address is to be told of, and what takes a further call."""
     mail, replies = opened.mail, parts.replies
@@ -105,28 +111,19 @@ def _take(
     if who is not None:
         _keep(connection, opened, Whose(how=How.TOKEN), kind=MailKind.UNSUBSCRIBE)
         return unsubscribe(connection, who, SOURCE, now), None
-    whose = _find(connection, parts, mail)
-    heard = Heard(
-        key=opened.key,
-        mail=mail,
-        reading=opened.reading,
-        whose=whose,
-        at=opened.at,
-        reported=addressees.last_mailed(connection, reported_addresses(mail)),
-    )
     background = load_background(connection)
     telling = Telling(connection, parts, heard, background, now=now)
     suppressing = apply_signals(connection, read_signals(heard), background, parts.org_id, now)
     owner_id = telling.tell()
-    _keep(connection, opened, whose)
+    _keep(connection, opened, heard.whose)
     log.info(
         "mail_read",
         mail=opened.key,
         source=opened.raw.source,
         kind=opened.reading.kind.value,
         why=opened.reading.why,
-        how=whose.how.value,
-        records=[person.ref.id for person in whose.people],
+        how=heard.whose.how.value,
+        records=[person.ref.id for person in heard.whose.people],
     )
     return suppressing, (lambda: _forward_to_owner(parts, telling, owner_id)) if owner_id else None
 
@@ -143,7 +140,20 @@ def _forward_to_owner(parts: Parts, telling: Telling, owner_id: str) -> None:
             telling.forward(connection, normalize_address(owner.email))
 
 
-def _find(connection: Connection, parts: Parts, mail: InboundMail) -> Whose:
+def _find(connection: Connection, parts: Parts, opened: _Opened) -> Heard:
+    """The mail with whose it is."""
+    mail = opened.mail
+    return Heard(
+        key=opened.key,
+        mail=mail,
+        reading=opened.reading,
+        whose=_find_whose(connection, parts, mail),
+        at=opened.at,
+        reported=addressees.last_mailed(connection, reported_addresses(mail)),
+    )
+
+
+def _find_whose(connection: Connection, parts: Parts, mail: InboundMail) -> Whose:
     clues = read_clues(mail, parts.replies.tokens.read)
     touches = {*clues.tagged, *clues.threaded, *filter(None, [clues.copied])}
     found = addressees.by_touches(connection, touches)
