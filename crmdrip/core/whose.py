@@ -23,6 +23,11 @@ TOUCHES = 20
 _OURS = re.compile(r"<([0-9a-f]{32})@", re.IGNORECASE)
 """A Message-ID we minted (keys.message_id). It is no secret to whoever got the email, and to nobody else known."""
 
+TOUCH_HEADER = "x-crmdrip-touch"
+"""Carried by emails that go out by SMTP, and given back by reports that quote our headers."""
+
+_TOUCH_ID = re.compile(r"[0-9a-f]{32}")
+
 _NO_DOTS = frozenset({"gmail.com", "googlemail.com"})
 """Dots mean nothing there, and the two are one."""
 
@@ -106,8 +111,10 @@ def read_clues(mail: InboundMail, read_tag: Callable[[str], str | None]) -> Clue
     tags = (address.rpartition("@")[0].partition("+")[2] for address in mail.delivered_to)
     tagged = [touch for tag in tags if tag and (touch := read_tag(tag)) is not None]
     reported = mail.report.message_ids if mail.report is not None else ()
+    returned = mail.report.headers.get(TOUCH_HEADER, ()) if mail.report is not None else ()
     named = [*mail.in_reply_to, *reversed(mail.references), *reported]
-    threaded = [found[1].lower() for name in named if (found := _OURS.match(name)) is not None]
+    threaded = [one for value in returned if _TOUCH_ID.fullmatch(one := value.strip().lower())]
+    threaded += [found[1].lower() for name in named if (found := _OURS.match(name)) is not None]
     own = _OURS.match(mail.message_id)
     written = [address for address in (mail.sender, *mail.reply_to) if address]
     return Clues(

@@ -71,6 +71,12 @@ class TestClues:
         report = DeliveryReport(kind=ReportKind.DELIVERY, message_ids=(f"<{TOUCH}@v.example>",))
         assert read_clues(mail("", report=report), TOKENS.read).threaded == (TOUCH,)
 
+    def test_a_report_may_give_our_own_header_back(self):
+        """B7: where the server replaced the Message-ID."""
+        headers = {"x-crmdrip-touch": (TOUCH.upper(), "no id")}
+        report = DeliveryReport(kind=ReportKind.DELIVERY, headers=headers)
+        assert read_clues(mail("", report=report), TOKENS.read).threaded == (TOUCH,)
+
     def test_an_endless_thread_is_bounded(self):
         """B27: ten thousand references are somebody's joke."""
         names = tuple(f"<{number:032x}@v.example>" for number in range(10_000))
