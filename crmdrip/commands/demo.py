@@ -130,6 +130,7 @@ def report(findings: Findings, days: int) -> str:
             f"{f.replies} replies and {f.auto_replies} mails of machines came back. Unheard: {f.replies_unheard}."
             f" Replies taken for a machine's: {f.reply_taken_for_auto_reply}."
             f" Machines' taken for a reply: {f.auto_reply_taken_for_reply}."
+            f" Opt-outs nobody asked for: {f.opt_outs_unasked}."
         ),
         (
             f"From an answer at the door to the end of its run: {f.stop_latency_seconds['median']} s,"

@@ -58,6 +58,8 @@ class Findings:
     """Replies to our own reply address that nobody read."""
     reply_taken_for_auto_reply: int
     auto_reply_taken_for_reply: int
+    opt_outs_unasked: int
+    """Opt-outs in the CRM that nobody asked for (B22: gateways visit every link)."""
     stop_latency_seconds: Mapping[str, float]
     """Median and longest, in real seconds: from the arrival of an answer or an event at the door until the runs it
     stops have ended in the ledger (demo.latency)."""
@@ -76,6 +78,7 @@ class Findings:
             self.touches_after_stop,
             self.unexplained_due,
             self.replies_unheard,
+            self.opt_outs_unasked,
             self.write_backs_pending,
         )
         return not any(broken)
@@ -113,6 +116,7 @@ def audit(
         replies_unheard=heard.unheard,
         reply_taken_for_auto_reply=heard.reply_taken_for_auto_reply,
         auto_reply_taken_for_reply=heard.auto_reply_taken_for_reply,
+        opt_outs_unasked=state["unasked_opt_outs"],
         stop_latency_seconds=latency,
         write_backs_pending=pending,
         crm_calls=calls,

@@ -100,6 +100,7 @@ class ControlApi:
             "happened": dict(Counter(each.deed.value for each in self._world.happened)),
             "scheduled": self._world.scheduled,
             "answers": dict(Counter(each.truth.value for each in self._world.actions.answers.all)),
+            "unasked_opt_outs": len(self._world.unasked_opt_outs()),
             "links_scanned": self._world.engagement.scans,
             "requests_pending": self._courier.pending,
             "one_clicks_failed": len(self._world.actions.failed_one_clicks),

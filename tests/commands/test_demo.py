@@ -22,12 +22,15 @@ pytestmark = pytest.mark.slow
 FIELDS = [
     *("people", "ticked", "enrolled", "refused", "touches_accepted", "duplicate_touches", "touches_after_stop"),
     *("unexplained_due", "stops", "replies", "auto_replies", "replies_unheard"),
-    *("reply_taken_for_auto_reply", "auto_reply_taken_for_reply", "stop_latency_seconds"),
+    *("reply_taken_for_auto_reply", "auto_reply_taken_for_reply", "opt_outs_unasked", "stop_latency_seconds"),
     *("write_backs_pending", "crm_calls", "crm_calls_per_1000_touches", "provider_requests", "seconds"),
 ]
 
 
-BROKEN = ["duplicate_touches", "touches_after_stop", "unexplained_due", "replies_unheard", "write_backs_pending"]
+BROKEN = [
+    *("duplicate_touches", "touches_after_stop", "unexplained_due", "replies_unheard", "opt_outs_unasked"),
+    "write_backs_pending",
+]
 """Figures of which each must be nought."""
 MEASURED = {"seconds": 0, "stop_latency_seconds": {}}
 """What depends on the machine."""
@@ -185,6 +188,7 @@ NOTHING_WRONG = Findings(
     replies_unheard=0,
     reply_taken_for_auto_reply=0,
     auto_reply_taken_for_reply=0,
+    opt_outs_unasked=0,
     stop_latency_seconds={"median": 0.0, "max": 0.0},
     write_backs_pending=0,
     crm_calls=1,

@@ -332,6 +332,17 @@ def test_unticking_one_twin_stops_nothing_while_the_other_is_ticked(stage: Stage
     assert kinds(stage, one.address) == [StopKind.UNTICKED]
 
 
+def test_an_opt_out_that_nobody_asked_for_is_noticed(stage: Stage) -> None:
+    """B22: as when a scanner's visit counts as an unsubscribe; a changed address carries its old one's wish."""
+    asked, moved, victim = (stage.ordinary(number=n) for n in range(3))
+    stage.actions.opt_out(asked.id)
+    stage.actions.opt_out(moved.id)
+    stage.actions.change_address(moved.id, "new@else.example")
+    assert stage.world.unasked_opt_outs() == []
+    stage.org.update(victim.id, {"HasOptedOutOfEmail": True})
+    assert stage.world.unasked_opt_outs() == [victim.address.lower()]
+
+
 def test_a_pause_forbids_only_until_it_ends(stage: Stage) -> None:
     """After the date email may go on."""
     person = stage.ordinary()

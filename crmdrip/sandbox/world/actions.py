@@ -70,6 +70,8 @@ class Actions:
         """What came back by mail, each with its truth."""
         self.one_clicks: list[OneClick] = []
         """Unsubscribes nobody has posted yet; only filled when there is no `post`."""
+        self.moved: dict[str, str] = {}
+        """Addresses that were changed: the old one by the new one, in lower case."""
         self.failed_one_clicks: list[tuple[OneClick, str]] = []
         """Those that were not answered with success, with what happened."""
         self.post = post
@@ -283,6 +285,7 @@ class Actions:
         """The person's address is corrected: the old one is not mailed again."""
         row = self.record(record_id)
         self._org.update(record_id, {"Email": address})
+        self.moved[address.lower()] = str(row["Email"] or "").lower()
         self._stop_here(row, StopKind.ADDRESS_CHANGED)
 
     # steps

@@ -40,6 +40,10 @@ FOR_GOOD = frozenset({StopKind.OPT_OUT, StopKind.UNSUBSCRIBE, StopKind.BOUNCE, S
 """Ticking the box again lifts the others, and never these."""
 
 
+WISHES = frozenset({StopKind.OPT_OUT, StopKind.UNSUBSCRIBE, StopKind.SPAM_REPORT, StopKind.REPLY})
+"""What can be behind an opt-out in the CRM; a reply that came by the CRM may have asked for it in words."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stop:
     """One address that must not be mailed."""

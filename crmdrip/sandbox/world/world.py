@@ -24,8 +24,8 @@ from crmdrip.sandbox.world.engagement import Engagement
 from crmdrip.sandbox.world.habits import Deed, Habits, delay
 from crmdrip.sandbox.world.letters import Occasion, Truth, Who
 from crmdrip.sandbox.world.people import QUEUE, SENDING_DOMAIN, Draft, Population, Trait, load, reps
-from crmdrip.sandbox.world.reading import DRIP_FIELDS, exists
-from crmdrip.sandbox.world.stops import FOR_GOOD, Stop, StopKind, Stops, Violation
+from crmdrip.sandbox.world.reading import DRIP_FIELDS, exists, select
+from crmdrip.sandbox.world.stops import FOR_GOOD, WISHES, Stop, StopKind, Stops, Violation
 
 _TRUTHS = {
     Deed.REPLY: Truth.REPLY,
@@ -141,6 +141,17 @@ class World:
     def violations(self) -> list[Violation]:
         """Emails that went out after a stop."""
         return self.stops.violations(self._account.accepted)
+
+    def unasked_opt_outs(self) -> list[str]:
+        """Addresses that have opted out in the CRM although nobody asked for it: by a scanner's visit, say (B22)."""
+        found = []
+        for kind in ("Contact", "Lead"):
+            for row in select(self._org, kind, ["Email"], "WHERE HasOptedOutOfEmail = true AND Email != null"):
+                address = row["Email"].lower()
+                stops = (*self.stops.of(address), *self.stops.of(self.actions.moved.get(address, "")))
+                if not any(stop.kind in WISHES for stop in stops):
+                    found.append(address)
+        return found
 
     def find(self, *traits: Trait) -> list[Person]:
         """Everybody with all of these traits."""
