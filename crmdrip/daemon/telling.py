@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -34,6 +34,10 @@ ATTACHMENTS = 10
 """Attachments that are named."""
 
 NO_SUBJECT = "(no subject)"
+
+ANSWERS_WITHIN = timedelta(days=30)
+"""After an email to somebody, what they write counts as an answer to it for so long, where nothing in it says what it
+answers. Later they write to the rep about something else, which is no business of ours."""
 
 _LEFT = Reason(code=StopReason.LEFT_COMPANY).key
 
@@ -79,7 +83,8 @@ class Telling:
         if self._heard.whose.how is How.OURSELVES:
             return ""
         if kind in HUMAN:
-            outbox.owe(self._connection, [(self._entry(one), Priority.REPORT) for one in self._answerers], self._now)
+            entries = [(self._entry(one), Priority.REPORT) for one in self._answerers if self._is_answer(one)]
+            outbox.owe(self._connection, entries, self._now)
             self._tell_finished()
         if kind is MailKind.LEFT_COMPANY:
             self._tell_left()
@@ -109,6 +114,13 @@ class Telling:
     def _is_first(self, person: Addressee, run: Enrollment) -> bool:
         before = people.signals_in_full(self._connection, person.ref.id, person.address)
         return not any(one.kind is SignalKind.REPLY and one.at >= run.entered_at for one in before)
+
+    def _is_answer(self, one: _Answerer) -> bool:
+        """Whether the mail answers us: by what it says itself, or by its time."""
+        if one.person.touch_id or (one.run is not None and one.run.status.live):
+            return True
+        last = one.run.last_touch_at if one.run is not None else None
+        return last is not None and self._heard.at - last <= ANSWERS_WITHIN
 
     def _entry(self, one: _Answerer) -> ReplyWrite:
         """The answer on one timeline."""
@@ -141,7 +153,7 @@ class Telling:
         """A run that was finished cannot stop; its record says all the same that they replied, and it is counted."""
         for one in self._answerers:
             run = one.run
-            if run is None or not one.first:
+            if run is None or not one.first or not self._is_answer(one):
                 continue
             good = one.sequence.good if one.sequence is not None else None
             sent = words.finished(run.steps_done, run.last_touch_at, run.last_touch_zone or "UTC")

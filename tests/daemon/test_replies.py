@@ -152,6 +152,17 @@ class TestReply:
         stage.turn()
         assert stage.record(sequence)["Drip_Replied_Count__c"] == 1
 
+    def test_what_they_write_much_later_is_no_business_of_ours(self, stage):
+        """A listened mailbox holds a rep's whole correspondence: a month after the last email it is theirs."""
+        record = stage.contact("ann.lee@acme.example")
+        stage.tick(record, stage.sequence({"Drip_Delay__c": 0}))
+        stage.turn()
+        stage.later(days=31)
+        came_in(stage, letter("ann.lee@acme.example", "About the invoice.", subject="Invoice"), "imap:sales")
+        stage.turn()
+        assert [task for task in stage.tasks(record) if task["Subject"].startswith("Replied")] == []
+        assert stage.shown(record)[0] == "Finished"
+
     def test_what_was_answered_before_the_look_stops_the_email(self, stage):
         """B5: minutes before a due send."""
         record, email = mailed(stage)
