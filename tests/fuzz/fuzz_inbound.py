@@ -25,7 +25,7 @@ SECONDS = 2.0
 """Processor time that one mail may take under instrumentation, which makes everything some five times slower."""
 
 
-def test_one(data: bytes) -> None:
+def try_one(data: bytes) -> None:
     """Read one mail and check every promise."""
     began = time.process_time()
     read(data)
@@ -44,7 +44,7 @@ def main() -> None:
         for number, mail in enumerate(load_collection()):
             (folder / f"{number:04}.eml").write_bytes(mail.raw)
         sys.argv.append(str(folder))
-    atheris.Setup(sys.argv, test_one)
+    atheris.Setup(sys.argv, try_one)
     atheris.Fuzz()
 
 
