@@ -157,6 +157,7 @@ def test_no_bytes_break_it(pieces):
         )
         for signal in read_signals(heard):
             assert len(signal.detail) <= 255
+            assert b"\x00" not in f"{signal.detail}{signal.address}".encode()  # a database refuses both
             assert len(signal.key) <= 255
     message = compose_forward(a_mail, TO_RITA)
     if message is not None:
