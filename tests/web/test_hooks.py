@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from connectors.sendgrid.inbound import InboundHook
 from crmdrip.core.received import Delivery
 from crmdrip.ledger import received
 from crmdrip.ledger.errors import LedgerBrokenError
+from crmdrip.ports import HookRequest
 from crmdrip.web import body
 from crmdrip.web.hooks import Fate
 
@@ -97,6 +99,31 @@ class TestTaking:
         assert connection.getresponse().status == 200
         connection.close()
         assert [one.body for one in stored(stage)] == [data]
+
+    def test_a_hook_sees_the_request_as_it_was_called(self, door: OpenDoor, stage: Stage) -> None:
+        """Some vendors sign the address: path and query, with nothing decoded; the secret comes beside it."""
+        seen: list[HookRequest] = []
+
+        class Curious:
+            source, limit, seconds = "curious:push", 1000, 5.0
+
+            def admits(self, asked: HookRequest, now: datetime) -> bool:
+                seen.append(asked)
+                return True
+
+            def authentic(self, asked: HookRequest, now: datetime) -> bool:
+                seen.append(asked)
+                return False
+
+        door.hooks._hooks["curious/push"] = Curious()
+        assert door.ask("POST", "/hooks/curious/push/se%2Dcret?a=%40&b", b"body", {"X-One": "1"}).status == 403
+        early, late = seen
+        assert (early.body, late.body) == (b"", b"body")
+        assert (late.target, late.secret, late.headers["x-one"]) == (
+            "/hooks/curious/push/se%2Dcret?a=%40&b",
+            "se-cret",
+            "1",
+        )
 
     @pytest.mark.slow
     def test_ten_thousand_events_at_once_are_taken_without_loss(self, door: OpenDoor, stage: Stage) -> None:
