@@ -27,6 +27,9 @@ TEXT_CHARACTERS = 64 * 1024
 TEXT_PARTS = 8
 """Text parts joined into the mail's text."""
 
+LINES = 5_000
+"""In which the newest part is looked for; what follows counts as quoted."""
+
 ADDRESSES = 100
 """In one list of addresses."""
 MESSAGE_IDS = 50

@@ -126,7 +126,8 @@ LOOKAHEAD = 8
 
 def split_text(text: str) -> Split:
     """The newest part and the rest. Nothing is lost but marks, and lines and blanks between the parts."""
-    lines = text.split("\n")
+    every = text.split("\n")
+    lines, beyond = every[: limits.LINES], every[limits.LINES :]
     marked = HISTORY_MARK in text
     newest, history = _part(lines)
     fenced = bool(history)
@@ -137,7 +138,9 @@ def split_text(text: str) -> Split:
     while history and newest and (not newest[-1].strip() or _RULE.fullmatch(newest[-1][:200])):
         newest.pop()  # the line drawn above the history
     newest, signature = _part_signature(_drop_banner(newest))
-    return Split(newest=_join(newest), signature=_join(signature), quoted=_join(history), fenced=fenced or marked)
+    return Split(
+        newest=_join(newest), signature=_join(signature), quoted=_join(history + beyond), fenced=fenced or marked
+    )
 
 
 def _join(lines: list[str]) -> str:
