@@ -127,7 +127,7 @@ def report(findings: Findings, days: int) -> str:
         ),
         f"Runs stopped: {stops}.",
         (
-            f"{f.replies} replies and {f.auto_replies} mails of machines came back. Unheard: {f.replies_unheard}."
+            f"Mails that came back: {f.replies} by people, {f.auto_replies} by machines. Unheard: {f.replies_unheard}."
             f" Replies taken for a machine's: {f.reply_taken_for_auto_reply}."
             f" Machines' taken for a reply: {f.auto_reply_taken_for_reply}."
             f" Opt-outs nobody asked for: {f.opt_outs_unasked}."

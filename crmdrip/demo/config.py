@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crmdrip.config import Settings, load
-from crmdrip.demo.wires import REPLY_DOMAIN, Wires
+from crmdrip.demo.stage import Wires
 
 _TEXT = """\
 [crm.salesforce]
@@ -40,7 +40,7 @@ def write_settings(folder: Path, *, salesforce: str, sendgrid: str, port: int, w
         salesforce=salesforce,
         sendgrid=sendgrid,
         port=port,
-        domain=REPLY_DOMAIN,
+        domain=wires.domain,
         event_key=wires.event_key,
         inbound_key=wires.inbound_key,
     )

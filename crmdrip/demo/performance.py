@@ -20,7 +20,6 @@ from crmdrip.demo.config import write_settings
 from crmdrip.demo.latency import Arrivals, Latency
 from crmdrip.demo.play import Play, Watch
 from crmdrip.demo.stage import Stage, open_stage
-from crmdrip.demo.wires import Provider
 from crmdrip.inspection.rehearsal import hurry
 from crmdrip.web.door import Door, build_app, listen
 from crmdrip.web.health import Health
@@ -70,20 +69,19 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
         Door(listen(("127.0.0.1", 0))) as door,
     ):
         clock = HandClock(BEGIN)
-        provider = Provider(stage.sendgrid)
         settings = write_settings(
             Path(name),
             salesforce=stage.salesforce,
             sendgrid=stage.sendgrid,
             port=door.port,
-            wires=provider.connect(f"http://127.0.0.1:{door.port}"),
+            wires=stage.connect(f"http://127.0.0.1:{door.port}"),
         )
         with assemble(settings, clock, exclusive=True) as parts:
             hurry(parts.ledger)
             latency = Latency(parts, door.after)
             open_door(door, parts, settings, latency)
             collect_rarely()
-            play = Play(parts, stage, clock, provider, settle=door.settle, seed=script.seed)
+            play = Play(parts, stage, clock, settle=door.settle, seed=script.seed)
             stage.disturb()
             stage.tick_boxes(TICKED)
             play.run(BEGIN + timedelta(days=script.days), watch, with_trouble=script.trouble)

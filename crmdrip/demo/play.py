@@ -19,7 +19,6 @@ from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.parts import Parts
 from crmdrip.demo import trouble
 from crmdrip.demo.stage import Moment, Stage
-from crmdrip.demo.wires import Provider
 from crmdrip.ledger import outbox, runs, touches
 
 log = structlog.get_logger()
@@ -56,13 +55,10 @@ Settle = Callable[[], None]
 class Play:
     """One performance."""
 
-    def __init__(
-        self, parts: Parts, stage: Stage, clock: HandClock, provider: Provider, *, settle: Settle, seed: int
-    ) -> None:  # fmt: skip
+    def __init__(self, parts: Parts, stage: Stage, clock: HandClock, *, settle: Settle, seed: int) -> None:
         self._parts = parts
         self._stage = stage
         self._clock = clock
-        self._provider = provider
         self._settle = settle
         self._seed = seed
         self._began = clock.now()
@@ -147,7 +143,7 @@ class Play:
             return
         self._dealt = day
         # Mail comes as it was sent on one day, and taken apart by the provider on the next.
-        self._provider.change_form(raw=day % 2 == 0)
+        self._stage.change_form(raw=day % 2 == 0)
         if with_trouble:
             for stand_in, faults in trouble.deal(self._seed, day).items():
                 self._stage.arm(stand_in, faults)

@@ -41,6 +41,18 @@ class Moment:
     """Requests of people and of the provider that wait for an answer at the door."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wires:
+    """What a daemon has to know to hear the provider, and to believe it."""
+
+    domain: str
+    """Whose mail the provider posts to the door."""
+    event_key: str
+    """Verifies signatures of the Event Webhook."""
+    inbound_key: str
+    """Verifies those of Inbound Parse."""
+
+
 class Stage:
     """The running sandbox."""
 
@@ -67,6 +79,14 @@ class Stage:
     def arm(self, stand_in: str, faults: list[dict[str, Any]]) -> None:
         """Arm faults on "salesforce" or "sendgrid", beside those that are armed."""
         self._post("faults", {"on": stand_in, "add": faults})
+
+    def connect(self, door: str) -> Wires:
+        """Have the provider post every event and every reply to the door, signed."""
+        return Wires(**self._post("connect", {"door": door}))
+
+    def change_form(self, *, raw: bool) -> None:
+        """Have replies posted as they came, or taken apart by the provider."""
+        self._post("inbound_form", {"raw": raw})
 
     def disturb(self) -> None:
         """From now on events come twice, late, in any order, and sometimes without our ids."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from crmdrip.sandbox.control import PAGES_PORT, SALESFORCE_PORT, SENDGRID_PORT, Sandbox
+from crmdrip.sandbox.wires import REPLY_DOMAIN, Wires
 
 TICK = 0.2
 """Real seconds between two looks at what is due, while the clock runs by itself."""
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         with sandbox:
-            _announce(sandbox, options.ports_file)
+            wires = sandbox.connect(options.door) if options.door else None
+            _announce(sandbox, options.ports_file, wires)
             if options.tick:
                 sandbox.call(lambda: sandbox.world.tick_boxes(options.tick))
             while not ended.wait(TICK if options.speed else None):
@@ -73,6 +75,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--salesforce-port", type=int, default=SALESFORCE_PORT, help="0 for any (%(default)s)")
     parser.add_argument("--sendgrid-port", type=int, default=SENDGRID_PORT, help="0 for any (%(default)s)")
     parser.add_argument("--pages-port", type=int, default=PAGES_PORT, help="0 for any (%(default)s)")
+    parser.add_argument("--door", default="", help="post events and replies to a daemon's door: http://127.0.0.1:8025")
     parser.add_argument("--ports-file", type=Path, help="write the addresses here as JSON once everything is served")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does")
     return parser.parse_args(arguments)
@@ -85,7 +88,7 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _announce(sandbox: Sandbox, ports_file: Path | None) -> None:
+def _announce(sandbox: Sandbox, ports_file: Path | None, wires: Wires | None) -> None:
     """Say where everything is, and write it down last of all, so that whoever waits for the file may begin."""
     addresses = {
         "salesforce": sandbox.salesforce_url,
@@ -95,6 +98,11 @@ def _announce(sandbox: Sandbox, ports_file: Path | None) -> None:
     }
     for name in ("salesforce", "sendgrid", "pages"):
         print(f"{name:<10} {addresses[name]}", flush=True)  # noqa: T201 - a command's output
+    if wires is not None:
+        print("To hear what is posted to the door, type in config.toml:")  # noqa: T201 - a command's output
+        print(f'  [replies] domain = "{REPLY_DOMAIN}"')  # noqa: T201 - as above
+        print(f'  [mail.sendgrid] event_keys = ["{wires.event_key}"]')  # noqa: T201 - as above
+        print(f'  [mail.sendgrid] inbound_keys = ["{wires.inbound_key}"]', flush=True)  # noqa: T201 - as above
     print("Tick boxes and answer emails on the pages. Ctrl-C ends.", flush=True)  # noqa: T201 - a command's output
     if ports_file is not None:
         partial = ports_file.with_name(ports_file.name + ".part")

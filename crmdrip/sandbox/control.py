@@ -26,6 +26,7 @@ from crmdrip.sandbox.oneclick import Clicker
 from crmdrip.sandbox.pages import Pages, is_local
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import SCOPES, Keep, SendGridAccount
+from crmdrip.sandbox.wires import Wires, connect
 from crmdrip.sandbox.world import SENDING_DOMAIN, Habits, Happened, OneClick, World
 
 T = TypeVar("T")
@@ -87,7 +88,9 @@ class Sandbox:
             scan=self.clicker.scan if unsubscribes else None,
         )
         self.pages = Pages(self.org, self.account, self.world, self.clock)
-        self.control = ControlApi(self.org, self.account, self.world, self.clock, self.courier)
+        self.control = ControlApi(
+            self.org, self.account, self.world, self.clock, self.courier, sendgrid_key=SENDGRID_KEY
+        )
         self.salesforce_server = Server(self.org.handle, port=salesforce_port)
         self.sendgrid_server = Server(self.account.handle, port=sendgrid_port)
         self.pages_server = Server(self._handle_pages, port=pages_port)
@@ -139,6 +142,10 @@ class Sandbox:
 
         self.call(register)
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+    def connect(self, door: str) -> Wires:
+        """Have the provider post events and replies to a door on this machine. Raises ValueError."""
+        return self.call(lambda: connect(self.account, SENDGRID_KEY, door.rstrip("/")))
 
     def now(self) -> datetime:
         """The sandbox's time."""

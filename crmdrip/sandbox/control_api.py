@@ -14,6 +14,7 @@ from crmdrip.sandbox.faults import Fault
 from crmdrip.sandbox.http import Request, Response, Server, json_response
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import LIVELY, AcceptedEmail, Disturbances, SendGridAccount
+from crmdrip.sandbox.wires import REPLY_DOMAIN, change_form, connect
 from crmdrip.sandbox.world import SENDING_DOMAIN, Answer, Happened, Violation, World
 from crmdrip.sandbox.world.reading import count, count_statuses
 
@@ -31,13 +32,21 @@ class ControlApi:
     prefix = "/_sandbox/"
 
     def __init__(
-        self, org: SalesforceOrg, account: SendGridAccount, world: World, clock: SandboxClock, courier: Courier
+        self,
+        org: SalesforceOrg,
+        account: SendGridAccount,
+        world: World,
+        clock: SandboxClock,
+        courier: Courier,
+        *,
+        sendgrid_key: str,
     ) -> None:
         self._org = org
         self._account = account
         self._world = world
         self._clock = clock
         self._courier = courier
+        self._sendgrid_key = sendgrid_key
         self.servers: dict[str, Server] = {}
         self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
             ("GET", "health"): lambda _: {"ok": True},
@@ -48,6 +57,8 @@ class ControlApi:
             ("POST", "faults"): self._post_faults,
             ("POST", "latency"): self._post_latency,
             ("POST", "disturbances"): self._post_disturbances,
+            ("POST", "connect"): self._post_connect,
+            ("POST", "inbound_form"): self._post_inbound_form,
             ("GET", "pending"): lambda _: {"requests": self._courier.pending},
             ("GET", "accepted"): self._get_accepted,
             ("GET", "happened"): self._get_happened,
@@ -167,6 +178,21 @@ class ControlApi:
         body = _object(request, {spec.name for spec in fields(Disturbances)})
         self._account.webhooks.disturbances = Disturbances.from_json(body) if body else LIVELY
         return asdict(self._account.webhooks.disturbances)
+
+    def _post_connect(self, request: Request) -> dict[str, str]:
+        """Events and replies go to the door from now on; answers the keys that verify them."""
+        door = _object(request, {"door"}).get("door")
+        if not isinstance(door, str):
+            raise BadRequestError('"door" is an address')
+        return {**asdict(connect(self._account, self._sendgrid_key, door.rstrip("/"))), "domain": REPLY_DOMAIN}
+
+    def _post_inbound_form(self, request: Request) -> dict[str, bool]:
+        """Replies are posted raw from now on, or taken apart."""
+        raw = _object(request, {"raw"}).get("raw")
+        if not isinstance(raw, bool):
+            raise BadRequestError('"raw" is true or false')
+        change_form(self._account, self._sendgrid_key, raw=raw)
+        return {"raw": raw}
 
     def _get_accepted(self, request: Request) -> dict[str, Any]:
         since, limit = _range(request)

@@ -24,8 +24,10 @@ from crmdrip.sandbox.control import CONSUMER_KEY, CONSUMER_SECRET, SENDGRID_KEY,
 from crmdrip.sandbox.http import Request, Response, Server, ServerThread
 from crmdrip.sandbox.oneclick import press
 from crmdrip.sandbox.sendgrid import LIVELY, AcceptedEmail
+from crmdrip.sandbox.wires import REPLY_DOMAIN, Wires
 from crmdrip.sandbox.world import NOBODY_REACTS, ClickWay, OneClick, StopKind, Truth
 
+REPLY = f"reply+t1@{REPLY_DOMAIN}"
 MONDAY = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
@@ -245,6 +247,33 @@ def test_webhooks_are_really_posted_and_verify(sandbox: Sandbox) -> None:
     assert EventWebhook(key).verify_signature(request.body.decode(), signature, timestamp)
     assert json.loads(request.body)[0]["crmdrip_touch"] == "t1"
     assert control(sandbox, "state")["webhooks_delivered"] == 1
+
+
+def test_a_connected_sandbox_posts_events_and_replies_to_the_door(sandbox: Sandbox) -> None:
+    """Both signed, with keys that are the same for every sandbox, so that a configuration can hold them."""
+    received: list[Request] = []
+    server = Server(lambda request: received.append(request) or Response(status=200))  # type: ignore[func-returns-value] - as above
+    person = next(each for each in sandbox.world.people.values() if not each.traits)
+    with ServerThread(server), Sandbox(people=0, seed=2, now=MONDAY) as other:
+        wires = control(sandbox, "connect", {"door": server.url})
+        assert other.connect("http://127.0.0.1:9") == Wires(
+            event_key=wires["event_key"], inbound_key=wires["inbound_key"]
+        )
+        sandbox.call(lambda: sandbox.account.parse.receive(b"From: a@b.example\r\n\r\nHi", sender="", recipient=REPLY))
+        send(sandbox, person.address, "t1")
+        control(sandbox, "clock", {"seconds": 60})
+        settle(sandbox)
+    assert sorted(request.path for request in received) == ["/hooks/sendgrid/events", "/hooks/sendgrid/inbound"]
+    assert all("x-twilio-email-event-webhook-signature" in request.headers for request in received)
+
+
+def test_replies_are_posted_raw_or_taken_apart(sandbox: Sandbox) -> None:
+    """As the control API asks; nothing can be asked before a door is connected."""
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        control(sandbox, "inbound_form", {"raw": False})
+    control(sandbox, "connect", {"door": "http://127.0.0.1:9"})
+    assert control(sandbox, "inbound_form", {"raw": False}) == {"raw": False}
+    assert sandbox.account.parse.accepts(REPLY)
 
 
 def test_disturbances_are_switched_by_the_control_api(sandbox: Sandbox) -> None:

@@ -52,6 +52,8 @@ class Policy:
     """How posts are made authentic."""
 
     id: str
+    number: int
+    """Which of the account's it is, from 1. Its key comes from it, as a webhook's does."""
     name: str
     oauth: dict[str, Any]
     key: SigningKey | None
@@ -78,7 +80,7 @@ class InboundParse:
         self._deliveries = deliveries
         self._domains = domains
         self._random = Random(f"{seed}|parse")
-        self._seed = seed
+        self._created = 0
         self._settings: dict[str, Setting] = {}
         self._policies: dict[str, Policy] = {}
 
@@ -196,11 +198,13 @@ class InboundParse:
         if body is None or not (_signed(body) or body.get("oauth")):
             return refuse(400, Problem("one of signature or oauth must be given"))
         policy_id = f"{self._random.getrandbits(128):032x}"
+        self._created += 1
         self._policies[policy_id] = Policy(
             id=policy_id,
+            number=self._created,
             name=str(body.get("name", "")),
             oauth=dict(body.get("oauth") or {}),
-            key=self._key(policy_id) if _signed(body) else None,
+            key=_key(self._created) if _signed(body) else None,
         )
         return json_response(201, {"policy": self._policies[policy_id].show()})
 
@@ -213,7 +217,7 @@ class InboundParse:
         policy.name = str(body.get("name", policy.name))
         policy.oauth = dict(body.get("oauth") or policy.oauth)
         if "signature" in body:
-            policy.key = self._key(policy_id) if _signed(body) else None
+            policy.key = _key(policy.number) if _signed(body) else None
         return json_response(200, {"policy": policy.show()})
 
     def _delete_policy(self, request: Request, policy_id: str) -> Response:
@@ -227,8 +231,9 @@ class InboundParse:
         del self._policies[policy_id]
         return json_response(200, {"policy": None})
 
-    def _key(self, policy_id: str) -> SigningKey:
-        return SigningKey(f"{self._seed}|policy|{policy_id}")
+
+def _key(number: int) -> SigningKey:
+    return SigningKey(f"sandbox|policy|{number}")
 
 
 def _object(request: Request) -> dict[str, Any] | None:

@@ -36,6 +36,8 @@ class Webhook:
     """One webhook."""
 
     id: str
+    number: int
+    """Which of the account's it is, from 1. Its key comes from it: the first of every sandbox has the same."""
     url: str
     created: datetime
     updated: datetime
@@ -76,7 +78,7 @@ class EventWebhooks:
         self._clock = clock
         self._deliveries = deliveries
         self._random = Random(f"{seed}|events")
-        self._seed = seed
+        self._created = 0
         self._webhooks: dict[str, Webhook] = {}
 
     # events
@@ -156,11 +158,10 @@ class EventWebhooks:
             return _refuse("'' is not a valid url")
         if len(self._webhooks) >= MAX_WEBHOOKS:
             return _refuse("You have reached the maximum number of webhooks per your current billing plan.")
-        number, now = len(self._webhooks) + 1, self._clock()
-        bits = self._random.getrandbits(48)
-        webhook = Webhook(
-            id=f"77d4a5da-7015-11ed-{number:04x}-{bits:012x}", url=body.pop("url"), created=now, updated=now
-        )
+        self._created += 1
+        number, now = self._created, self._clock()
+        webhook_id = f"77d4a5da-7015-11ed-{number:04x}-{self._random.getrandbits(48):012x}"
+        webhook = Webhook(id=webhook_id, number=number, url=body.pop("url"), created=now, updated=now)
         webhook.settings = body
         self._webhooks[webhook.id] = webhook
         return json_response(201, webhook.show() | webhook.show_dates())
@@ -200,7 +201,7 @@ class EventWebhooks:
             enabled = request.json()["enabled"]
         except (ValueError, KeyError, TypeError):
             return _refuse("enabled is required")
-        webhook.key = SigningKey(f"{self._seed}|webhook|{webhook.id}") if enabled is True else None
+        webhook.key = SigningKey(f"sandbox|webhook|{webhook.number}") if enabled is True else None
         webhook.updated = self._clock()
         return self._show_key(webhook_id)
 
