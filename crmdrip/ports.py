@@ -29,6 +29,7 @@ from crmdrip.core.received import Delivery, RawMail
 from crmdrip.core.struct import Struct
 from crmdrip.core.writes import (
     ASKED,
+    ApprovalWrite,
     BounceWrite,
     ControlWrite,
     OptOutWrite,
@@ -42,6 +43,7 @@ from crmdrip.core.writes import (
 
 __all__ = [
     "ASKED",
+    "ApprovalWrite",
     "BounceWrite",
     "Budget",
     "Capability",

@@ -16,6 +16,7 @@ from connectors.salesforce.schema import Access, Schema
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.struct import Struct, replace
 from crmdrip.ports import (
+    ApprovalWrite,
     BounceWrite,
     ControlWrite,
     OptOutWrite,
@@ -143,6 +144,8 @@ def _row(
         case StatusWrite():
             word, values = write.ref.kind.value, _status(write)
             return _update(schema, word, write.ref.id, values, write, urgent=write.enrolled is False)
+        case ApprovalWrite():
+            return _update(schema, write.ref.kind.value, write.ref.id, {"approved": False}, write)
         case OptOutWrite():
             return _update(schema, write.ref.kind.value, write.ref.id, {"opted_out": True}, write, urgent=True)
         case BounceWrite():

@@ -29,7 +29,7 @@ from crmdrip.core.reasons import HoldReason, Reason, SkipReason, StopReason, par
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.steps import Passed, next_step, progress, progress_of
 from crmdrip.core.struct import Struct, replace
-from crmdrip.core.writes import ASKED, BounceWrite, OptOutWrite, StatusWrite, TaskWrite, Write
+from crmdrip.core.writes import ASKED, ApprovalWrite, BounceWrite, OptOutWrite, StatusWrite, TaskWrite, Write
 from crmdrip.core.zones import ZoneUsed
 
 LATE = timedelta(minutes=15)
@@ -409,20 +409,22 @@ def take(taken: Taken, run: Enrollment, setting: Setting) -> Effect:
         unproven=False,
     )
     label = progress(sequence, step, run.steps_done) if sequence is not None else str(after.steps_done)
-    told = (_timeline(taken, run, setting, label), Priority.REPORT)
+    told: tuple[tuple[Write, Priority], ...] = ((_timeline(taken, run, setting, label), Priority.REPORT),)
+    if step.needs_approval and run.reason not in _GONE:
+        told = (*told, (ApprovalWrite(key=f"approval:{run.ref.id}", ref=run.ref), Priority.REPORT))
     sent = ("sent", 1)
     if not run.status.live:
         # A reply's status, with its time, may be owed yet; a stop that was read back stands on the record as it is.
         adopted = not run.reason and run.status is RunStatus.STOPPED
         if run.reason in _GONE or run.reason == _REPLIED or adopted:
-            return Effect(run=after, writes=(told,), totals=(sent,))
+            return Effect(run=after, writes=told, totals=(sent,))
         ended = parse_reason(run.reason, run.reason_detail).sentence if run.reason else _finished(after)
         write = status_write(after, ended, shown_step(after, sequence))
-        return Effect(run=after, writes=(told, (write, Priority.REPORT)), totals=(sent,))
+        return Effect(run=after, writes=(*told, (write, Priority.REPORT)), totals=(sent,))
     passed = {**setting.touches, step.id: Passed(state=TouchState.ACCEPTED, order=step.order, at=taken.at)}
     sentence = words.went_out(label, taken.at, taken.zone.zone)
     effect = advance(after, replace(setting, touches=passed), taken.zone, sentence, anchor=taken.at)
-    return replace(effect, writes=(told, *effect.writes), totals=(sent, *effect.totals))
+    return replace(effect, writes=(*told, *effect.writes), totals=(sent, *effect.totals))
 
 
 def _thread(thread: tuple[str, ...], message_id: str) -> tuple[str, ...]:

@@ -96,6 +96,13 @@ class TouchWrite(Struct, frozen=True, kw_only=True):
     clicks: int
 
 
+class ApprovalWrite(Struct, frozen=True, kw_only=True):
+    """Untick Approved: it was for the step that went out, and the next one that needs it asks again."""
+
+    key: str
+    ref: RecordRef
+
+
 class OptOutWrite(Struct, frozen=True, kw_only=True):
     """Tick the CRM's own opt-out box."""
 
@@ -137,4 +144,14 @@ class ControlWrite(Struct, frozen=True, kw_only=True):
     """One plain sentence on what the daemon is doing."""
 
 
-Write = StatusWrite | TaskWrite | ReplyWrite | TouchWrite | OptOutWrite | BounceWrite | SequenceWrite | ControlWrite
+Write = (
+    StatusWrite
+    | TaskWrite
+    | ReplyWrite
+    | TouchWrite
+    | ApprovalWrite
+    | OptOutWrite
+    | BounceWrite
+    | SequenceWrite
+    | ControlWrite
+)

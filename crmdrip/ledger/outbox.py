@@ -13,6 +13,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from crmdrip.core.effects import Priority
 from crmdrip.core.struct import Struct
 from crmdrip.core.writes import (
+    ApprovalWrite,
     BounceWrite,
     ControlWrite,
     OptOutWrite,
@@ -31,6 +32,7 @@ _KINDS: dict[str, type[Write]] = {
     "task": TaskWrite,
     "reply": ReplyWrite,
     "touch": TouchWrite,
+    "approval": ApprovalWrite,
     "opt_out": OptOutWrite,
     "bounce": BounceWrite,
     "sequence": SequenceWrite,

@@ -276,6 +276,20 @@ def test_a_step_that_needs_approval_waits_for_it(stage: Stage) -> None:
     assert len(stage.sent()) == 2
 
 
+def test_an_approval_counts_for_one_step(stage: Stage) -> None:
+    """P3: the box is unticked once its email is out, and the next step that needs one asks again."""
+    contact = started(stage, {"Drip_Delay__c": 0}, {"Drip_Needs_Approval__c": True}, {"Drip_Needs_Approval__c": True})
+    stage.change(contact, Drip_Approved__c=True)
+    stage.at(SECOND)
+    stage.turn()
+    assert len(stage.sent()) == 2
+    assert not stage.record(contact)["Drip_Approved__c"]
+    stage.at(THIRD)
+    stage.turn()
+    assert len(stage.sent()) == 2
+    assert "approval" in stage.shown(contact)[1]
+
+
 def test_paused_until_waits_and_clearing_it_goes_on_sooner(stage: Stage) -> None:
     """P3: the rep's own pause, shown with its end."""
     contact = started(stage)
