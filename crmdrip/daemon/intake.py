@@ -27,11 +27,10 @@ from crmdrip.core.model import (
     RunStatus,
     Sequence,
     SequenceDraft,
-    SequenceStatus,
     Signal,
     SignalKind,
 )
-from crmdrip.core.plan import plan
+from crmdrip.core.plan import plan, plan_run
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.render import check_template
 from crmdrip.core.schedule import plan_due
@@ -148,7 +147,7 @@ def apply_page(
     news = [
         record
         for record in page.records
-        if record.ref.id in were_deleted or _is_news(record, briefs.get(record.ref.id), background)
+        if record.ref.id in were_deleted or _is_news(record, briefs.get(record.ref.id), background, now)
     ]
     before = people.known_records(connection, [record.ref.id for record in news])
     people.remember_records(connection, page.records)
@@ -161,30 +160,30 @@ def apply_page(
     return PullCount(enrolled=kinds[Enroll], refused=kinds[Refuse], stopped=kinds[Stop]), suppressing
 
 
-def _is_news(record: Record, run: RunBrief | None, background: Background) -> bool:
-    """Whether the record may change anything for its run.
+def _is_news(record: Record, run: RunBrief | None, background: Background, now: datetime) -> bool:
+    """Whether the record may change anything for its run: the very rules of core.plan, asked about the record alone.
 
-    Most that is pulled is what we wrote ourselves a moment ago: nothing else about the record is out of the ordinary,
-    and what core.plan would find in the signals and suppressions of its person was acted on as they came.
+    Most that is pulled is what we wrote ourselves a moment ago. What core.plan would find in the signals and
+    suppressions of its person was acted on as they came.
     """
-    if run is None or not record.enrolled or record.sequence_id != run.sequence_id:
+    if run is None or run.status not in _ON_THEIR_WAY:
         return True
     known = background.sequences.get(run.sequence_id)
-    return not (
-        run.status in _ON_THEIR_WAY
-        and normalize_address(record.email) == run.address
-        and not record.opted_out
-        and not record.bounced
-        and not record.deleted
-        and record.merged_into is None
-        and record.converted_to is None
-        and record.paused_until is None
-        and not record.stop_field
-        and known is not None
-        and known.good is not None
-        and not known.removed
-        and known.good.status is not SequenceStatus.RETIRED
+    if known is None or known.good is None or known.removed:
+        return True
+    alone = Enrollment(
+        id=run.id,
+        person="",
+        address=run.address,
+        ref=record.ref,
+        sequence_id=run.sequence_id,
+        run=record.run,
+        status=run.status,
+        entered_at=now,
+        due_at=None,
     )
+    snapshot = Snapshot(view=View.PULLED, record=record, enrollment=alone, sequence=known.good)
+    return plan_run(snapshot, alone, now) is not None
 
 
 _ON_THEIR_WAY = frozenset({RunStatus.QUEUED, RunStatus.ACTIVE})
