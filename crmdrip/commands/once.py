@@ -35,9 +35,10 @@ def once(config: Path, *, take_over: bool, as_json: bool) -> int:
         if not take_over:
             refuse_beside_rival(parts)
         before = _count_runs(parts)
-        passes.prepare(parts)
+        filled = passes.prepare(parts)
         # A new ledger takes in what is ticked while it is filled from the CRM, before the first pull.
-        counts: Counts = {"prepare": {"enrolled": _count_runs(parts) - before}}
+        enrolled = _count_runs(parts) - before
+        counts: Counts = {"prepare": {"enrolled": enrolled, "refused": filled.refused, "stopped": filled.stopped}}
         failed = make_passes(parts, counts)
     out = aside()
     out.print(summarize(counts), markup=False)
@@ -76,9 +77,10 @@ def summarize(counts: Counts) -> str:
 
     found = of("prepare", "enrolled")
     filled = f" ({found} of them found in the CRM as the new ledger was filled)" if found else ""
+    refused = of("prepare", "refused") + of("pull", "refused")
+    stopped = sum(of(name, "stopped") for name in ("prepare", "pull", "dispatch"))
     return (
-        f"{found + of('pull', 'enrolled')} enrolled{filled}, {of('pull', 'refused')} refused,"
-        f" {of('pull', 'stopped') + of('dispatch', 'stopped')} stopped;"
+        f"{found + of('pull', 'enrolled')} enrolled{filled}, {refused} refused, {stopped} stopped;"
         f" {of('dispatch', 'accepted')} sent, {of('dispatch', 'held')} held, {of('dispatch', 'in_doubt')} in doubt;"
         f" {of('write_back', 'written')} written back, {of('write_back', 'put_off')} put off,"
         f" {of('write_back', 'parked')} parked."

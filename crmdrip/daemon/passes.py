@@ -16,7 +16,7 @@ from crmdrip.daemon import received
 from crmdrip.daemon.claim import RUNNING, Found, announce, beat, read_state
 from crmdrip.daemon.dispatch import dispatch_once
 from crmdrip.daemon.forwarding import forward_once, recover_forwards
-from crmdrip.daemon.intake import pull_once
+from crmdrip.daemon.intake import PullCount, pull_once
 from crmdrip.daemon.listening import forget_mails, take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.rebuild import doubt_last_look, needs_rebuild, rebuild
@@ -52,13 +52,14 @@ def identify(source: CrmSource, ledger_org: str | None, where: str) -> str:
     return identity.org_id
 
 
-def prepare(parts: Parts) -> None:
+def prepare(parts: Parts) -> PullCount:
     """Before the first pass: settle what a crash left, and make sure that the ledger knows what the CRM knows.
 
     The provider's lists are read as well, as far as they can be now: what was heard while nobody ran comes before the
     first email. On an ordinary start this takes two calls to the CRM. Raises ConfigurationError (B25),
     LedgerBusyError where another daemon claimed the org (B3), LedgerBrokenError, and what the CRM's ports raise. Until
-    it returned nothing may be dispatched. Can be called again.
+    it returned nothing may be dispatched. Can be called again. Returns whom a ledger that had to be filled refused and
+    stopped while it was.
     """
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.ORG, parts.org_id)
@@ -67,14 +68,16 @@ def prepare(parts: Parts) -> None:
     recover_forwards(parts)
     if doubtful:
         log.warning("touches_in_doubt_after_restart", touches=doubtful)
+    filled = PullCount()
     if needs_rebuild(parts) or announce(parts) is Found.OTHER:
-        rebuild(parts)
+        filled = rebuild(parts)
     try:
         feed(parts)
     except LedgerBrokenError:
         raise
     except CrmdripError as error:
         log.warning("feed_not_read", error_class=error.error_class.value)
+    return filled
 
 
 def pull(parts: Parts) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from crmdrip.core.struct import replace
 from crmdrip.daemon.adopt import HEARD_BACK, adopt_run, adopt_touch, with_touches
 from crmdrip.daemon.claim import Found, announce, demand_claim
 from crmdrip.daemon.colleagues import ask_again
-from crmdrip.daemon.intake import CURSOR, Entrance, apply_page, look_up, refusals
+from crmdrip.daemon.intake import CURSOR, Entrance, PullCount, apply_page, look_up, refusals
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
@@ -70,8 +70,8 @@ def doubt_last_look(connection: Connection, now: datetime) -> None:
     log.warning("last_look_unfinished", since=since)
 
 
-def rebuild(parts: Parts) -> int:
-    """Fill the ledger from the CRM; returns how many touches were new to it.
+def rebuild(parts: Parts) -> PullCount:
+    """Fill the ledger from the CRM; returns what came of the people that were read.
 
     Can be interrupted anywhere and started again. Unless the CRM shows that no daemon ever worked here, no run goes on
     before its next email was looked up in the provider's log. A CRM that cannot carry a heartbeat shows nothing.
@@ -87,12 +87,14 @@ def rebuild(parts: Parts) -> int:
         marks.set_mark(connection, marks.REBUILT_AT, first.at.isoformat())  # by the CRM's clock, which is right (B29)
     log.info("rebuild_started")
     worked_before = announce(parts) in (Found.OTHER, Found.NO_PLACE) or heard is not None
+    refused = stopped = 0
     for page in parts.source.pull(None):
         worked_before |= any(record.status for record in page.records)
         entrance = look_up(parts, [record for record in page.records if record.enrolled])
         now = parts.clock.now()
         with parts.ledger.write() as connection:
-            _adopt_page(connection, parts, page, entrance, now)
+            count = _adopt_page(connection, parts, page, entrance, now)
+        refused, stopped = refused + count.refused, stopped + count.stopped
     with parts.ledger.read() as connection:
         cursor = marks.read_cursor(connection, TOUCHES)
     new = 0
@@ -111,7 +113,7 @@ def rebuild(parts: Parts) -> int:
             runs.doubt_all(connection)
         marks.clear_mark(connection, marks.MODE)
     log.info("rebuild_finished", touches=new, unproven=worked_before)
-    return new
+    return PullCount(refused=refused, stopped=stopped)
 
 
 def _hear_again(parts: Parts) -> None:
@@ -137,7 +139,7 @@ class _Adopted:
     """Ended runs in the ledger whose number a live run bears: the address of one of the two was changed since."""
 
 
-def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: Entrance, now: datetime) -> None:
+def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: Entrance, now: datetime) -> PullCount:
     """Take over the runs that the records speak of, then treat the page as any other."""
     apply_page(connection, parts, replace(page, records=(), signals=()), entrance, now)
     good = {known.id: known.good for known in definitions.load_sequences(connection).values()}
@@ -162,7 +164,8 @@ def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: 
     # A twin's opt-out may have been set while nobody listened, and no further pull brings it (B13, B22).
     heard = [replace(signal, at=now) for signal in refusals(entrance.twins)]
     _await_again(connection, page, {run.ref.id for run in adopted.new}, now)
-    apply_page(connection, parts, replace(page, signals=(*page.signals, *heard)), entrance, now)
+    count, _ = apply_page(connection, parts, replace(page, signals=(*page.signals, *heard)), entrance, now)
+    return count
 
 
 def _await_again(connection: Connection, page: PullPage, new: AbstractSet[str], now: datetime) -> None:

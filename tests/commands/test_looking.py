@@ -92,6 +92,14 @@ class TestOnce:
         assert "1 enrolled (1 of them found in the CRM as the new ledger was filled), 0 refused" in result.err
         assert office.read(person, "Drip_Status__c") == ("Active",)
 
+    def test_whom_a_new_ledger_refuses_is_counted(self, office: Office, crmdrip: Shell) -> None:
+        """B10: they are read before the first pull."""
+        office.ticked()
+        office.ticked(HasOptedOutOfEmail=True, Email="no@firm9.example")
+        result = crmdrip("once", "--json")
+        assert result.json["prepare"] == {"enrolled": 1, "refused": 1, "stopped": 0}
+        assert "new ledger was filled), 1 refused" in result.err
+
     def test_who_is_ticked_later_is_simply_enrolled(self, office: Office, crmdrip: Shell) -> None:
         """Only a new ledger is filled."""
         crmdrip("once")
