@@ -149,6 +149,9 @@ class Look:
     statuses: Mapping[str, str | None] = field(default_factory=dict)
     """The status of each sequence asked for as it stands now, in our words; None for one that is gone. Empty where the
     CRM cannot tell within the look: then what was pulled last counts."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """What keeps a sequence asked for from being followed as it stands, as a sentence: a field of its stop condition
+    that is hidden by now. Its people wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

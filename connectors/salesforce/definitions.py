@@ -70,6 +70,12 @@ class Definitions:
         raw = fallback if self.loaded_at is None else {one: f.get("stop_when") for one, f in self._sequences.items()}
         return {one: name for one, condition in raw.items() if (name := stop_field(condition))}
 
+    def problems(self, schema: Schema, sequences: Iterable[str]) -> dict[str, str]:
+        """What is wrong with the stop conditions of these, as the schema is now."""
+        fields = self.stop_fields(schema.stop_when)
+        found = {one: " ".join(_check_stop_field(schema, fields.get(one, ""))) for one in sequences}
+        return {one: problem for one, problem in found.items() if problem}
+
     def _take_steps(self, schema: Schema, steps: Iterable[Row]) -> None:
         deleted, parent = schema.name("step", "deleted"), schema.name("step", "sequence")
         columns = {word: name for word, name in _columns(schema, "step").items() if word != "sequence"}

@@ -82,6 +82,9 @@ class LastLook:
             found = read_rows(reader.reader(stops[reader.kind]), rows, fields)
             records.update((record.ref.id, record) for record in found)
         self._brake.demand_left(answers)
+        problems = org.definitions.problems(schema, wanted)
+        if problems:
+            org.forget_schema()  # somebody may have granted the field by the next look
         return Look(
             records=records,
             signals=tuple(
@@ -93,6 +96,7 @@ class LastLook:
             brake=self._brake.read(schema, answers, Purpose.LOOK),
             at=answers.at,
             statuses=_read_statuses(schema, answers, wanted),
+            problems=problems,
         )
 
     def _fetch_parents(self, schema: Schema, read: Sequence[tuple[RecordReader, Sequence[Row], MergeColumns]]) -> None:

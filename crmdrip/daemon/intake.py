@@ -13,7 +13,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core import effects, words
+from crmdrip.core import effects
 from crmdrip.core.caps import CapScope, Counter, counter_at, first_free
 from crmdrip.core.decisions import Enroll, Hold, Move, Readdress, Refuse, Stop
 from crmdrip.core.definition import validate
@@ -36,10 +36,10 @@ from crmdrip.core.render import check_template
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.struct import replace
-from crmdrip.core.writes import SequenceWrite
 from crmdrip.daemon import twins
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.parts import Limits, Parts
+from crmdrip.daemon.remarks import check_fields, sequence_write
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import Background, Histories, load_background, load_histories, take_snapshot
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
@@ -83,6 +83,7 @@ def pull_once(parts: Parts) -> PullCount:
         with parts.ledger.write() as connection:
             count, suppressing = apply_page(connection, parts, page, entrance, now)
         twins.tell(parts, suppressing)
+        check_fields(parts, [draft.id for draft in page.sequences])
         total = replace(
             total,
             pages=total.pages + 1,
@@ -223,13 +224,13 @@ def _store_definitions(connection: Connection, page: PullPage, now: datetime) ->
             error = " ".join(result)
             if known is None or known.error != error:
                 definitions.save_broken(connection, draft.id, _name_of(draft), error, now)
-                _owe_sequence(connection, draft.id, known.good.version if known and known.good else "", error, now)
+                _owe_sequence(connection, draft.id, now)
                 log.warning("sequence_invalid", sequence=draft.id, problems=len(result))
             continue
         if known is not None and known.good == result and not known.error and not known.removed:
             continue
         definitions.save_good(connection, result, now)
-        _owe_sequence(connection, result.id, result.version, "", now)
+        _owe_sequence(connection, result.id, now)
         if result.confirmed:
             definitions.clear_suspicion(connection, result.id, now)
         runs.wake_sequence(connection, result.id, now)
@@ -244,12 +245,10 @@ def _name_of(draft: SequenceDraft) -> str:
     return str(draft.fields.get("name") or draft.id)
 
 
-def _owe_sequence(connection: Connection, sequence_id: str, version: str, error: str, now: datetime) -> None:
+def _owe_sequence(connection: Connection, sequence_id: str, now: datetime) -> None:
+    known = definitions.load_sequences(connection)[sequence_id]
     figures = tallies.totals(connection, [sequence_id])[sequence_id]
-    write = SequenceWrite(
-        key=f"sequence:{sequence_id}", sequence_id=sequence_id, version=version, error=words.clip(error), counts=figures
-    )
-    outbox.owe(connection, [(write, effects.Priority.REPORT)], now)
+    outbox.owe(connection, [(sequence_write(connection, known, figures), effects.Priority.REPORT)], now)
 
 
 def _store_brake(connection: Connection, page: PullPage, now: datetime) -> None:

@@ -18,6 +18,7 @@ from crmdrip.daemon.claim import RIVAL, Standing, heartbeat_write, read_state, s
 from crmdrip.daemon.intake import CURSOR
 from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.remarks import remark
 from crmdrip.daemon.snapshots import Background, load_background
 from crmdrip.ledger import marks
 from crmdrip.ledger.runs import DueRun
@@ -103,10 +104,12 @@ def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str |
     steps = [step for sequence in known if sequence is not None for step in sequence.steps if step.active]
     refs, paths = [run.ref for run in due], merge_paths(steps)
     try:
-        return parts.source.look(refs, paths, cursor, used, heartbeat)
+        look, unknown = parts.source.look(refs, paths, cursor, used, heartbeat), frozenset[str]()
     except UnknownPathsError as error:
         log.warning("merge_paths_unknown", paths=sorted(error.paths))
-        return parts.source.look(refs, paths - error.paths, cursor, used, heartbeat)
+        look, unknown = parts.source.look(refs, paths - error.paths, cursor, used, heartbeat), error.paths
+    remark(parts, used, unknown, look.problems)
+    return look
 
 
 def _why_blind(error: CrmdripError) -> Blind:
@@ -145,6 +148,9 @@ def hold_back(background: Background, look: Look) -> Background:
             continue
         if word is None:
             sequences[sequence_id] = replace(known, removed=True)
+        elif sequence_id in look.problems:
+            paused = replace(known.good, status=SequenceStatus.PAUSED)
+            sequences[sequence_id] = replace(known, good=paused, error=look.problems[sequence_id])
         elif (status := _NOT_LIVE.get(word.strip().lower() or "draft")) is not None:
             sequences[sequence_id] = replace(known, good=replace(known.good, status=status))
     return replace(background, sequences=sequences)

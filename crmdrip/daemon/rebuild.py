@@ -24,6 +24,7 @@ from crmdrip.daemon.claim import Found, announce, demand_claim
 from crmdrip.daemon.colleagues import ask_again
 from crmdrip.daemon.intake import CURSOR, Entrance, PullCount, apply_page, look_up, refusals
 from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.remarks import check_fields
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.unsubscribing import leave_again
@@ -94,6 +95,7 @@ def rebuild(parts: Parts) -> PullCount:
         now = parts.clock.now()
         with parts.ledger.write() as connection:
             count = _adopt_page(connection, parts, page, entrance, now)
+        check_fields(parts, [draft.id for draft in page.sequences])
         refused, stopped = refused + count.refused, stopped + count.stopped
     with parts.ledger.read() as connection:
         cursor = marks.read_cursor(connection, TOUCHES)

@@ -17,6 +17,7 @@ from crmdrip.core.retry import RATE_LIMIT_DELAY, Verdict, decide_retry
 from crmdrip.core.struct import replace
 from crmdrip.core.writes import SequenceWrite, StatusWrite
 from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.remarks import sequence_write
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
 from crmdrip.ledger.outbox import Owed, Setback
 from crmdrip.ports import WriteOutcome
@@ -171,14 +172,6 @@ def owe_figures(parts: Parts) -> None:
             if known.removed or told.get(f"figures:{sequence_id}") == shown:
                 continue
             marks.set_mark(connection, f"figures:{sequence_id}", shown)
-            version = known.good.version if known.good is not None else ""
-            write = SequenceWrite(
-                key=f"sequence:{sequence_id}",
-                sequence_id=sequence_id,
-                version=version,
-                error=known.error,
-                counts=counts,
-            )
-            owed.append((write, Priority.FIGURES))
+            owed.append((sequence_write(connection, known, counts), Priority.FIGURES))
         outbox.owe(connection, owed, now)
         tallies.forget_before(connection, now - timedelta(days=3))
