@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from crmdrip.assembly import assemble
 from crmdrip.config import Settings
@@ -17,6 +15,7 @@ from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
 from crmdrip.demo.audit import Findings, audit, read_people
 from crmdrip.demo.config import write_settings
+from crmdrip.demo.folder import demo_folder
 from crmdrip.demo.latency import Arrivals, Latency
 from crmdrip.demo.play import Play, Watch
 from crmdrip.demo.stage import Stage, open_stage
@@ -64,13 +63,13 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
     """Play a script; inside the context everything still stands. Raises CrmdripError when the stage cannot be set."""
     began = time.monotonic()
     with (
-        tempfile.TemporaryDirectory(prefix="crmdrip-demo-") as name,
-        open_stage(Path(name), people=script.people, seed=script.seed, now=BEGIN) as stage,
+        demo_folder() as folder,
+        open_stage(folder, people=script.people, seed=script.seed, now=BEGIN) as stage,
         Door(listen(("127.0.0.1", 0))) as door,
     ):
         clock = HandClock(BEGIN)
         settings = write_settings(
-            Path(name),
+            folder,
             salesforce=stage.salesforce,
             sendgrid=stage.sendgrid,
             port=door.port,
