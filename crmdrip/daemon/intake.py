@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter as Multiset
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
@@ -251,13 +251,25 @@ def _owe_sequence(connection: Connection, sequence_id: str, now: datetime) -> No
     outbox.owe(connection, [(sequence_write(connection, known, figures), effects.Priority.REPORT)], now)
 
 
+SHOWN_AHEAD = timedelta(days=1)
+"""Whose next touch comes within so long is told of a pulled brake at once. The others would not be mailed any sooner,
+and a million records are not rewritten for a brake that may be released in an hour: the control record tells everybody.
+"""
+
+
+def pull_brake(connection: Connection, by: str, now: datetime) -> None:
+    """The emergency brake holds from now on, and the records of those who come next say so."""
+    marks.set_mark(connection, marks.BRAKE, by)
+    runs.wake_due(connection, now + SHOWN_AHEAD, now)
+    log.warning("brake_pulled")
+
+
 def _store_brake(connection: Connection, page: PullPage, now: datetime) -> None:
     if page.brake is None:
         return
     was = marks.read_mark(connection, marks.BRAKE)
     if page.brake.pulled and was is None:
-        marks.set_mark(connection, marks.BRAKE, page.brake.by)
-        log.warning("brake_pulled")
+        pull_brake(connection, page.brake.by, now)
     elif not page.brake.pulled and was is not None:
         marks.clear_mark(connection, marks.BRAKE)
         runs.wake_reason(connection, Reason(code=HoldReason.BRAKE).key, now)

@@ -63,7 +63,7 @@ class Intents:
             if look is not None:
                 signals_background = load_background(connection)
                 suppressing = apply_signals(connection, look.signals, signals_background, parts.org_id, now)
-                see_brake(connection, look)
+                see_brake(connection, look, now)
             background = load_background(connection)
             if look is not None:
                 background = hold_back(background, look)

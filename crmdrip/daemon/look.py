@@ -15,7 +15,7 @@ from crmdrip.core.model import Enrollment, Owner, Record, SenderPolicy, Sequence
 from crmdrip.core.struct import replace
 from crmdrip.daemon import received
 from crmdrip.daemon.claim import RIVAL, Standing, heartbeat_write, read_state, settle
-from crmdrip.daemon.intake import CURSOR
+from crmdrip.daemon.intake import CURSOR, pull_brake
 from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import remark
@@ -156,7 +156,11 @@ def hold_back(background: Background, look: Look) -> Background:
     return replace(background, sequences=sequences)
 
 
-def see_brake(connection: Connection, look: Look) -> None:
+def see_brake(connection: Connection, look: Look, now: datetime) -> None:
     """A brake that the look found pulled holds from now on."""
-    if look.brake is not None and look.brake.pulled:
+    if look.brake is None or not look.brake.pulled:
+        return
+    if marks.read_mark(connection, marks.BRAKE) is None:
+        pull_brake(connection, look.brake.by, now)
+    else:
         marks.set_mark(connection, marks.BRAKE, look.brake.by)

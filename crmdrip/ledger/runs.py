@@ -441,6 +441,15 @@ def wake_sequence(connection: Connection, sequence_id: str, now: datetime) -> No
     )
 
 
+def wake_due(connection: Connection, until: datetime, now: datetime) -> None:
+    """Look now at every run on its way whose next touch comes by then."""
+    connection.execute(
+        update(enrollment)
+        .where(enrollment.c.check_at > now, enrollment.c.check_at <= until, enrollment.c.reason == "", IS_LIVE)
+        .values(check_at=now)
+    )
+
+
 def wake_reason(connection: Connection, reason: str, now: datetime) -> None:
     """Look again at every run held for one reason (the brake was released, the provider answers again)."""
     connection.execute(

@@ -269,6 +269,28 @@ def test_a_pulled_brake_is_confirmed_within_one_pull_and_so_is_its_release(stage
         assert stage.record(control["Id"])["Drip_State__c"].startswith(said)
 
 
+def test_a_pulled_brake_is_told_at_once_to_those_who_come_within_a_day(stage: Stage) -> None:
+    """P3, P5: not first when their email is due; and not to a million people who have nothing due for long."""
+    soon, late = stage.contact(), stage.contact("late@firm.example")
+    stage.tick(soon, stage.sequence({"Drip_Delay__c": 5, "Drip_Delay_Unit__c": "Hours"}))
+    stage.tick(late, stage.sequence({"Drip_Delay__c": 5}))
+    stage.turn()
+    (control,) = stage.do(stage.sandbox.org.select, "SELECT Id FROM Drip_Control__c")
+    stage.change(control["Id"], Drip_Brake__c=True)
+    stage.later(minutes=5)
+    stage.turn()
+    assert stage.shown(soon)[0] == RunStatus.HELD
+    assert "emergency brake" in stage.shown(soon)[1]
+    assert stage.shown(late)[0] == RunStatus.QUEUED
+    stage.later(minutes=5)
+    stage.change(control["Id"], Drip_Brake__c=False)
+    stage.turn()
+    assert stage.shown(soon)[0] == RunStatus.QUEUED
+    stage.later(hours=6)
+    stage.turn()
+    assert len(stage.sent()) == 1
+
+
 def test_a_state_that_stays_costs_no_call(stage: Stage) -> None:
     """P5: only a change is told beside the heartbeat."""
     passes.run_all(stage.parts)
