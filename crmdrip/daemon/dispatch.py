@@ -24,7 +24,7 @@ from crmdrip.core.errors import CrmdripError, ErrorClass
 from crmdrip.core.model import Signal
 from crmdrip.daemon import twins
 from crmdrip.daemon.intents import Intents
-from crmdrip.daemon.look import look_once_more
+from crmdrip.daemon.look import look_once_more, unseen
 from crmdrip.daemon.outcomes import conclude
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import Ready
@@ -95,6 +95,16 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
             if batch.in_vain:
                 break
         return total if before is None else _add(total, before.finish())
+
+
+def hold_due(parts: Parts, error: CrmdripError) -> None:
+    """Nobody can be looked at: those who are due wait, and their records say for which permission (B26, P4).
+
+    Raises LedgerBrokenError.
+    """
+    due = _claim_due(parts, frozenset())
+    if due:
+        Intents(parts, due, unseen(parts, error), Multiset()).decide()
 
 
 def _claim_due(parts: Parts, under_way: AbstractSet[int]) -> list[DueRun]:

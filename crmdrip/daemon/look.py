@@ -112,6 +112,11 @@ def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str |
     return look
 
 
+def unseen(parts: Parts, error: CrmdripError) -> Seen:
+    """What is seen where not even the start succeeds."""
+    return Seen(look=None, owners={}, blind=_why_blind(error), at=parts.clock.now(), ahead=timedelta())
+
+
 def _why_blind(error: CrmdripError) -> Blind:
     permission = error.error_class is ErrorClass.CONFIGURATION
     return Blind(because=f"{error.what} {error.do_next}".strip() if permission else error.what, permission=permission)

@@ -14,7 +14,7 @@ import structlog
 from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.daemon import received
 from crmdrip.daemon.claim import RUNNING, Found, announce, beat, read_state
-from crmdrip.daemon.dispatch import dispatch_once
+from crmdrip.daemon.dispatch import dispatch_once, hold_due
 from crmdrip.daemon.forwarding import forward_once, recover_forwards
 from crmdrip.daemon.intake import PullCount, pull_once
 from crmdrip.daemon.listening import forget_mails, take_mail
@@ -68,9 +68,11 @@ def prepare(parts: Parts) -> PullCount:
     recover_forwards(parts)
     if doubtful:
         log.warning("touches_in_doubt_after_restart", touches=doubtful)
-    filled = PullCount()
-    if needs_rebuild(parts) or announce(parts) is Found.OTHER:
-        filled = rebuild(parts)
+    try:
+        filled = rebuild(parts) if needs_rebuild(parts) or announce(parts) is Found.OTHER else PullCount()
+    except ConfigurationError as error:
+        _tell_hindrance(parts, error)
+        raise
     try:
         feed(parts)
     except LedgerBrokenError:
@@ -78,6 +80,17 @@ def prepare(parts: Parts) -> PullCount:
     except CrmdripError as error:
         log.warning("feed_not_read", error_class=error.error_class.value)
     return filled
+
+
+def _tell_hindrance(parts: Parts, error: ConfigurationError) -> None:
+    """A permission is missing since before the start: whoever is due sees on the record which one (B26)."""
+    hold_due(parts, error)
+    try:
+        write_back_once(parts)
+    except LedgerBrokenError:
+        raise
+    except CrmdripError as refused:
+        log.warning("hindrance_not_told", error_class=refused.error_class.value)
 
 
 def pull(parts: Parts) -> Mapping[str, Any]:

@@ -218,6 +218,25 @@ def test_a_hidden_opt_out_field_refuses_to_send_and_says_what_to_grant(stage: St
     assert len(stage.sent()) == 2
 
 
+def test_an_opt_out_field_that_is_hidden_at_the_start_is_told_to_those_who_are_due(
+    stage: Stage, contact: str
+) -> None:
+    """B26, P3: nothing is prepared, and their records name the permission all the same."""
+    stage.do(stage.sandbox.org.hide_field, "Contact", "HasOptedOutOfEmail")
+    stage.at(SECOND)
+    stage.start()
+    with pytest.raises(ConfigurationError, match="opt-out field is hidden"):
+        passes.prepare(stage.parts)
+    status, reason = stage.shown(contact)
+    assert (status, len(stage.sent())) == (RunStatus.HELD, 1)
+    assert "permission set Drip Integration" in reason
+    stage.do(stage.sandbox.org.show_field, "Contact", "HasOptedOutOfEmail")
+    stage.later(minutes=5)
+    passes.prepare(stage.parts)
+    stage.turn()
+    assert len(stage.sent()) == 2
+
+
 def test_a_held_run_costs_the_crm_nothing_while_nothing_changes(stage: Stage) -> None:
     """P5: a hold is written once, and our own write's echo does not begin it anew."""
     sequence = stage.sequence({"Drip_Delay__c": 0, "Drip_Body__c": "As {{ contact.title }} you know."})
