@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 from test_letters import AT, letters
 
-from crmdrip.core.inbound import MailKind
+from connectors.sendgrid.inbound import InboundHook
+from crmdrip.core.inbound import InboundMail, MailKind
+from crmdrip.core.received import Delivery, RawMail
 from crmdrip.inbound import classify, read_mail
+from crmdrip.sandbox.sendgrid.form import CONTENT_TYPE, Arrival, parsed_form, raw_form
 from crmdrip.sandbox.world.letters import LANGUAGES, Letter, Truth, Who
 
+HOOK = InboundHook(keys=(), secrets=("s" * 32,), limit=1_000_000)
 HUMAN = {MailKind.REPLY, MailKind.UNSUBSCRIBE}
 
 
@@ -53,3 +57,25 @@ def test_a_machine_that_says_so_is_never_a_reply(truth: Truth) -> None:
     ]
     assert found
     assert not HUMAN & set(found)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("truth", list(Truth))
+def test_it_makes_no_difference_in_which_form_a_mail_is_posted(truth: Truth, language: str) -> None:
+    """Raw or taken apart by the provider: the same sender, thread, words, kind and report, whatever the charset."""
+    for letter in letters(truth, language, count=8):
+        arrival = Arrival(raw=letter.raw, sender="", recipient=letter.recipient, sender_ip="192.0.2.1")
+        raw, parsed = (receive(form(arrival)) for form in (raw_form, parsed_form))
+        for name in ("message_id", "in_reply_to", "references", "sender", "sender_name", "delivered_to", "report"):
+            assert getattr(raw, name) == getattr(parsed, name), name
+        assert raw.text.split() == parsed.text.split()
+        assert raw.subject.split() == parsed.subject.split()
+        assert classify(raw, AT) == classify(parsed, AT)
+
+
+def receive(form: bytes) -> InboundMail:
+    """What the product reads of a post of Inbound Parse."""
+    delivery = Delivery(source=HOOK.source, key="k", body=form, content_type=CONTENT_TYPE, received_at=AT)
+    (mail,) = HOOK.read(delivery)
+    assert isinstance(mail, RawMail)
+    return read_mail(mail.body, envelope_to=mail.envelope_to)

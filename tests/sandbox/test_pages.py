@@ -253,6 +253,16 @@ def test_a_button_does_what_it_says(stage: Stage, button: str, form: dict[str, s
     assert [stop.kind for stop in stage.world.stops.of(person.address)] == [kind]
 
 
+def test_an_answer_on_the_timeline_looks_like_one(stage: Stage) -> None:
+    """The package logs it as a task, beside the emails that went out."""
+    person = stage.ordinary()
+    for subject in ("Replied: Re: Hello", "[Drip] [Email] [Out] Hello"):
+        stage.org.insert(
+            "Task", {"WhoId": person.id, "Subject": subject, "TaskSubtype": "Email", "Status": "Completed"}
+        )
+    assert set(re.findall(r'<li class="(\w+)">', see(stage, f"/people/{person.id}"))) == {"inbound", "email"}
+
+
 @pytest.mark.parametrize("kind", list(ANSWERS))
 def test_everything_can_come_back_by_a_button(stage: Stage, kind: str) -> None:
     """In the chosen language; the outbox and the email's page show what it really is."""

@@ -163,6 +163,10 @@ _INBOUND = tuple(
 )
 
 
+_ANSWER = "Replied: "
+"""How the package begins the subject of an answer it puts on the timeline."""
+
+
 def _facts(**facts: Any) -> tuple[tuple[str, str], ...]:
     return tuple((label.replace("_", " "), str(value)) for label, value in facts.items() if value not in (None, ""))
 
@@ -176,8 +180,9 @@ def _name(parent: Mapping[str, Any] | None) -> str:
 
 
 def _read_task(row: Mapping[str, Any]) -> Activity:
+    kind = "email" if row["TaskSubtype"] == "Email" else "task"
     return Activity(
-        kind="email" if row["TaskSubtype"] == "Email" else "task",
+        kind="inbound" if kind == "email" and (row["Subject"] or "").startswith(_ANSWER) else kind,
         at=to_datetime(row["CompletedDateTime"] or row["CreatedDate"]),
         title=row["Subject"] or "",
         body=row["Description"] or "",
