@@ -236,7 +236,11 @@ class Records:
                 "hs_last_sales_activity_timestamp": when,
                 "num_contacted_notes": str(int(record.get("num_contacted_notes") or 0) + 1),
             }
-        elif activity.name == "emails" and write.source is Source.MAILBOX:
+        elif (
+            activity.name == "emails"
+            and write.source is Source.MAILBOX
+            and done.get("hs_incoming_email_is_out_of_office") != "true"
+        ):
             # A reply that an integration logs sets no date of reply: only mail through a connected mailbox does.
             values["hs_sales_email_last_replied"] = when
         elif activity.name == "meetings":

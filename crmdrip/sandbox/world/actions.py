@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import AcceptedEmail, SendGridAccount
-from crmdrip.sandbox.world.answers import Answer, Answers, stop_of
+from crmdrip.sandbox.world.answers import Answer, Answers, Log, log_inbound, stop_of
 from crmdrip.sandbox.world.letters import Occasion, Truth, Who, write, write_mailto, write_words
 from crmdrip.sandbox.world.reading import exists, people_at, person
 from crmdrip.sandbox.world.stops import Stop, StopKind, Stops
@@ -63,10 +64,20 @@ class Actions:
         post: Callable[[OneClick], None] | None = None,
     ) -> None:
         self._org = org
+        self._begin(partial(log_inbound, org), account, clock, post)
+
+    def _begin(
+        self,
+        log: Log,
+        account: SendGridAccount,
+        clock: Callable[[], datetime],
+        post: Callable[[OneClick], None] | None,
+    ) -> None:
+        """What is the same for every CRM."""
         self._account = account
         self._clock = clock
         self.stops = Stops()
-        self.answers = Answers(org, account, clock, self._answered)
+        self.answers = Answers(log, account, clock, self._answered)
         """What came back by mail, each with its truth."""
         self.one_clicks: list[OneClick] = []
         """Unsubscribes nobody has posted yet; only filled when there is no `post`."""

@@ -49,6 +49,9 @@ class Answer:
     """The EmailMessage, for those that came by the CRM."""
 
 
+Log = Callable[[Letter, Occasion], str]
+"""Logs a mail from the rep's mailbox in the CRM and gives the record's id."""
+
 Visible = Callable[[Answer], None]
 """Told once anybody can know of the answer: it stands in the CRM, or the webhook was answered with success."""
 
@@ -57,11 +60,11 @@ class Answers:
     """Every answer of a world, oldest first in `all`."""
 
     def __init__(
-        self, org: SalesforceOrg, account: SendGridAccount, clock: Callable[[], datetime], visible: Visible
+        self, log: Log, account: SendGridAccount, clock: Callable[[], datetime], visible: Visible
     ) -> None:  # fmt: skip
         self.all: list[Answer] = []
         self._by_touch: dict[str, list[Answer]] = {}
-        self._org = org
+        self._log = log
         self._account = account
         self._clock = clock
         self._visible = visible
@@ -87,7 +90,7 @@ class Answers:
             way=way,
             subject=letter.subject,
             back=letter.back,
-            record_id=log_inbound(self._org, letter, occasion) if way is Way.CRM else "",
+            record_id=self._log(letter, occasion) if way is Way.CRM else "",
         )
         self.all.append(answer)
         self._by_touch.setdefault(answer.touch, []).append(answer)

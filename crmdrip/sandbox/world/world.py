@@ -61,7 +61,9 @@ class Person:
 
 
 @dataclass(order=True, kw_only=True, slots=True)
-class _Due:
+class Due:
+    """One thing that waits for its time."""
+
     at: datetime
     number: int
     deed: Deed = field(compare=False)
@@ -100,8 +102,23 @@ class World:
         post: Callable[[OneClick], None] | None = None,
         scan: Callable[[str], None] | None = None,
     ) -> None:
+        self._org = org
+        self._begin(Actions(org, account, clock, post), account, clock, seed=seed, habits=habits, scan=scan)
+        self._populate(people)
+
+    def _begin(
+        self,
+        actions: Actions,
+        account: SendGridAccount,
+        clock: SandboxClock,
+        *,
+        seed: int,
+        habits: Habits | None,
+        scan: Callable[[str], None] | None,
+    ) -> None:
+        """What is the same for every CRM, before there are people."""
         self.engagement = Engagement(account, seed=seed, scan=scan)
-        self.actions = Actions(org, account, clock, post)
+        self.actions = actions
         self.people: dict[str, Person] = {}
         """By record id."""
         self.reps: list[str] = []
@@ -109,19 +126,17 @@ class World:
         self.sequences: dict[str, str] = {}
         """Record ids by name."""
         self.happened: list[Happened] = []
-        self._org = org
         self._account = account
         self._clock = clock
         self._seed = seed
         self._random = Random(seed)
         self._habits = habits or Habits()
-        self._due: list[_Due] = []
+        self._due: list[Due] = []
         self._scheduled = 0
         self._seen = 0
         self._received: Counter[str] = Counter()
         self._dead: set[str] = set()
         self._queue_id = ""
-        self._populate(people)
 
     @property
     def stops(self) -> Stops:
@@ -217,10 +232,10 @@ class World:
     ) -> None:
         self._scheduled += 1
         heapq.heappush(
-            self._due, _Due(at=at, number=self._scheduled, deed=deed, subject=subject, random=random, email=email)
+            self._due, Due(at=at, number=self._scheduled, deed=deed, subject=subject, random=random, email=email)
         )
 
-    def _perform(self, due: _Due) -> Happened | None:
+    def _perform(self, due: Due) -> Happened | None:
         """Do it, if it still makes sense."""
         if due.deed is Deed.TICK:
             return self._tick(due)
@@ -236,7 +251,7 @@ class World:
             return None
         return Happened(at=self._clock(), deed=due.deed, address=due.subject, record_id=row["Id"])
 
-    def _do(self, due: _Due, row: Any) -> bool:
+    def _do(self, due: Due, row: Any) -> bool:
         """Perform a deed of one person; whether it was possible."""
         actions, random, record_id = self.actions, due.random, row["Id"]
         ticked, contact = bool(row["Drip_Enrolled__c"]), record_id.startswith("003")
@@ -286,7 +301,7 @@ class World:
         person = self.people.get(row["Id"])
         return occasion_of(email, row, person.language if person is not None else "en", self._clock(), random)
 
-    def _answer(self, truth: Truth, due: _Due, row: Any) -> None:
+    def _answer(self, truth: Truth, due: Due, row: Any) -> None:
         email = due.email
         if email is None:
             return
@@ -301,7 +316,7 @@ class World:
         who = due.random.choices([Who.SELF, Who.ALIAS, Who.COLLEAGUE], [88, 6, 6])[0]
         self.actions.answer(truth, occasion, due.random, who if truth is Truth.REPLY and parsed else Who.SELF)
 
-    def _tick(self, due: _Due) -> Happened | None:
+    def _tick(self, due: Due) -> Happened | None:
         person = self.people[due.subject]
         try:
             row = self.actions.record(person.id)

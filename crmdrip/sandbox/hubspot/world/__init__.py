@@ -1,0 +1,7 @@
+"""The seeded world on a HubSpot portal: the same people and the same reactions as on the Salesforce org."""
+
+from crmdrip.sandbox.hubspot.world.acting import PortalActions
+from crmdrip.sandbox.hubspot.world.install import CONTROL_KEY, install, sequence_files
+from crmdrip.sandbox.hubspot.world.population import PortalWorld
+
+__all__ = ["CONTROL_KEY", "PortalActions", "PortalWorld", "install", "sequence_files"]
