@@ -10,7 +10,7 @@ Claims are ordered, by their heartbeat and then by chance, so that two never bot
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import structlog
@@ -26,6 +26,8 @@ from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError
 log = structlog.get_logger()
 
 RUNNING = "Running."
+FRESH = timedelta(seconds=30)
+"""How young a heartbeat is that no other need follow."""
 RIVAL = "another crmdrip works on this org with a ledger of its own. Stop one of the two and start the other again"
 
 
@@ -75,6 +77,7 @@ def announce(parts: Parts) -> Found:
         left = marks.next_heartbeat(connection, parts.clock.now())
         claim = f"{left:%Y-%m-%dT%H:%M:%SZ} {secrets.token_hex(8)}"
         marks.set_mark(connection, marks.CLAIM, claim)
+        marks.clear_mark(connection, marks.STATE)
         write = heartbeat_write(connection, parts, left, "Starting.")
     brake = parts.source.look((), frozenset(), None, (), write).brake
     if brake is not None and brake.heartbeat is not None:
@@ -146,13 +149,18 @@ def stand_down(parts: Parts, brake: Brake | None) -> None:
 def beat(parts: Parts) -> None:
     """Leave a heartbeat with the budget and the daemon's state, in one call that also tells whose stood before.
 
-    A CRM that cannot take it just now gets the next one. Raises LedgerBrokenError.
+    None is needed right after a last look, which left one. A CRM that cannot take it just now gets the next one. Raises
+    LedgerBrokenError.
     """
     if parts.stood_down.is_set():
         return
+    now = parts.clock.now()
     with parts.ledger.write() as connection:
         state, known = read_state(connection), marks.read_heartbeat(connection)
-        heartbeat = marks.next_heartbeat(connection, parts.clock.now())
+        told = marks.read_mark(connection, marks.STATE) == state
+        if told and known is not None and timedelta() <= now - known < FRESH:
+            return
+        heartbeat = marks.next_heartbeat(connection, now)
         write = heartbeat_write(connection, parts, heartbeat, state)
     try:
         brake = parts.source.look((), frozenset(), None, (), write).brake
