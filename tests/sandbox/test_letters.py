@@ -12,8 +12,11 @@ from random import Random
 
 import orjson
 import pytest
+from mailroom import read_form
 
+from crmdrip.sandbox.courier import Errand
 from crmdrip.sandbox.sendgrid import AcceptedEmail
+from crmdrip.sandbox.sendgrid.form import CONTENT_TYPE, Arrival, parsed_form
 from crmdrip.sandbox.world.letters import LANGUAGES, Letter, Occasion, Truth, Who, write, write_mailto, write_words
 from crmdrip.sandbox.world.letters.phrases import phrases, write_date
 
@@ -120,6 +123,18 @@ def test_replies_come_in_many_shapes() -> None:
     shapes = Counter(shape for letter in letters(Truth.REPLY, count=300) for shape in letter.shape)
     expected = {"top-posted", "bottom-posted", "inline", "header block", "no history", "html", "short", "vacation"}
     assert expected <= shapes.keys()
+
+
+def test_some_replies_bring_the_company_s_logo_along() -> None:
+    """A part of its own, which the provider posts as an attachment with its content id."""
+    letter = next(letter for letter in letters(Truth.REPLY, count=100) if "picture" in letter.shape)
+    arrival = Arrival(raw=letter.raw, sender="", recipient=letter.recipient, sender_ip="192.0.2.1")
+    form = read_form(Errand(url="", body=parsed_form(arrival), headers={"Content-Type": CONTENT_TYPE}))
+    (info,) = orjson.loads(form["attachment-info"]).values()
+    assert form["attachments"] == b"1"
+    assert form["attachment1"].startswith(b"\x89PNG")
+    assert (info["filename"], info["type"]) == ("logo.png", "image/png")
+    assert list(orjson.loads(form["content-ids"]).values()) == ["attachment1"]
 
 
 def test_the_history_quotes_our_own_words() -> None:

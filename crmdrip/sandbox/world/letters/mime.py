@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import email.policy
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.header import Header
 from email.message import Message
 from email.mime.base import MIMEBase
+from email.mime.image import MIMEImage
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.mime.text import MIMEText
@@ -22,6 +24,10 @@ _OLD: Mapping[str, tuple[str, ...]] = {
     "en": ("us-ascii", "utf-8", "utf-8", "windows-1252", "gb18030"),
 }
 _WESTERN = ("utf-8", "utf-8", "iso-8859-1", "windows-1252")
+
+_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 Headers = Sequence[tuple[str, str]]
 
@@ -79,6 +85,17 @@ def report(kind: str, text: str, charset: str, parts: Sequence[tuple[str, str]],
         else:
             part.set_payload(content)
         whole.attach(part)
+    return whole
+
+
+def with_picture(body: Message, random: Random) -> Message:
+    """The mail with a company's logo below the signature, as a part of its own."""
+    whole = MIMEMultipart("mixed", boundary=_boundary(random))
+    whole.attach(body)
+    picture = MIMEImage(_PIXEL, "png", name="logo.png")
+    picture["Content-ID"] = f"<logo.{random.getrandbits(32):08x}>"
+    picture.add_header("Content-Disposition", "inline", filename="logo.png")
+    whole.attach(picture)
     return whole
 
 

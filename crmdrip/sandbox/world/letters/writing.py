@@ -287,6 +287,9 @@ def _finish(sheet: _Sheet, occasion: Occasion, random: Random) -> Letter:
             body = mime.alternative(sheet.text, sheet.html, charset, random)
         else:
             body = mime.text_part(sheet.text, "plain", charset, random)
+        if sheet.truth is Truth.REPLY and random.random() < 0.1:
+            body = mime.with_picture(body, random)
+            sheet.shape.append("picture")
     headers = [
         ("From", mime.address(sheet.sender_name, sheet.sender)),
         ("To", occasion.recipient),
