@@ -103,6 +103,8 @@ class Capability(StrEnum):
     CONVERSION = "conversion"
     SIGNALS = "signals"
     """Meetings, opportunities and inbound email come with the pull."""
+    ONE_PER_ADDRESS = "one_per_address"
+    """No two records have the same address; the CRM refuses a second and keeps addresses in lower case."""
     OUTCOME_LOOKUP = "outcome_lookup"
     """A mailer that can be asked whether a touch went out."""
 

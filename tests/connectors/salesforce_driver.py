@@ -65,8 +65,9 @@ class SalesforceDriver:
     def restore(self, record_id: str) -> None:
         self.peer.do("undelete", record_id)
 
-    def merge(self, winner: RecordRef, loser: RecordRef) -> None:
+    def merge(self, winner: RecordRef, loser: RecordRef) -> RecordRef:
         self.peer.do("merge", winner.id, [loser.id])
+        return winner
 
     def convert(self, lead: RecordRef, *, opportunity: bool) -> RecordRef:
         done = self.peer.do("convert", lead.id, opportunity_name="New deal" if opportunity else None)

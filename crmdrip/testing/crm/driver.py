@@ -61,8 +61,8 @@ class CrmDriver(Protocol):
         """Bring it back."""
         ...
 
-    def merge(self, winner: RecordRef, loser: RecordRef) -> None:
-        """Merge two records."""
+    def merge(self, winner: RecordRef, loser: RecordRef) -> RecordRef:
+        """Merge two records; returns the one that is left, which in some CRMs is a third."""
         ...
 
     def convert(self, lead: RecordRef, *, opportunity: bool) -> RecordRef:

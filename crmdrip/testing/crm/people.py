@@ -21,7 +21,8 @@ class PeopleContract(CrmSuite):
         """Who is ticked comes with address and sequence; who is not ticked and never was does not come."""
         other = crm.add_person(RecordKind.CONTACT, email="bob@acme.example")
         records = read_all(source).records
-        assert (records[person.id].email, records[person.id].sequence_id) == ("Ann@Acme.example", sequence)
+        shown = "ann@acme.example" if Capability.ONE_PER_ADDRESS in source.capabilities() else "Ann@Acme.example"
+        assert (records[person.id].email, records[person.id].sequence_id) == (shown, sequence)
         assert records[person.id].enrolled
         assert other.id not in records
 
@@ -63,10 +64,10 @@ class PeopleContract(CrmSuite):
     ) -> None:
         """B12: the loser of a merge comes with the winner's id."""
         self.need(source, Capability.MERGES)
-        winner = crm.add_person(RecordKind.CONTACT, email="ann@acme.example", enrolled=True, sequence=sequence)
+        winner = crm.add_person(RecordKind.CONTACT, email="ann.lee@acme.example", enrolled=True, sequence=sequence)
         cursor = read_all(source).cursor
-        crm.merge(winner, person)
-        assert read_all(source, cursor).records[person.id].merged_into == winner.id
+        survivor = crm.merge(winner, person)
+        assert read_all(source, cursor).records[person.id].merged_into == survivor.id
 
     @pytest.mark.parametrize("opportunity", [True, False])
     def test_a_conversion_names_the_contact(

@@ -29,7 +29,7 @@ class WriteContract(CrmSuite):
         self, crm: CrmDriver, source: CrmSource, sink: CrmSink, sequence: str
     ) -> None:
         """B11, B12: the box and the sequence of the new record are set together; a write without one leaves it."""
-        winner = crm.add_person(RecordKind.CONTACT, email="ann@acme.example")
+        winner = crm.add_person(RecordKind.CONTACT, email="ann.lee@acme.example")
         write_all(sink, status_write(winner, enrolled=True, sequence_id=sequence))
         write_all(sink, status_write(winner))
         found = source.look([winner], frozenset(), None).records[winner.id]
