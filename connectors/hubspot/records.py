@@ -1,0 +1,124 @@
+"""From a contact's properties to a Record. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.hubspot.values import Properties, is_ticked, parse_time, to_number, to_zone
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.mapping import CrmMapping
+from crmdrip.core.model import Record, RecordKind, RecordRef
+
+_WORDS = (
+    "email",
+    "owner",
+    "account",
+    "time_zone",
+    "country",
+    "state",
+    "opted_out",
+    "hard_bounce",
+    "bounced_reason",
+    "bounced_at",
+    "enrolled",
+    "sequence",
+    "paused_until",
+    "approved",
+    "status",
+    "last_touch",
+    "run",
+    "merged_ids",
+    "merged_stamps",
+    "meeting_booked",
+    "meeting_logged",
+    "mail_replied",
+    "modified",
+)
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+_OURS = frozenset({"status", "run", "last_touch", "modified"})
+"""What our own writes change, and activities logged by anybody: no news of the person."""
+
+
+class ContactReader:
+    """Reads contacts by the mapping's words."""
+
+    def __init__(self, mapping: CrmMapping) -> None:
+        self._names = {word: mapping.field("contact", word) for word in _WORDS}
+        self._telling = [name for word, name in self._names.items() if name and word not in _OURS]
+
+    @property
+    def modified(self) -> str:
+        """The property with the time of the last change."""
+        return self._names["modified"]
+
+    def name(self, word: str) -> str:
+        """The property of a word, "" when it is switched off."""
+        return self._names[word]
+
+    def properties(self, extra: Iterable[str] = ()) -> list[str]:
+        """What to ask for."""
+        return list(dict.fromkeys([*filter(None, self._names.values()), *filter(None, extra)]))
+
+    def demand_opt_out(self, properties: Properties) -> None:
+        """Raises ConfigurationError when the answer does not tell who opted out (B26)."""
+        if self._names["opted_out"] not in properties:
+            raise hidden_opt_out(self._names["opted_out"])
+
+    def digest(self, properties: Properties, extra: Iterable[str] = ()) -> int:
+        """Changes with everything that is news of the person, and not with what we write ourselves."""
+        return hash(tuple(properties.get(name) for name in (*self._telling, *extra)))
+
+    def merged(self, properties: Properties) -> tuple[str, ...]:
+        """The ids of the contacts this one was made of, oldest first."""
+        ids = (properties.get(self._names["merged_ids"]) or "").split(";")
+        stamps = (properties.get(self._names["merged_stamps"]) or "").split(";")
+        return tuple(dict.fromkeys(filter(None, [*ids, *(one.partition(":")[0] for one in stamps)])))
+
+    def read(
+        self,
+        record_id: str,
+        properties: Properties,
+        *,
+        stop: str = "",
+        fields: Mapping[str, Any] | None = None,
+        deleted: bool = False,
+        merged_into: str | None = None,
+    ) -> Record:
+        """The record. stop: the property of its sequence's stop condition, "" for none."""
+        get, names = properties.get, self._names
+        return Record(
+            ref=RecordRef(kind=RecordKind.CONTACT, id=record_id),
+            email=get(names["email"]) or "",
+            enrolled=is_ticked(get(names["enrolled"])),
+            sequence_id=get(names["sequence"]) or None,
+            paused_until=parse_time(get(names["paused_until"])),
+            approved=is_ticked(get(names["approved"])),
+            opted_out=is_ticked(get(names["opted_out"])),
+            bounced=any(get(names[word]) for word in ("hard_bounce", "bounced_reason", "bounced_at")),
+            owner_id=get(names["owner"]) or None,
+            account_id=get(names["account"]) or None,
+            time_zone=to_zone(get(names["time_zone"])),
+            country=get(names["country"]) or "",
+            state=get(names["state"]) or "",
+            status=get(names["status"]) or "",
+            run=to_number(get(names["run"])),
+            last_touch=parse_time(get(names["last_touch"])),
+            modified_at=parse_time(get(names["modified"])) or _LONG_AGO,
+            deleted=deleted,
+            merged_into=merged_into,
+            stop_field=str(get(stop) or "") if stop else "",
+            fields=fields or {},
+        )
+
+
+def hidden_opt_out(name: str) -> ConfigurationError:
+    """Who opted out cannot be seen, so nobody may be mailed."""
+    return ConfigurationError(
+        f"the opt-out property {name} cannot be read, so it is not known who opted out.",
+        where="HubSpot",
+        do_next="Let the key read contacts with this property, or correct [contact] opted_out in the mapping.",
+    )

@@ -1,0 +1,101 @@
+"""What an engineer sets for HubSpot: which portal, how to log in, where sequences are kept, and how much to call."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from connectors.hubspot.paths import FAMILIES, VERSION
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL is plain http to this very machine."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname is None:
+        return False
+    if parts.hostname == "localhost":
+        return True
+    try:
+        return ip_address(parts.hostname).is_loopback
+    except ValueError:
+        return False
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class OAuthApp(_Strict):
+    """A project app that was installed in the portal: its access tokens last half an hour and are renewed."""
+
+    client_id: str
+    client_secret: SecretStr
+    refresh_token: SecretStr
+
+
+class Auth(_Strict):
+    """Exactly one of two ways to log in."""
+
+    token: SecretStr | None = None
+    """A service key, or the token of a private app that exists already: new ones cannot be made since October 2026."""
+    oauth: OAuthApp | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.token is None) == (self.oauth is None):
+            raise ValueError("give exactly one of token and oauth")
+        return self
+
+
+class HubSpotSettings(_Strict):
+    """The table of the HubSpot connector."""
+
+    portal_id: str = Field(default="", pattern=r"^\d*$")
+    """The one account that may be mailed from, its Hub ID. A sandbox has another and is refused (B25)."""
+    auth: Auth
+    sequences: Path = Field(strict=False)
+    """The folder with the sequences, one TOML file each, best under version control."""
+    progress: Path | None = Field(default=None, strict=False)
+    """The folder where version, error and counts of each sequence are shown; None for "progress" in the former."""
+    base_url: str = ""
+    """A stand-in on this machine, such as http://127.0.0.1:8183; "" for the real HubSpot."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """The API version by family, where it is to be another than ours: {"objects" = "v3"}."""
+    connect_timeout: float = Field(default=5.0, gt=0)
+    """Seconds."""
+    read_timeout: float = Field(default=60.0, gt=0)
+    """Seconds."""
+    burst: int = Field(default=100, ge=10)
+    """Calls in ten seconds, until HubSpot's answers tell the portal's own limit (100 for Free and Starter)."""
+    daily_cap: int | None = Field(default=None, gt=0)
+    """API calls crmdrip may make in any 24 hours; None leaves it to the portal's own limit."""
+    reserve: int = Field(default=2_000, ge=0)
+    """Calls kept back for stops, last looks and pulls: once no more are left, reporting waits."""
+    overlap_minutes: int = Field(default=5, ge=1)
+    """How far back each pull reads again: a change takes some seconds to show in searches."""
+    search_seconds: float = Field(default=15.0, ge=0)
+    """How long a change takes at most to show in searches, "a few moments" in HubSpot's words. A lost ledger is filled
+    again after this wait, so that the newest touches are among them."""
+    watch_minutes: int = Field(default=5, ge=1)
+    """How often everybody in a sequence is read by id, which tells who was deleted or merged."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        if value and not is_loopback(value):
+            raise ValueError("must be http:// on this machine (127.0.0.1); the real HubSpot needs no base_url")
+        return value.rstrip("/")
+
+    @field_validator("versions")
+    @classmethod
+    def _known(cls, value: dict[str, str]) -> dict[str, str]:
+        for family, version in value.items():
+            if family not in FAMILIES:
+                raise ValueError(f"no family is called {family}; known are {', '.join(sorted(FAMILIES))}")
+            if not VERSION.fullmatch(version):
+                raise ValueError(f'{family} must be like "2026-09" or "v3"')
+        return value

@@ -1,0 +1,230 @@
+"""Writing HubSpot: a hundred rows a call, every row's refusal understood by its own category and codes (B21).
+
+What stands on the timeline is created, not upserted: the touch id is unique, so a repeat is refused for its value and
+stands already. An upsert takes no associations, and would reopen a task that a rep has finished.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.hubspot.client import BATCH, TRACE, Answer, segment
+from connectors.hubspot.control import control_values
+from connectors.hubspot.faults import Fault
+from connectors.hubspot.meter import Purpose
+from connectors.hubspot.rows import Row, bounce_row, join, status_row, timeline_row, touch_row
+from connectors.hubspot.source import HubSpotSource
+from crmdrip.core.errors import ConfigurationError, ErrorClass
+from crmdrip.core.struct import replace
+from crmdrip.ports import (
+    BounceWrite,
+    ControlWrite,
+    OptOutWrite,
+    ReplyWrite,
+    SequenceWrite,
+    StatusWrite,
+    TaskWrite,
+    TouchWrite,
+    Write,
+    WriteOutcome,
+)
+
+_TAKEN = "CONFLICTING_UNIQUE_VALUE"
+_NO_OWNER = "INVALID_OWNER_ID"
+_GONE = "OBJECT_NOT_FOUND"
+
+
+@dataclass(kw_only=True, slots=True)
+class _Plan:
+    """What is written by which way, in this order."""
+
+    contacts: dict[str, Row] = field(default_factory=dict)
+    opt_outs: list[OptOutWrite] = field(default_factory=list)
+    timeline: dict[str, list[Row]] = field(default_factory=dict)
+    news: dict[str, Row] = field(default_factory=dict)
+    sequences: list[SequenceWrite] = field(default_factory=list)
+    controls: list[ControlWrite] = field(default_factory=list)
+
+
+class HubSpotSink:
+    """A CrmSink on the source's portal: one pool of connections and one budget for both."""
+
+    def __init__(self, source: HubSpotSource) -> None:
+        self._portal = source.portal
+
+    def write(self, writes: Iterable[Write]) -> Iterator[WriteOutcome]:
+        """Write everything, each at most once under its key; an outcome per write, as calls are answered.
+
+        Raises AuthError, RateLimitedError, RetriableError, ConfigurationError when nothing further can be written
+        now; what was not yielded was not settled.
+        """
+        self._portal.identity()  # nothing is written to another portal (B25)
+        plan = self._plan(writes)
+        mapping = self._portal.mapping
+        yield from self._opt_out(plan.opt_outs)
+        rows = sorted(plan.contacts.values(), key=lambda row: not row.urgent)
+        yield from self._send("update", mapping.object("contact"), rows)
+        for word, made in plan.timeline.items():
+            yield from self._send("create", mapping.object(word), made)
+        # After the emails themselves, which an update does not make.
+        yield from self._send("update", mapping.object("email"), list(plan.news.values()))
+        for write in plan.sequences:
+            yield self._show_sequence(write)
+        for control in plan.controls:
+            yield self._beat(control)
+
+    def _plan(self, writes: Iterable[Write]) -> _Plan:
+        mapping, plan = self._portal.mapping, _Plan()
+        for write in writes:
+            match write:
+                case StatusWrite() | BounceWrite():
+                    row = status_row(mapping, write) if isinstance(write, StatusWrite) else bounce_row(mapping, write)
+                    before = plan.contacts.get(row.id)
+                    plan.contacts[row.id] = row if before is None else join(before, row)
+                case OptOutWrite():
+                    plan.opt_outs.append(write)
+                case TaskWrite() | ReplyWrite():
+                    word, row = timeline_row(mapping, write)
+                    plan.timeline.setdefault(word, []).append(row)
+                case TouchWrite():
+                    row = touch_row(mapping, write)
+                    before = plan.news.get(row.id)
+                    plan.news[row.id] = row if before is None else join(before, row)
+                case SequenceWrite():
+                    plan.sequences.append(write)
+                case ControlWrite():
+                    plan.controls.append(write)
+        return plan
+
+    # rows
+
+    def _send(self, verb: str, name: str, rows: Sequence[Row]) -> Iterator[WriteOutcome]:
+        """Every row, a hundred a call; after a batch is refused as a whole its rows in halves."""
+        waiting = deque(rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+        while waiting:
+            batch = waiting.popleft()
+            purpose = Purpose.STOP if any(row.urgent for row in batch) else Purpose.REPORT
+            body = {"inputs": [row.body(str(number)) for number, row in enumerate(batch)]}
+            answer = self._portal.client.change("POST", "objects", f"{name}/batch/{verb}", body, purpose=purpose)
+            faults, halves = _judge(batch, answer)
+            waiting.extend(halves)
+            unsettled = {id(row) for half in halves for row in half}
+            for number, row in enumerate(batch):
+                if id(row) in unsettled:
+                    continue
+                fault = faults.get(number)
+                if fault is None or (verb == "create" and _stands(fault)):
+                    yield from _settle(row)
+                    continue
+                again = self._mend(row, fault, purpose)
+                if again is not None:
+                    waiting.append([again])
+                else:
+                    yield from _settle(row, fault)
+
+    def _mend(self, row: Row, fault: Fault, purpose: Purpose) -> Row | None:
+        """The row as it may be taken: for whoever its contact was merged into, or without an owner who has left."""
+        owner = self._portal.mapping.field("email", "owner")
+        if _NO_OWNER in fault.codes and owner in row.properties:
+            kept = {name: value for name, value in row.properties.items() if name != owner}
+            return replace(row, properties=kept)
+        if row.contact and fault.category == _GONE and "merged" not in row.tried:
+            found = self._portal.survivor_of(row.contact, [self._portal.contacts.name("email")], purpose)
+            if found is not None:
+                return replace(row, contact=found[0], tried=row.tried | {"merged"})
+        return None
+
+    # what is no row
+
+    def _opt_out(self, writes: Sequence[OptOutWrite]) -> Iterator[WriteOutcome]:
+        """Through the communication preferences, by address and one by one: the property itself is read-only."""
+        email = self._portal.contacts.name("email")
+        rows = self._portal.read_contacts([write.ref.id for write in writes], [email], Purpose.STOP) if writes else {}
+        done: dict[str, Fault | None] = {}
+        for write in writes:
+            if write.ref.id not in rows:
+                yield _outcome(write, Fault(category=_GONE, message="the contact is gone"))
+                continue
+            address = rows[write.ref.id].get(email) or ""
+            if not address:
+                yield _outcome(write, Fault(category=_GONE, message="the contact has no address to opt out"))
+                continue
+            if address not in done:
+                path = f"statuses/{segment(address)}/unsubscribe-all"
+                query = {"channel": "EMAIL"}
+                done[address] = self._portal.client.change(
+                    "POST", "preferences", path, None, purpose=Purpose.STOP, query=query
+                ).fault
+            yield _outcome(write, done[address])
+
+    def _show_sequence(self, write: SequenceWrite) -> WriteOutcome:
+        values: dict[str, Any] = {"version": write.version, "error": write.error, **write.counts}
+        try:
+            shown = self._portal.folder.show_progress(write.sequence_id, values)
+        except ConfigurationError as error:
+            return WriteOutcome(key=write.key, error=error.error_class, code="NOT_WRITABLE", detail=error.what)
+        if not shown:
+            return _outcome(write, Fault(category=_GONE, message="there is no such sequence"))
+        return WriteOutcome(key=write.key)
+
+    def _beat(self, write: ControlWrite) -> WriteOutcome:
+        """The heartbeat. Made with the first one: by a key with unique values, so that there is never a second."""
+        portal = self._portal
+        field, value = portal.mapping.field, portal.mapping.value
+        properties = {**control_values(portal, write), field("control", "name"): value("control", "name")}
+        row = {"id": value("control", "key"), "idProperty": field("control", "key"), "properties": properties}
+        path = f"{portal.mapping.object('contact')}/batch/upsert"
+        answer = portal.client.change("POST", "objects", path, {"inputs": [row]}, purpose=Purpose.PULL)
+        fault = answer.fault or next((each for each, _ in answer.faults), None)
+        if fault is None and answer.results:
+            portal.control_id = str(answer.results[0]["id"])
+        return _outcome(write, fault)
+
+
+def _judge(batch: Sequence[Row], answer: Answer) -> tuple[dict[int, Fault], list[list[Row]]]:
+    """The faults by the row's number, and what has to be sent again in smaller batches."""
+    if answer.fault is not None:
+        if len(batch) == 1:
+            return {0: answer.fault}, []
+        middle = len(batch) // 2
+        return {}, [list(batch[:middle]), list(batch[middle:])]
+    faults: dict[int, Fault] = {}
+    for fault, context in answer.faults:
+        numbers = _numbers(batch, context)
+        if not numbers:
+            # A refusal that names no row: whatever did not come back has to be asked for by itself.
+            came = {str(row.get(TRACE, "")) for row in answer.results}
+            lost = [number for number in range(len(batch)) if str(number) not in came]
+            if len(batch) == 1:
+                return {0: fault}, []
+            return faults, [[batch[number]] for number in lost if number not in faults]
+        faults.update(dict.fromkeys(numbers, fault))
+    return faults, []
+
+
+def _numbers(batch: Sequence[Row], context: Mapping[str, Any]) -> list[int]:
+    """Which rows a refusal is about: by their labels, or by their ids."""
+    traces = {str(one) for one in context.get(TRACE) or ()}
+    ids = {str(one) for one in context.get("ids") or ()}
+    return [number for number, row in enumerate(batch) if str(number) in traces or (row.id and row.id in ids)]
+
+
+def _stands(fault: Fault) -> bool:
+    """Whether a creation is refused because it was made before."""
+    return _TAKEN in fault.codes or fault.category == "CONFLICT"
+
+
+def _settle(row: Row, fault: Fault | None = None) -> Iterator[WriteOutcome]:
+    for write in row.writes:
+        yield _outcome(write, fault)
+
+
+def _outcome(write: Write, fault: Fault | None) -> WriteOutcome:
+    if fault is None:
+        return WriteOutcome(key=write.key)
+    known = fault.error_class
+    error = ErrorClass.REJECTED if known is ErrorClass.OUTCOME_UNKNOWN else known
+    return WriteOutcome(key=write.key, error=error, code=fault.code, detail=fault.message)

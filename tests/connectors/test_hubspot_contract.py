@@ -1,0 +1,34 @@
+"""The HubSpot connector keeps the CRM ports' promises, over HTTP against the stand-in."""
+
+from __future__ import annotations
+
+import pytest
+from hubspot_driver import HubSpotDriver
+from hubspot_peer import HubSpotPeer
+
+from crmdrip.testing.crm import CrmContract
+
+
+class TestHubSpotCrm(CrmContract):
+    """Every promise of CrmContract."""
+
+    @pytest.fixture
+    def peer(self, tmp_path):
+        """A fresh portal, and a folder for sequences."""
+        with HubSpotPeer(tmp_path / "sequences") as peer:
+            yield peer
+
+    @pytest.fixture
+    def crm(self, peer):
+        """Whoever works in it."""
+        return HubSpotDriver(peer)
+
+    @pytest.fixture
+    def source(self, peer):
+        """The source under test."""
+        return peer.source()
+
+    @pytest.fixture
+    def sink(self, peer, source):
+        """The sink under test."""
+        return peer.sink(source)
