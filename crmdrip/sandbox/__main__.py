@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from crmdrip.sandbox.control import PAGES_PORT, SALESFORCE_PORT, SENDGRID_PORT, Sandbox
+from crmdrip.sandbox.hubspot.sandbox import HUBSPOT_PORT, HubSpotSandbox
 from crmdrip.sandbox.wires import REPLY_DOMAIN, Wires
 
 TICK = 0.2
@@ -27,15 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: ended.set())
     if options.end_with_stdin:
         threading.Thread(target=_await_end_of_stdin, args=(ended,), daemon=True).start()
-    sandbox = Sandbox(
-        people=options.people,
-        seed=options.seed,
-        now=options.now,
-        speed=options.speed,
-        salesforce_port=options.salesforce_port,
-        sendgrid_port=options.sendgrid_port,
-        pages_port=options.pages_port,
-    )
+    sandbox = _build(options)
     try:
         with sandbox:
             wires = sandbox.connect(options.door) if options.door else None
@@ -47,11 +40,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(  # noqa: T201 - a command's output
             f"cannot serve: {error.strerror or error}.\nPerhaps another sandbox runs already. Otherwise choose other"
-            " ports: --salesforce-port, --sendgrid-port, --pages-port.",
+            " ports: --salesforce-port, --hubspot-port, --sendgrid-port, --pages-port.",
             file=sys.stderr,
         )
         return 1
     return 0
+
+
+def _build(options: argparse.Namespace) -> Sandbox:
+    if options.crm == "hubspot":
+        return HubSpotSandbox(
+            people=options.people,
+            seed=options.seed,
+            now=options.now,
+            speed=options.speed,
+            hubspot_port=options.hubspot_port,
+            sendgrid_port=options.sendgrid_port,
+            pages_port=options.pages_port,
+        )
+    return Sandbox(
+        people=options.people,
+        seed=options.seed,
+        now=options.now,
+        speed=options.speed,
+        salesforce_port=options.salesforce_port,
+        sendgrid_port=options.sendgrid_port,
+        pages_port=options.pages_port,
+    )
 
 
 def _await_end_of_stdin(ended: threading.Event) -> None:
@@ -72,6 +87,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--speed", type=float, default=1.0, help="clock seconds per second; 0 stands still (%(default)s)"
     )
+    parser.add_argument(
+        "--crm", choices=["salesforce", "hubspot"], default="salesforce", help="%(default)s unless given"
+    )
+    parser.add_argument("--hubspot-port", type=int, default=HUBSPOT_PORT, help="0 for any (%(default)s)")
     parser.add_argument("--salesforce-port", type=int, default=SALESFORCE_PORT, help="0 for any (%(default)s)")
     parser.add_argument("--sendgrid-port", type=int, default=SENDGRID_PORT, help="0 for any (%(default)s)")
     parser.add_argument("--pages-port", type=int, default=PAGES_PORT, help="0 for any (%(default)s)")
@@ -90,14 +109,9 @@ def _moment(text: str) -> datetime:
 
 def _announce(sandbox: Sandbox, ports_file: Path | None, wires: Wires | None) -> None:
     """Say where everything is, and write it down last of all, so that whoever waits for the file may begin."""
-    addresses = {
-        "salesforce": sandbox.salesforce_url,
-        "sendgrid": sandbox.sendgrid_url,
-        "pages": sandbox.pages_url,
-        "pid": os.getpid(),
-    }
-    for name in ("salesforce", "sendgrid", "pages"):
-        print(f"{name:<10} {addresses[name]}", flush=True)  # noqa: T201 - a command's output
+    addresses = {**sandbox.addresses, "pid": os.getpid()}
+    for name, address in sandbox.addresses.items():
+        print(f"{name:<10} {address}", flush=True)  # noqa: T201 - a command's output
     if wires is not None:
         print("To hear what is posted to the door, type in config.toml:")  # noqa: T201 - a command's output
         print(f'  [replies] domain = "{REPLY_DOMAIN}"')  # noqa: T201 - as above

@@ -26,6 +26,7 @@ from crmdrip.sandbox.oneclick import Clicker
 from crmdrip.sandbox.pages import Pages, is_local
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import SCOPES, Keep, SendGridAccount
+from crmdrip.sandbox.view import CrmView, OrgView
 from crmdrip.sandbox.wires import Wires, connect
 from crmdrip.sandbox.world import SENDING_DOMAIN, Habits, Happened, OneClick, World
 
@@ -68,16 +69,10 @@ class Sandbox:
         sendgrid_port: int = 0,
         pages_port: int = 0,
     ) -> None:
-        self.clock = SandboxClock(now, speed=speed)
+        self._begin(SandboxClock(now, speed=speed), keep=keep, verified_domains=verified_domains, seed=seed)
         self.org = SalesforceOrg(self.clock, my_domain=MY_DOMAIN, seed=seed)
         self.org.register_app(CONSUMER_KEY, CONSUMER_SECRET, run_as=self.org.integration_user_id)
-        self.account = SendGridAccount(
-            self.clock, api_keys={SENDGRID_KEY: SCOPES}, verified_domains=verified_domains, keep=keep, seed=seed
-        )
-        self.courier = Courier(self.call)
-        self.account.deliveries.post = self.courier.post
-        self.clicker = Clicker(self.courier.post, self._one_click_answered)
-        self.world = World(
+        world = World(
             self.org,
             self.account,
             self.clock,
@@ -87,15 +82,28 @@ class Sandbox:
             post=self.clicker.post if unsubscribes else None,
             scan=self.clicker.scan if unsubscribes else None,
         )
-        self.pages = Pages(self.org, self.account, self.world, self.clock)
-        self.control = ControlApi(
-            self.org, self.account, self.world, self.clock, self.courier, sendgrid_key=SENDGRID_KEY
-        )
+        self.pages = Pages(self.org, self.account, world, self.clock)
         self.salesforce_server = Server(self.org.handle, port=salesforce_port)
+        self._finish(world, OrgView(self.org), self.salesforce_server, sendgrid_port, pages_port)
+
+    def _begin(self, clock: SandboxClock, *, keep: Keep, verified_domains: Iterable[str], seed: int) -> None:
+        """What is the same for every CRM: the clock, the mail account, and who carries requests out."""
+        self.clock = clock
+        self.account = SendGridAccount(
+            self.clock, api_keys={SENDGRID_KEY: SCOPES}, verified_domains=verified_domains, keep=keep, seed=seed
+        )
+        self.courier = Courier(self.call)
+        self.account.deliveries.post = self.courier.post
+        self.clicker = Clicker(self.courier.post, self._one_click_answered)
+
+    def _finish(self, world: World, crm: CrmView, crm_server: Server, sendgrid_port: int, pages_port: int) -> None:
+        """What is the same for every CRM once there are people: the control API and the servers."""
+        self.world = world
+        self.control = ControlApi(crm, self.account, self.world, self.clock, self.courier, sendgrid_key=SENDGRID_KEY)
         self.sendgrid_server = Server(self.account.handle, port=sendgrid_port)
         self.pages_server = Server(self._handle_pages, port=pages_port)
-        self.control.servers = {"salesforce": self.salesforce_server, "sendgrid": self.sendgrid_server}
-        self._thread = ServerThread(self.salesforce_server, self.sendgrid_server, self.pages_server)
+        self.control.servers = {crm.name: crm_server, "sendgrid": self.sendgrid_server}
+        self._thread = ServerThread(crm_server, self.sendgrid_server, self.pages_server)
         self._serving = False
 
     def __enter__(self) -> Self:
@@ -108,7 +116,16 @@ class Sandbox:
         self.courier.close()
         self._serving = False
         self._thread.__exit__(*exc)
+        self._close()
+
+    def _close(self) -> None:
         self.org.close()
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The base URL of every server, by name, the CRM's first."""
+        urls = {name: server.url for name, server in self.control.servers.items()}
+        return {**urls, "pages": self.pages_url}
 
     @property
     def salesforce_url(self) -> str:
@@ -165,8 +182,11 @@ class Sandbox:
 
     def _handle_pages(self, request: Request) -> Response:
         if not request.path.startswith(self.control.prefix):
-            return self.pages.handle(request)
+            return self._show_page(request)
         return self.control.handle(request) if is_local(request) else Response(status=403)
+
+    def _show_page(self, request: Request) -> Response:
+        return self.pages.handle(request)
 
     def _one_click_answered(self, click: OneClick, problem: str) -> None:
         if problem:

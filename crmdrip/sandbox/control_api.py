@@ -12,11 +12,10 @@ from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.courier import Courier
 from crmdrip.sandbox.faults import Fault
 from crmdrip.sandbox.http import Request, Response, Server, json_response
-from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import LIVELY, AcceptedEmail, Disturbances, SendGridAccount
+from crmdrip.sandbox.view import CrmView
 from crmdrip.sandbox.wires import REPLY_DOMAIN, change_form, connect
 from crmdrip.sandbox.world import SENDING_DOMAIN, Answer, Happened, Violation, World
-from crmdrip.sandbox.world.reading import count, count_statuses
 
 PAGE = 1_000
 """The most rows of /accepted and /people at once."""
@@ -33,7 +32,7 @@ class ControlApi:
 
     def __init__(
         self,
-        org: SalesforceOrg,
+        crm: CrmView,
         account: SendGridAccount,
         world: World,
         clock: SandboxClock,
@@ -41,7 +40,7 @@ class ControlApi:
         *,
         sendgrid_key: str,
     ) -> None:
-        self._org = org
+        self._crm = crm
         self._account = account
         self._world = world
         self._clock = clock
@@ -89,6 +88,7 @@ class ControlApi:
         """Let everything happen that is due by now, and then the webhooks go out."""
         happened = self._world.advance(now)
         self._account.advance(now)
+        self._crm.advance(now)
         return happened
 
     def state(self) -> dict[str, Any]:
@@ -99,15 +99,15 @@ class ControlApi:
             "now": self._clock().isoformat(),
             "people": len(self._world.people),
             "boxes_ticked": sum(1 for each in self._world.happened if each.deed == "tick"),
-            "ticked": self._count("Drip_Enrolled__c = true"),
+            "ticked": self._crm.count_ticked(),
             "accepted": len(accepted),
             "to_reps": sum(email.to.lower().endswith(f"@{SENDING_DOMAIN}") for email in accepted),
             "fates": dict(Counter(email.fate.value for email in accepted)),
             "duplicates": sum(count - 1 for count in self._account.duplicates().values()),
             "touches_after_stop": len(violations),
             "stops": self._world.stops.counts(),
-            "statuses": count_statuses(self._org),
-            "ticked_without_status": self._count("Drip_Enrolled__c = true AND Drip_Status__c = null"),
+            "statuses": self._crm.count_statuses(),
+            "ticked_without_status": self._crm.count_without_status(),
             "happened": dict(Counter(each.deed.value for each in self._world.happened)),
             "scheduled": self._world.scheduled,
             "answers": dict(Counter(each.truth.value for each in self._world.actions.answers.all)),
@@ -118,17 +118,14 @@ class ControlApi:
             "webhooks_delivered": self._account.deliveries.delivered,
             "webhooks_refused": len(self._account.deliveries.refused),
             "webhooks_lost": len(self._account.deliveries.lost),
-            "crm_calls": self._org.api_calls,
-            "crm_calls_by_kind": dict(self._org.calls_by_kind),
+            "crm_calls": sum(self._crm.calls_by_kind.values()),
+            "crm_calls_by_kind": dict(self._crm.calls_by_kind),
             "provider_requests": dict(self._account.calls),
             "errors": {name: [repr(error) for error in server.errors] for name, server in self.servers.items()},
         }
 
-    def _count(self, condition: str) -> int:
-        return sum(count(self._org, kind, f"WHERE {condition}") for kind in ("Contact", "Lead"))
-
     def _show_clock(self) -> dict[str, Any]:
-        moments = (self._world.next_due, self._account.next_due)
+        moments = (self._world.next_due, self._account.next_due, self._crm.next_due)
         due = min((at for at in moments if at is not None), default=None)
         return {
             "now": self._clock().isoformat(),
@@ -158,7 +155,7 @@ class ControlApi:
 
     def _post_faults(self, request: Request) -> dict[str, Any]:
         body = _object(request, {"on", "add", "clear"})
-        stand_ins = {"salesforce": self._org.faults, "sendgrid": self._account.faults}
+        stand_ins = {self._crm.name: self._crm.faults, "sendgrid": self._account.faults}
         faults = stand_ins.get(body.get("on", ""))
         if faults is None:
             raise BadRequestError(f'"on" is one of {", ".join(stand_ins)}')

@@ -107,16 +107,16 @@ def user(org: SalesforceOrg, user_id: str) -> dict[str, Any] | None:
 
 def sequences(org: SalesforceOrg) -> list[dict[str, Any]]:
     """Every sequence."""
-    return select(org, "Drip_Sequence__c", _SEQUENCE, "ORDER BY Name")
+    return select(org, "Drip_Sequence__c", SEQUENCE, "ORDER BY Name")
 
 
 def sequence(org: SalesforceOrg, sequence_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A sequence with its steps in order. Raises LookupError."""
-    found = select(org, "Drip_Sequence__c", _SEQUENCE, f"WHERE Id = {quote(sequence_id)}")
+    found = select(org, "Drip_Sequence__c", SEQUENCE, f"WHERE Id = {quote(sequence_id)}")
     if not found:
         raise LookupError(f"there is no sequence {sequence_id}")
     rest = f"WHERE Drip_Sequence__c = {quote(sequence_id)} ORDER BY Drip_Order__c"
-    return found[0], select(org, "Drip_Step__c", _STEP, rest)
+    return found[0], select(org, "Drip_Step__c", STEP, rest)
 
 
 def control(org: SalesforceOrg) -> dict[str, Any] | None:
@@ -138,14 +138,14 @@ def timeline(org: SalesforceOrg, record_id: str) -> list[Activity]:
     return sorted(found, key=lambda activity: activity.at, reverse=True)
 
 
-_SEQUENCE = (
+SEQUENCE = (
     *("Id", "Name", "Drip_Status__c", "Drip_Send_Days__c", "Drip_Send_From__c", "Drip_Send_Until__c"),
     *("Drip_Time_Zone__c", "Drip_Time_Zone_Policy__c", "Drip_Sender__c", "Drip_Re_Enrollment__c"),
     *("Drip_Minimum_Gap_Hours__c", "Drip_On_Colleague_Reply__c", "Drip_On_Opportunity__c", "Drip_On_Conversion__c"),
     *("Drip_Error__c", "Drip_Version__c", "Drip_Active_Count__c", "Drip_Sent_Count__c", "Drip_Replied_Count__c"),
     *("Drip_Meetings_Count__c", "Drip_Stopped_Count__c", "Drip_Held_Count__c"),
 )
-_STEP = (
+STEP = (
     *("Id", "Name", "Drip_Order__c", "Drip_Kind__c", "Drip_Delay__c", "Drip_Delay_Unit__c", "Drip_Subject__c"),
     *("Drip_Body__c", "Drip_Continue_Thread__c", "Drip_Variant__c", "Drip_Needs_Approval__c", "Drip_Active__c"),
 )

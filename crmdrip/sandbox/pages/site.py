@@ -53,6 +53,10 @@ class Pages:
 
     def __init__(self, org: SalesforceOrg, account: SendGridAccount, world: World, clock: SandboxClock) -> None:
         self._org = org
+        self._begin(account, world, clock)
+
+    def _begin(self, account: SendGridAccount, world: World, clock: SandboxClock) -> None:
+        """What is the same for every CRM."""
         self._account = account
         self._world = world
         self._clock = clock
@@ -80,7 +84,7 @@ class Pages:
             ("GET", re.compile(r"/outbox"), self._outbox),
             ("GET", re.compile(r"/outbox/(\d+)"), self._email),
             ("GET", re.compile(r"/sequences"), self._sequences),
-            ("GET", re.compile(r"/sequences/(\w+)"), self._sequence),
+            ("GET", re.compile(r"/sequences/([\w-]+)"), self._sequence),
             ("GET", re.compile(r"/static/([\w.-]+)"), self._static),
         ]
         self._deeds: dict[str, Callable[[str, Form], str | None]] = {
@@ -260,7 +264,7 @@ class Pages:
         act = self._deeds.get(deed)
         if act is None:
             raise NotFoundError(f"nobody can {deed}")
-        kind_of(record_id)
+        self._check_id(record_id)
         form = request.form()
         back = form.get("back", "") if form.get("back", "").startswith("/people?") else ""
         target = back or f"/people/{record_id}"
@@ -274,6 +278,10 @@ class Pages:
             target = f"/people/{next_record}"
         mark = "&" if "?" in target else "?"
         return redirect(target if back else f"{target}{mark}said={quote_url(_SAID.get(deed, 'Done.'))}")
+
+    def _check_id(self, record_id: str) -> None:
+        """Raise LookupError for an id that is nobody's."""
+        kind_of(record_id)
 
     def _brake(self, request: Request) -> Response:
         control = people.control(self._org)

@@ -3,5 +3,6 @@
 from crmdrip.sandbox.hubspot.world.acting import PortalActions
 from crmdrip.sandbox.hubspot.world.install import CONTROL_KEY, install, sequence_files
 from crmdrip.sandbox.hubspot.world.population import PortalWorld
+from crmdrip.sandbox.hubspot.world.view import PortalView
 
-__all__ = ["CONTROL_KEY", "PortalActions", "PortalWorld", "install", "sequence_files"]
+__all__ = ["CONTROL_KEY", "PortalActions", "PortalView", "PortalWorld", "install", "sequence_files"]

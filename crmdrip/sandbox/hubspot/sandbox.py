@@ -1,0 +1,71 @@
+"""The whole sandbox with a HubSpot portal in the place of the Salesforce org.
+
+with HubSpotSandbox(people=2_000, seed=1) as sandbox:
+sandbox.hubspot_url, sandbox.sendgrid_url, sandbox.pages_url
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from crmdrip.sandbox.clock import SandboxClock
+from crmdrip.sandbox.control import Sandbox
+from crmdrip.sandbox.http import Request, Response, Server
+from crmdrip.sandbox.hubspot.limits import Tier
+from crmdrip.sandbox.hubspot.portal import HubSpotPortal
+from crmdrip.sandbox.hubspot.site import PortalPages
+from crmdrip.sandbox.hubspot.world import PortalView, PortalWorld
+from crmdrip.sandbox.sendgrid import Keep
+from crmdrip.sandbox.world import SENDING_DOMAIN, Habits
+
+HUBSPOT_PORT = 8184
+"""Where `python -m crmdrip.sandbox --crm hubspot` serves the portal unless told otherwise."""
+
+
+class HubSpotSandbox(Sandbox):
+    """Everything together. Arguments as in Sandbox; tier: what the account has bought. There is no `org`."""
+
+    def __init__(
+        self,
+        *,
+        people: int = 2_000,
+        seed: int = 1,
+        now: datetime | None = None,
+        speed: float = 0.0,
+        habits: Habits | None = None,
+        keep: Keep = Keep.EVERYTHING,
+        unsubscribes: bool = True,
+        verified_domains: Iterable[str] = (SENDING_DOMAIN,),
+        tier: Tier = Tier.PROFESSIONAL,
+        hubspot_port: int = 0,
+        sendgrid_port: int = 0,
+        pages_port: int = 0,
+    ) -> None:
+        self._begin(SandboxClock(now, speed=speed), keep=keep, verified_domains=verified_domains, seed=seed)
+        self.portal = HubSpotPortal(self.clock, tier=tier, seed=seed)
+        self.portal.webhooks.post = self.courier.post
+        world = PortalWorld(
+            self.portal,
+            self.account,
+            self.clock,
+            seed=seed,
+            people=people,
+            habits=habits,
+            post=self.clicker.post if unsubscribes else None,
+            scan=self.clicker.scan if unsubscribes else None,
+        )
+        self.portal_pages = PortalPages(self.portal, self.account, world, self.clock)
+        self.hubspot_server = Server(self.portal.handle, port=hubspot_port)
+        self._finish(world, PortalView(self.portal), self.hubspot_server, sendgrid_port, pages_port)
+
+    @property
+    def hubspot_url(self) -> str:
+        """The base URL of the portal."""
+        return self.hubspot_server.url
+
+    def _close(self) -> None:
+        """The portal's memory goes with the object."""
+
+    def _show_page(self, request: Request) -> Response:
+        return self.portal_pages.handle(request)
