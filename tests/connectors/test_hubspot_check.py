@@ -1,0 +1,142 @@
+"""The doctor of a portal: every finding has a stable code, says what is wrong and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hubspot_peer import PROPERTIES, HubSpotPeer, SteppedClock, load_mapping
+
+from connectors.hubspot import connector
+from connectors.hubspot.check import check_portal
+from crmdrip import registry
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.ports import CheckLevel, ConnectorContext, Role
+from crmdrip.sandbox.hubspot.auth import SCOPES
+from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
+from crmdrip.sandbox.hubspot.trouble import TROUBLES
+
+
+@pytest.fixture
+def peer(tmp_path):
+    """A fresh portal whose key sees everything, the emails' properties too."""
+    with HubSpotPeer(tmp_path / "sequences") as peer:
+        peer.portal.tokens.issue(DEFAULT_TOKEN, SCOPES | {"connected-email-data-access"})
+        yield peer
+
+
+def findings(peer: HubSpotPeer, **settings: object) -> dict[str, list]:
+    """What the doctor says, by code."""
+    found: dict[str, list] = {}
+    for one in check_portal(peer.source(**settings)):
+        found.setdefault(one.code, []).append(one)
+    return found
+
+
+def test_a_portal_with_everything_in_place_has_no_complaint(peer):
+    """Except the day's limit, which this stand-in does not tell while it is switched off."""
+    found = findings(peer, portal_id=str(peer.portal.portal_id))
+    worse = {code for code, rows in found.items() if any(row.level is not CheckLevel.OK for row in rows)}
+    assert worse == {"HS-LIMITS"}
+
+
+def test_a_refused_key_is_said_first_and_alone(peer):
+    """Nothing else can be known then."""
+    peer.portal.tokens.revoke(DEFAULT_TOKEN)
+    assert [(one.code, one.level) for one in check_portal(peer.source())] == [("HS-LOGIN", CheckLevel.FAIL)]
+
+
+def test_a_portal_that_does_not_answer_is_said(peer):
+    """The doctor raises nothing."""
+    peer.portal.faults.add(replace(TROUBLES["unavailable"], times=None))
+    assert [(one.code, one.level) for one in check_portal(peer.source())] == [("HS-UNREACHABLE", CheckLevel.FAIL)]
+
+
+def test_another_portal_fails(peer):
+    """B25: a sandbox of it has another Hub ID."""
+    (finding,) = findings(peer, portal_id="1")["HS-PORTAL"]
+    assert (finding.level, "only 1 may be mailed from" in finding.what) == (CheckLevel.FAIL, True)
+
+
+def test_no_portal_id_is_a_warning_with_the_line_to_add(peer):
+    """B25: it is there to be copied."""
+    (finding,) = findings(peer)["HS-PORTAL"]
+    assert finding.do_next == f'Set portal_id = "{peer.portal.portal_id}".'
+
+
+@pytest.mark.parametrize(
+    ("scope", "level"),
+    [("crm.objects.owners.read", CheckLevel.FAIL), ("crm.objects.deals.read", CheckLevel.WARN)],
+)
+def test_a_missing_scope_is_named(peer, scope, level):
+    """What nothing works without fails; what only costs a signal warns."""
+    peer.portal.tokens.issue(DEFAULT_TOKEN, (SCOPES | {"connected-email-data-access"}) - {scope})
+    (finding,) = findings(peer)["HS-SCOPES"]
+    assert (finding.level, scope in finding.what + finding.do_next) == (level, True)
+
+
+def test_a_missing_property_is_named(peer):
+    """With its object."""
+    del peer.portal.kinds["contacts"].properties["crmdrip_enrolled"]
+    (finding,) = findings(peer)["HS-PROPERTIES"]
+    assert (finding.level, "contacts.crmdrip_enrolled" in finding.what) == (CheckLevel.FAIL, True)
+
+
+def test_a_hidden_opt_out_property_fails(peer):
+    """B26: without it nobody may be mailed."""
+    del peer.portal.kinds["contacts"].properties["hs_email_optout"]
+    (finding,) = findings(peer)["HS-OPTOUT-HIDDEN"]
+    assert finding.level is CheckLevel.FAIL
+
+
+def test_a_touch_id_that_is_not_unique_fails_on_tasks(peer):
+    """B21: a retried write would make a second task for the rep."""
+    properties = peer.portal.kinds["tasks"].properties
+    properties["crmdrip_touch_id"] = replace(properties["crmdrip_touch_id"], unique=False)
+    levels = [one.level for one in findings(peer)["HS-TOUCH-ID"] if "tasks" in one.what]
+    assert levels == [CheckLevel.FAIL]
+
+
+def test_a_broken_sequence_is_shown(peer):
+    """With its file and the sentence of its problem."""
+    (peer.folder / "intro.toml").write_text("name =\n")
+    (finding,) = findings(peer)["HS-SEQUENCES"]
+    assert (finding.level, "intro.toml is no valid TOML" in finding.what) == (CheckLevel.WARN, True)
+
+
+def test_few_calls_left_are_a_warning(peer):
+    """P5: reporting waits then."""
+    peer.portal.meter.limits = replace(peer.portal.tier.value, daily=1_000)
+    (finding,) = findings(peer)["HS-LIMITS"]
+    assert (finding.level, "calls are left today" in finding.what) == (CheckLevel.WARN, True)
+
+
+def test_the_checks_write_nothing(peer):
+    """A doctor looks."""
+    before = peer.thread.call(lambda: sum(len(table) for table in peer.portal.store.tables.values()))
+    findings(peer)
+    assert peer.thread.call(lambda: sum(len(table) for table in peer.portal.store.tables.values())) == before
+
+
+def test_the_connector_is_found_by_its_name():
+    """The name in the configuration is all it takes."""
+    assert registry.find("hubspot", Role.CRM) is connector
+    assert registry.mapping_for("hubspot").object("contact") == "contacts"
+
+
+def test_hubspot_sends_no_email():
+    """Marketing email is another matter, and one-to-one email has no API."""
+    with pytest.raises(ConfigurationError, match="does not send email"):
+        connector.build_mailer(ConnectorContext(settings=None, mapping=None, clock=SteppedClock()))
+
+
+def test_the_mapping_names_what_the_stand_in_is_given():
+    """Every property of ours in the mapping is one that a portal gets, and the other way round."""
+    mapping = load_mapping()
+    named = {
+        (mapping.object("contact" if word == "control" else word), name)
+        for word in ("contact", "control", "email", "task", "note")
+        for name in mapping.fields[word].values()
+        if name.startswith("crmdrip_")
+    }
+    assert named == {(kind, name) for kind, names in PROPERTIES.items() for name in names}

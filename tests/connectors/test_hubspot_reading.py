@@ -1,0 +1,272 @@
+"""Reading a portal: windows, what comes back by itself, what becomes of people, and what happened to them."""
+
+from __future__ import annotations
+
+import pytest
+from hubspot_driver import HubSpotDriver
+from hubspot_peer import HubSpotPeer
+
+from connectors.hubspot.values import to_zone
+from crmdrip.core.definition import validate
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.model import RecordKind, Sequence, SignalKind
+from crmdrip.sandbox.hubspot.auth import SCOPES
+from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
+from crmdrip.testing.crm import NO_PATHS, read_all, status_write, write_all
+
+
+@pytest.fixture
+def peer(tmp_path):
+    """A fresh portal."""
+    with HubSpotPeer(tmp_path / "sequences") as peer:
+        yield peer
+
+
+@pytest.fixture
+def crm(peer):
+    """Whoever works in it."""
+    return HubSpotDriver(peer)
+
+
+@pytest.fixture
+def source(peer):
+    """The source under test."""
+    return peer.source()
+
+
+@pytest.fixture
+def person(crm):
+    """A contact with the box ticked."""
+    return crm.add_person(RecordKind.CONTACT, email="ann@acme.example", enrolled=True, sequence="intro")
+
+
+class TestPull:
+    """What changed."""
+
+    def test_equal_time_stamps_lose_nobody(self, peer, crm, source):
+        """B20: an import changes hundreds in one moment; they come in the order of ids, page by page."""
+
+        def import_all() -> set[str]:
+            values = {"crmdrip_enrolled": "true", "crmdrip_sequence": "intro"}
+            return {peer.portal.create("contacts", {"email": f"p{n}@acme.example", **values}) for n in range(450)}
+
+        everybody = peer.thread.call(import_all)
+        peer.clock.move(seconds=10)
+        reading = read_all(source)
+        assert (set(reading.records), len(reading.pages)) == (everybody, 3)
+
+    def test_a_change_that_searches_show_late_is_not_lost(self, peer, source):
+        """P2: the index is some seconds behind, so each pull begins some minutes back."""
+        cursor = read_all(source).cursor
+        values = {"email": "bob@acme.example", "crmdrip_enrolled": "true"}
+        late = peer.thread.call(lambda: peer.portal.create("contacts", values))
+        peer.clock.move(seconds=1)
+        reading = read_all(source, cursor)
+        assert late not in reading.records
+        peer.clock.move(seconds=10)
+        assert late in read_all(source, reading.cursor).records
+
+    def test_our_own_writes_do_not_come_back(self, peer, source, person):
+        """P5: a status moves the contact's stamp, and is recognized by its value."""
+        cursor = read_all(source).cursor
+        write_all(peer.sink(source), status_write(person))
+        peer.clock.move(seconds=10)
+        assert read_all(source, cursor).records == {}
+
+    def test_a_new_process_still_finds_who_was_deleted(self, peer, crm, source, person):
+        """B14: it learns who is in a sequence before it looks whether they are there."""
+        cursor = read_all(source).cursor
+        again = peer.source()
+        cursor = read_all(again, cursor).cursor
+        crm.delete(person.id)
+        assert read_all(again, cursor).records[person.id].deleted
+
+    def test_whoever_a_look_misses_is_told_by_the_next_pull(self, peer, crm, source, person):
+        """B14: without waiting for the turn in which everybody is read by id."""
+        cursor = read_all(source).cursor
+        peer.do("archive", "contacts", person.id)
+        source.look([person], NO_PATHS, cursor)
+        assert read_all(source, cursor).records[person.id].deleted
+
+    def test_an_erased_person_comes_as_deleted(self, peer, source, person):
+        """B14: after a deletion for privacy nothing is left to read, not even among the archived."""
+        cursor = read_all(source).cursor
+        peer.do("purge", person.id)
+        peer.clock.move(minutes=6)
+        record = read_all(source, cursor).records[person.id]
+        assert (record.deleted, record.email) == (True, "")
+
+    def test_both_ids_of_a_merge_lead_to_the_third(self, crm, source, person):
+        """B12: since 2025 a merge makes a new contact."""
+        twin = crm.add_person(RecordKind.CONTACT, email="lee@acme.example", enrolled=True, sequence="intro")
+        cursor = read_all(source).cursor
+        survivor = crm.merge(twin, person)
+        records = read_all(source, cursor).records
+        assert {records[one.id].merged_into for one in (twin, person)} == {survivor.id}
+        assert records[survivor.id].enrolled
+
+    def test_a_merge_that_a_look_ran_into_is_told(self, peer, crm, source, person):
+        """B12: a batch read does not know the old id; the next pull asks what became of it."""
+        twin = crm.add_person(RecordKind.CONTACT, email="lee@acme.example")
+        read_all(source)
+        survivor = crm.merge(twin, person)
+        fresh = peer.source()
+        cursor = read_all(fresh).cursor
+        assert person.id not in fresh.look([person], NO_PATHS, cursor).records
+        assert read_all(fresh, cursor).records[person.id].merged_into == survivor.id
+
+    def test_a_cursor_of_another_portal_is_refused(self, source):
+        """B25: each portal has a ledger of its own."""
+        cursor = read_all(source).cursor.replace("4242424", "1")
+        with pytest.raises(ConfigurationError, match="the ledger belongs to the portal 1"):
+            read_all(source, cursor)
+
+    def test_a_cursor_that_is_none_is_refused(self, source):
+        """It says so, and what to do."""
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            read_all(source, "nonsense")
+
+
+class TestSignals:
+    """What happened."""
+
+    def answer(self, peer, person, **values):
+        """A mail that came into a rep's connected mailbox."""
+        headers = '{"from":{"email":"ann@acme.example"},"to":[{"email":"rita@vendor.example"}]}'
+        known = {"hs_email_direction": "INCOMING_EMAIL", "hs_email_headers": headers}
+        peer.do("log_email", [person.id], {**known, **values})
+
+    @pytest.mark.parametrize(
+        ("mail", "kind"),
+        [
+            (("Re: Hello", "Sounds good, call me tomorrow."), SignalKind.REPLY),
+            (("Automatic reply: Hello", "I am out of office until January 4, 2027."), SignalKind.OUT_OF_OFFICE),
+        ],
+    )
+    def test_an_answer_in_a_connected_mailbox_is_read(self, peer, source, person, mail, kind):
+        """B5, B8: HubSpot calls every mail that came back an answer; what it is, its text tells."""
+        cursor = read_all(source).cursor
+        subject, text = mail
+        self.answer(peer, person, hs_email_subject=subject, hs_email_text=text)
+        found = source.look([person], NO_PATHS, cursor).signals
+        assert [(one.kind, one.record_id, one.detail) for one in found] == [(kind, person.id, subject)]
+
+    def test_a_canceled_meeting_is_none(self, peer, source, person):
+        """Nobody meets there."""
+        cursor = read_all(source).cursor
+        values = {"hs_timestamp": "2027-11-02T09:00:00Z", "hs_meeting_outcome": "CANCELED"}
+        peer.do("create", "meetings", values, contacts=person.id)
+        assert read_all(source, cursor).signals == []
+
+    def test_without_the_scope_for_deals_the_pull_goes_on(self, peer, crm, source, person):
+        """What the key may not read stops nobody, and the doctor tells."""
+        cursor = read_all(source).cursor
+        peer.thread.call(lambda: peer.portal.tokens.issue(DEFAULT_TOKEN, SCOPES - {"crm.objects.deals.read"}))
+        crm.book_meeting(person, "Demo")
+        assert [one.detail for one in read_all(source, cursor).signals] == ["Demo"]
+        assert "crm.objects.deals.read" in source.signal_reader.closed["deals"]
+
+
+class TestLook:
+    """The last look."""
+
+    def test_ninety_nine_people_and_the_brake_take_one_call(self, peer, crm, source):
+        """P5: the control contact is read with them."""
+        crm.set_brake(pulled=False)
+        people = [crm.add_person(RecordKind.CONTACT, email=f"p{n}@acme.example") for n in range(99)]
+        cursor = read_all(source).cursor
+        before = peer.calls()
+        assert len(source.look(people, NO_PATHS, cursor).records) == 99
+        assert peer.calls() - before == 1
+
+    def test_no_look_uses_a_search(self, peer, source, person):
+        """P2: an index is some seconds behind."""
+        cursor = read_all(source).cursor
+        searches = peer.portal.calls_by_kind["search"]
+        source.look([person], frozenset({"first_name", "account.name", "owner.name"}), cursor)
+        assert peer.portal.calls_by_kind["search"] == searches
+
+    def test_merge_fields_of_company_and_owner_come_along(self, peer, crm, source, person):
+        """B24: by the words of templates, and by HubSpot's own names."""
+        owner = crm.add_user("Rita Rep", "rita@vendor.example", active=True)
+        company = peer.do("create", "companies", {"name": "Acme"})
+        peer.do("associate", "contacts", person.id, "companies", company)
+        crm.change(person, owner=owner)
+        peer.do("update", "contacts", person.id, {"hs_lead_status": "NEW"})
+        paths = frozenset({"account.name", "owner.first_name", "hs_lead_status", "sender.name"})
+        fields = source.look([person], paths, None).records[person.id].fields
+        assert fields == {"account.name": "Acme", "owner.first_name": "Rita", "hs_lead_status": "NEW"}
+
+    def test_whoever_sits_in_a_sequence_of_hubspot_can_be_a_stop_condition(self, peer, source, person):
+        """Any property of the contact can: this one says that a rep is at it already."""
+        (peer.folder / "intro.toml").write_text(
+            'name = "Intro"\nstatus = "Live"\nstop_when = "hs_sequences_is_enrolled = true"\n'
+        )
+        peer.do("enroll_in_sequence", person.id, 7)
+        assert source.look([person], NO_PATHS, None).records[person.id].stop_field == "true"
+
+
+class TestSequences:
+    """TOML files."""
+
+    def draft(self, peer, source, text, name="intro"):
+        """What a file comes as."""
+        (peer.folder / f"{name}.toml").write_text(text)
+        return read_all(source).sequences[name]
+
+    def test_a_whole_sequence_is_valid(self, peer, source):
+        """Every field the CRM has, with the same checks."""
+        draft = self.draft(
+            peer,
+            source,
+            'name = "Intro"\nstatus = "Live"\nsend_days = ["Mon", "Tue"]\nsend_from = 09:30:00\nsend_until = "16:00"\n'
+            'time_zone = "Europe/Berlin"\nsender = "Owner or Hold"\ndaily_cap = 50\n\n'
+            '[[step]]\nid = "hello"\norder = 1\nkind = "Email"\ndelay = 0\nsubject = "Hi"\nbody = "Hello."\n\n'
+            '[[step]]\nid = "call"\norder = 2\nkind = "Task"\ndelay = 2\ndelay_unit = "Business Days"\n'
+            'subject = "Call"\n',
+        )
+        sequence = validate(draft)
+        assert isinstance(sequence, Sequence)
+        assert [step.id for step in sequence.steps] == ["intro/hello", "intro/call"]
+        assert (sequence.send_days, sequence.daily_cap, sequence.send_from.minute) == (frozenset({0, 1}), 50, 30)
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("name = \n", "is no valid TOML"),
+            ('name = "A"\nsend_day = "Mon"\n', "send_day is no field"),
+            ('name = "A"\n[[step]]\norder = 1\n', "step number 1 has no id"),
+            ('name = "A"\n[[step]]\nid = "a"\n[[step]]\nid = "a"\n', "two steps have the id a"),
+            ('name = "A"\nstep = 3\n', "Begin each step with [[step]]"),
+            ('name = "A"\nstop_when = "shoe_size = 44"\n', "the property shoe_size"),
+        ],
+    )
+    def test_what_is_wrong_is_said_in_a_sentence(self, peer, source, text, problem):
+        """B17: it stands in the progress, and the last good version goes on."""
+        problems = validate(self.draft(peer, source, text))
+        assert isinstance(problems, tuple)
+        assert any(problem in one for one in problems)
+
+    def test_a_folder_that_is_not_there_is_a_configuration_error(self, peer, source):
+        """It says which, and what to do."""
+        peer.folder.rmdir()
+        with pytest.raises(ConfigurationError, match="sequences cannot be read"):
+            read_all(source)
+
+    def test_a_new_process_gives_no_sequence_again(self, peer, crm, source):
+        """What was given out stands in the cursor, and so does what was there to be removed."""
+        crm.add_sequence("Intro", ["Hi"])
+        crm.add_sequence("Gone", ["Hi"])
+        cursor = read_all(source).cursor
+        crm.delete("gone")
+        reading = read_all(peer.source(), cursor)
+        assert (reading.sequences, reading.removed) == ({}, {"gone"})
+
+
+@pytest.mark.parametrize(
+    ("value", "zone"),
+    [("europe_slash_berlin", "Europe/Berlin"), ("america_slash_new_york", "America/New_York"), (None, "")],
+)
+def test_time_zones_are_read(value, zone):
+    """HubSpot writes them in a way of its own."""
+    assert to_zone(value) == zone

@@ -1,0 +1,161 @@
+"""Writing a portal: rows that fail alone, what follows its person, and what stands once whatever happens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hubspot_driver import HubSpotDriver
+from hubspot_peer import HubSpotPeer
+
+from connectors.hubspot.client import Answer
+from connectors.hubspot.rows import Row
+from connectors.hubspot.sink import _judge
+from crmdrip.core.errors import ErrorClass
+from crmdrip.core.model import RecordKind
+from crmdrip.ports import ControlWrite, OptOutWrite, ReplyWrite, SequenceWrite
+from crmdrip.testing.crm import AT, status_write, task_write, write_all
+
+
+@pytest.fixture
+def peer(tmp_path):
+    """A fresh portal."""
+    with HubSpotPeer(tmp_path / "sequences") as peer:
+        yield peer
+
+
+@pytest.fixture
+def crm(peer):
+    """Whoever works in it."""
+    return HubSpotDriver(peer)
+
+
+@pytest.fixture
+def sink(peer):
+    """The sink under test."""
+    return peer.sink(peer.source())
+
+
+@pytest.fixture
+def person(crm):
+    """A contact."""
+    return crm.add_person(RecordKind.CONTACT, email="ann@acme.example")
+
+
+def test_a_hundred_touches_take_two_calls(peer, crm, sink):
+    """P5: a hundred statuses in one call and a hundred emails with their contacts in another, which is the floor."""
+    people = [crm.add_person(RecordKind.CONTACT, email=f"p{n}@acme.example") for n in range(100)]
+    write_all(sink)  # who answers is asked once
+    before = peer.calls()
+    writes = [status_write(ref, f"s{n}") for n, ref in enumerate(people)]
+    writes += [task_write(ref, f"{n:032x}", f"t{n}") for n, ref in enumerate(people)]
+    outcomes = write_all(sink, *writes)
+    assert {one.error for one in outcomes.values()} == {None}
+    assert peer.calls() - before == 2
+
+
+def test_a_touch_stands_as_a_sent_email(peer, sink, person):
+    """The timeline shows the subject, the text and when it went out."""
+    write_all(sink, task_write(person, "a" * 32))
+    (email,) = peer.thread.call(lambda: peer.portal.linked("contacts", person.id, "emails"))
+    shown = {name: email.get(name) for name in ("hs_email_direction", "hs_email_status", "hs_email_subject")}
+    assert shown == {"hs_email_direction": "EMAIL", "hs_email_status": "SENT", "hs_email_subject": "Quick question"}
+    assert email.get("hs_timestamp") == "2026-11-03T09:30:00Z"
+
+
+def test_an_answer_stands_as_an_email_that_came_in(peer, sink, person):
+    """Once, however often it is written."""
+    write = ReplyWrite(key="r", reply_id="b" * 32, ref=person, owner_id=None, at=AT, subject="Re: Hi", body="Yes.")
+    for _ in range(2):
+        assert write_all(sink, write)["r"].error is None
+    (email,) = peer.thread.call(lambda: peer.portal.linked("contacts", person.id, "emails"))
+    assert (email.get("hs_email_direction"), email.get("hs_email_text")) == ("INCOMING_EMAIL", "Yes.")
+
+
+def test_a_note_is_a_note(crm, peer, sink, person):
+    """Something the person did is neither an email nor a task."""
+    write_all(sink, task_write(person, "c" * 32, note=True, subject="Unsubscribed", body="By link."))
+    (note,) = peer.thread.call(lambda: peer.portal.linked("contacts", person.id, "notes"))
+    assert note.get("hs_note_body") == "Unsubscribed\n\nBy link."
+
+
+def test_a_touch_follows_its_person_into_a_merge(crm, sink, person):
+    """B12: the id it was sent under leads to a third contact, and there it stands."""
+    twin = crm.add_person(RecordKind.CONTACT, email="ann.lee@acme.example")
+    survivor = crm.merge(twin, person)
+    assert write_all(sink, task_write(person, "d" * 32))["task"].error is None
+    assert [entry["touch_id"] for entry in crm.timeline(survivor)] == ["d" * 32]
+
+
+def test_a_touch_of_a_deleted_person_is_skipped(crm, sink, person):
+    """B14: there is nobody on whose timeline it could stand."""
+    crm.delete(person.id)
+    assert write_all(sink, task_write(person, "d" * 32))["task"].error is ErrorClass.SKIPPABLE
+
+
+def test_an_owner_who_left_is_no_reason_to_lose_a_touch(crm, sink, person):
+    """B16: HubSpot gives nothing to an owner whose seat was taken away; the email stands without one."""
+    gone = crm.add_user("Lou Left", "lou@acme.example", active=False)
+    assert write_all(sink, task_write(person, "e" * 32, owner_id=gone))["task"].error is None
+    assert [entry["owner"] for entry in crm.timeline(person)] == [None]
+
+
+def test_an_opt_out_is_one_for_the_whole_portal(peer, crm, sink, person):
+    """B22: it goes through the communication preferences, which the portal's other emails obey as well."""
+    assert write_all(sink, OptOutWrite(key="o", ref=person))["o"].error is None
+    assert peer.thread.call(lambda: peer.portal.preferences.is_opted_out("ann@acme.example"))
+
+
+def test_nobody_without_an_address_is_opted_out(peer, sink):
+    """There is nothing that could be: the write is not tried again for ever."""
+    from crmdrip.core.model import RecordRef
+
+    ref = RecordRef(kind=RecordKind.CONTACT, id=peer.do("create", "contacts", {"lastname": "Lee"}))
+    assert write_all(sink, OptOutWrite(key="o", ref=ref))["o"].error is ErrorClass.SKIPPABLE
+
+
+def test_a_rule_on_new_records_is_shown_in_the_admin_s_words(peer, sink, person):
+    """B21: since 2026-09 the portal's validation rules hold for API writes; such a write is parked, not repeated."""
+    peer.do("require", "emails", "hs_email_html")
+    outcome = write_all(sink, task_write(person, "f" * 32))["task"]
+    assert (outcome.error, "hs_email_html is required" in outcome.detail) == (ErrorClass.REJECTED, True)
+
+
+def test_two_daemons_make_one_control_contact(peer):
+    """Its key has unique values, so the second finds the first one's."""
+    beat = ControlWrite(key="c", heartbeat=AT, calls_used=1, calls_limit=None, state="Running.")
+    for sink in (peer.sink(peer.source()), peer.sink(peer.source())):
+        assert write_all(sink, beat)["c"].error is None
+    rows = peer.thread.call(lambda: peer.portal.all("contacts"))
+    assert len([row for row in rows if row.get("crmdrip_key")]) == 1
+
+
+def test_the_progress_of_a_sequence_that_is_gone_is_skipped(sink):
+    """Nobody deletes a file for it to come back."""
+    write = SequenceWrite(key="s", sequence_id="gone", version="v", error="", counts={})
+    assert write_all(sink, write)["s"].error is ErrorClass.SKIPPABLE
+
+
+def test_a_name_from_outside_leads_to_no_other_folder(peer, sink):
+    """B27: a sequence's id is what stands on a contact, which anybody may type."""
+    write = SequenceWrite(key="s", sequence_id="../evil", version="v", error="", counts={})
+    assert write_all(sink, write)["s"].error is ErrorClass.SKIPPABLE
+    assert not (peer.folder.parent / "evil.toml").exists()
+
+
+def test_a_refusal_that_names_no_row_is_found_by_asking_one_by_one():
+    """B21: errors inside a 200, 201 or 207 are never passed over, not even without a label."""
+    rows = [Row(writes=(), properties={}, id=str(n)) for n in range(3)]
+    answer = Answer(
+        body={
+            "results": [{"id": "0", "objectWriteTraceId": "0"}],
+            "errors": [{"status": "error", "category": "VALIDATION_ERROR", "message": "No."}],
+        }
+    )
+    assert _judge(rows, answer) == ({}, [[rows[1]], [rows[2]]])
+
+
+def test_times_are_written_to_the_millisecond(crm, sink, person):
+    """HubSpot keeps no finer ones."""
+    write_all(sink, status_write(person, next_touch=AT + timedelta(microseconds=123_456)))
+    assert crm.read(person, "next_touch") == AT + timedelta(milliseconds=123)
