@@ -82,8 +82,9 @@ class Kinds:
         self._by_name: dict[str, Kind] = {}
         self._aliases: dict[str, str] = {}
         options = _load("options.toml")
+        labels: dict[str, str] = options.pop("labels")
         for name, row in _load("standard.toml").items():
-            self.add(_standard(name, row, options))
+            self.add(_labelled(_standard(name, row, options), labels))
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._by_name.values())
@@ -186,6 +187,13 @@ def _standard(name: str, row: dict[str, Any], options: dict[str, list[str]]) -> 
         shown=tuple(row["shown"]),
         text=tuple(row["text"]),
     )
+
+
+def _labelled(kind: Kind, labels: dict[str, str]) -> Kind:
+    named = {
+        name: replace(each, label=labels[name]) if name in labels else each for name, each in kind.properties.items()
+    }
+    return replace(kind, properties=named)
 
 
 def _load(name: str) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class PortalPages(Pages):
         self._portal = portal
         self._view = PortalView(portal)
         self._begin(account, world, clock)
+        self._templates.globals["everybody"] = "contacts"
         del self._deeds["convert"]
         self._deeds = {name: _told(deed) for name, deed in self._deeds.items()}
 

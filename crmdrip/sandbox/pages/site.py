@@ -73,7 +73,10 @@ class Pages:
             moment=showing.moment, brief=showing.brief, initials=showing.initials, hue=showing.hue
         )
         self._templates.globals.update(
-            tones=showing.STATUS_TONES, fate_tones=showing.FATE_TONES, truth_tones=showing.TRUTH_TONES
+            tones=showing.STATUS_TONES,
+            fate_tones=showing.FATE_TONES,
+            truth_tones=showing.TRUTH_TONES,
+            everybody="leads and contacts",
         )
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Response]]] = [
             ("GET", re.compile(r"/"), self._home),
