@@ -5,12 +5,13 @@ HS-LOGIN, HS-PORTAL, HS-SCOPES, HS-PROPERTIES, HS-OPTOUT-HIDDEN, HS-TOUCH-ID, HS
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import RIGHT_PORTAL, Portal, wrong_portal
 from connectors.hubspot.source import HubSpotSource
+from connectors.hubspot.timeline import Timeline
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
 from crmdrip.ports import CheckLevel, CheckResult
 
@@ -25,6 +26,7 @@ _USEFUL: Mapping[str, str] = {
     "deal": "new deals do not stop a run",
     "company": "merge fields of the company are not known",
 }
+_TIMELINE = ("email", "task", "note")
 _OPTIONAL = frozenset({"hard_bounce", "merged_stamps", "html", "headers", "away", "meeting_logged", "state", "country"})
 
 
@@ -53,9 +55,15 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
         )
     else:
         yield _ok("HS-PORTAL", f"{found.name} answers.")
-    for check in (check_scopes, check_properties, check_sequences, check_control):
+    checks: tuple[Callable[[], Iterator[CheckResult]], ...] = (
+        lambda: check_scopes(portal),
+        lambda: check_properties(portal, source.timeline),
+        lambda: check_sequences(portal),
+        lambda: check_control(portal),
+    )
+    for check in checks:
         try:
-            yield from check(portal)
+            yield from check()
         except CrmdripError as error:
             yield CheckResult(
                 code="HS-UNREACHABLE", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next or "Try again."
@@ -94,11 +102,16 @@ def check_scopes(portal: Portal) -> Iterator[CheckResult]:
         yield _ok("HS-SCOPES", "contacts, their timelines, companies, deals and owners can be read.")
 
 
-def check_properties(portal: Portal) -> Iterator[CheckResult]:
+def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult]:
     """Every property of the mapping is there, and the keys take each value once."""
     missing: list[str] = []
-    for word in ("contact", "control", "email", "task", "note"):
+    for word in ("contact", "control", *_TIMELINE):
         name = portal.mapping.object("contact" if word == "control" else word)
+        if word in _TIMELINE:
+            keyed = timeline.is_keyed(word, Purpose.LOOK)
+            yield _ok("HS-TOUCH-ID", f"{name} know their touches by a key.") if keyed else _without_key(name)
+            if not keyed:
+                continue
         try:
             rows = {str(row["name"]): row for row in portal.client.get("properties", name, Purpose.LOOK).results}
         except ConfigurationError as error:
@@ -114,7 +127,8 @@ def check_properties(portal: Portal) -> Iterator[CheckResult]:
                 missing.append(f"{name}.{mapped}")
         if word == "contact":
             yield _check_opt_out(portal, rows)
-        yield from _check_keys(portal, word, rows)
+        if word == "control":
+            yield from _check_control_key(portal, rows)
     if missing:
         yield CheckResult(
             code="HS-PROPERTIES",
@@ -124,6 +138,16 @@ def check_properties(portal: Portal) -> Iterator[CheckResult]:
         )
     else:
         yield _ok("HS-PROPERTIES", "every property of the mapping is there.")
+
+
+def _without_key(name: str) -> CheckResult:
+    return CheckResult(
+        code="HS-TOUCH-ID",
+        level=CheckLevel.WARN,
+        what=f"{name} have no property with unique values for the touch id, so it stands at the end of their text, and"
+        " each write first reads what stands there.",
+        do_next="Make the property with unique values if the portal allows it, or leave it so.",
+    )
 
 
 def _check_opt_out(portal: Portal, rows: Mapping[str, Any]) -> CheckResult:
@@ -138,19 +162,14 @@ def _check_opt_out(portal: Portal, rows: Mapping[str, Any]) -> CheckResult:
     )
 
 
-def _check_keys(portal: Portal, word: str, rows: Mapping[str, Any]) -> Iterator[CheckResult]:
-    """What keeps a repeated write single."""
-    key = portal.mapping.fields[word].get("key" if word == "control" else "touch_id", "")
-    if key not in rows:
-        return
-    name = portal.mapping.object("contact" if word == "control" else word)
-    if rows[key].get("hasUniqueValue"):
-        yield _ok("HS-TOUCH-ID", f"{name}.{key} takes each value once.")
-    else:
+def _check_control_key(portal: Portal, rows: Mapping[str, Any]) -> Iterator[CheckResult]:
+    """What keeps the control contact single."""
+    key = portal.mapping.field("control", "key")
+    if key in rows and not rows[key].get("hasUniqueValue"):
         yield CheckResult(
-            code="HS-TOUCH-ID",
+            code="HS-CONTROL",
             level=CheckLevel.FAIL,
-            what=f"{name}.{key} may have one value several times, so a retried write could stand there twice.",
+            what=f"contacts.{key} may have one value several times, so the brake cannot be found by it.",
             do_next="Make the property again with unique values: that cannot be changed afterwards.",
         )
 

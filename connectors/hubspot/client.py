@@ -113,10 +113,20 @@ class HubSpotClient:
         return self._read("GET", family, path, purpose, query=query, absent=absent)
 
     def ask(
-        self, family: str, path: str, body: Mapping[str, Any], purpose: Purpose, query: Mapping[str, str] | None = None
+        self,
+        family: str,
+        path: str,
+        body: Mapping[str, Any],
+        purpose: Purpose,
+        query: Mapping[str, str] | None = None,
+        *,
+        refused: bool = False,
     ) -> Answer:
-        """Read by POST: a search or a batch read. Raises as get."""
-        return self._read("POST", family, path, purpose, body=body, query=query)
+        """Read by POST: a search or a batch read. refused: whether a 400 or 404 is an answer, with its fault.
+
+        Raises as get.
+        """
+        return self._read("POST", family, path, purpose, body=body, query=query, absent=refused, refused=refused)
 
     def change(
         self,
@@ -148,11 +158,12 @@ class HubSpotClient:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         absent: bool = False,
+        refused: bool = False,
     ) -> Answer:
         def once() -> Answer:
             answer = self._call(method, family, path, purpose, body=body, query=query)
             fault = answer.fault
-            if fault is None or (absent and fault.status == 404):
+            if fault is None or (absent and fault.status == 404) or (refused and fault.status == 400):
                 return answer
             error = fault.error(f"HubSpot ({family}/{_shape(path)})")
             if fault.error_class in _RAISED:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.hubspot.trail import add_trail
 from connectors.hubspot.values import LONGEST, show_box, show_time
 from crmdrip.core.mapping import CrmMapping
 from crmdrip.core.struct import replace
 from crmdrip.ports import BounceWrite, ReplyWrite, StatusWrite, TaskWrite, TouchWrite, Write
+
+_EVERYWHERE = frozenset({"at", "body", "owner", "subject", "direction", "status", "type"})
+"""What every portal has for it."""
 
 _ON_CONTACT: Mapping[str, int] = {"email": 198, "task": 204, "note": 202}
 """HubSpot's own association types from an activity to a contact (crm/association_type.py of hubspot-api-client 12)."""
@@ -93,8 +97,8 @@ def touch_row(mapping: CrmMapping, write: TouchWrite) -> Row:
     )
 
 
-def timeline_row(mapping: CrmMapping, write: TaskWrite | ReplyWrite) -> tuple[str, Row]:
-    """An email, a task or a note, with our word for the object it is."""
+def timeline_row(mapping: CrmMapping, write: TaskWrite | ReplyWrite, *, keyed: bool) -> Row:
+    """An email, a task or a note. keyed: whether the object has our properties; else all of it goes into the text."""
     word = word_of(write)
     value = mapping.value
     values = {"at": show_time(write.at), "body": write.body, "owner": write.owner_id or ""}
@@ -120,8 +124,18 @@ def timeline_row(mapping: CrmMapping, write: TaskWrite | ReplyWrite) -> tuple[st
         }
     if word == "task":
         values |= {"status": value("task", "open"), "type": value("task", "type")}
+    if not keyed:
+        values["body"] = add_trail(values["body"], values, LONGEST)
+        values = {each: value for each, value in values.items() if each in _EVERYWHERE}
     given = {name: text for name, text in _named(mapping, word, values).items() if text}
-    return word, Row(writes=(write,), properties=given, contact=write.ref.id, link=_ON_CONTACT[word])
+    return Row(writes=(write,), properties=given, contact=write.ref.id, link=_ON_CONTACT[word])
+
+
+def news_row(mapping: CrmMapping, write: TouchWrite, entry_id: str, words: Mapping[str, str], text: str) -> Row:
+    """As touch_row, where the touch stands in the text. words, text: what stands there now."""
+    changed = {**words, "outcome": write.outcome, "opens": str(write.opens), "clicks": str(write.clicks)}
+    values = {"body": add_trail(text, changed, LONGEST)}
+    return Row(writes=(write,), id=entry_id, properties=_named(mapping, "email", values))
 
 
 def word_of(write: TaskWrite | ReplyWrite) -> str:

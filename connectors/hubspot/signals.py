@@ -12,6 +12,7 @@ from datetime import datetime
 from connectors.hubspot.mails import read_kind
 from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal, condition
+from connectors.hubspot.timeline import Timeline
 from connectors.hubspot.values import Properties, parse_time, to_millis
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.model import Signal, SignalKind
@@ -24,8 +25,9 @@ _NO_MEETING = frozenset({"CANCELED", "NO_SHOW"})
 class SignalReader:
     """Reads what happened since a time."""
 
-    def __init__(self, portal: Portal) -> None:
+    def __init__(self, portal: Portal, timeline: Timeline) -> None:
         self._portal = portal
+        self._timeline = timeline
         self.closed: dict[str, str] = {}
         """What the key may not read, with the reason: deals, tasks."""
 
@@ -95,7 +97,9 @@ class SignalReader:
                 row = {word: rows.get(one, {}).get(name) or "" for word, name in names.items()}
                 at = parse_time(row["created"])
                 # What we logged ourselves was heard where it came in.
-                if at is None or at <= since or row.get("touch_id") or row["direction"] != value("email", "in"):
+                if at is None or at <= since or row["direction"] != value("email", "in"):
+                    continue
+                if self._timeline.read_words("email", rows.get(one, {})).get("touch_id"):
                     continue
                 kinds, until = read_kind(row, at)
                 signals += [
@@ -133,25 +137,27 @@ class SignalReader:
 
     def _tasks(self, since: datetime, purpose: Purpose) -> list[Signal]:
         portal, field = self._portal, self._portal.mapping.field
-        touch_id, modified = field("task", "touch_id"), field("task", "modified")
+        modified = field("task", "modified")
         filters = [
-            condition(touch_id, "HAS_PROPERTY"),
+            *self._timeline.filters("task", purpose),
             condition(field("task", "status"), "EQ", value=portal.mapping.value("task", "done")),
             condition(modified, "GT", value=to_millis(since)),
         ]
-        tasks = self._search("task", filters, [touch_id, modified], purpose)
+        names = [*self._timeline.properties("task", purpose), modified]
+        tasks = self._search("task", filters, names, purpose)
         links = portal.linked(portal.mapping.object("task"), list(tasks), portal.mapping.object("contact"), purpose)
         return [
             Signal(
-                key=f"{SOURCE}:{SignalKind.TASK_DONE}:{row[touch_id]}",
+                key=f"{SOURCE}:{SignalKind.TASK_DONE}:{touch_id}",
                 kind=SignalKind.TASK_DONE,
                 at=at,
                 source=SOURCE,
                 record_id=next(iter(links.get(task, ())), None),
-                touch_id=row[touch_id],
+                touch_id=touch_id,
             )
             for task, row in tasks.items()
             if (at := parse_time(row.get(modified))) is not None
+            and (touch_id := self._timeline.read_words("task", row).get("touch_id"))
         ]
 
     def _search(

@@ -15,8 +15,9 @@ from connectors.hubspot.client import BATCH, TRACE, Answer, segment
 from connectors.hubspot.control import control_values
 from connectors.hubspot.faults import Fault
 from connectors.hubspot.meter import Purpose
-from connectors.hubspot.rows import Row, bounce_row, join, status_row, timeline_row, touch_row
+from connectors.hubspot.rows import Row, bounce_row, join, news_row, status_row, timeline_row, touch_row, word_of
 from connectors.hubspot.source import HubSpotSource
+from connectors.hubspot.trail import split_trail
 from crmdrip.core.errors import ConfigurationError, ErrorClass
 from crmdrip.core.struct import replace
 from crmdrip.ports import (
@@ -43,8 +44,9 @@ class _Plan:
 
     contacts: dict[str, Row] = field(default_factory=dict)
     opt_outs: list[OptOutWrite] = field(default_factory=list)
-    timeline: dict[str, list[Row]] = field(default_factory=dict)
-    news: dict[str, Row] = field(default_factory=dict)
+    timeline: dict[str, list[TaskWrite | ReplyWrite]] = field(default_factory=dict)
+    news: dict[str, list[TouchWrite]] = field(default_factory=dict)
+    """By touch id, the newest last."""
     sequences: list[SequenceWrite] = field(default_factory=list)
     controls: list[ControlWrite] = field(default_factory=list)
 
@@ -54,6 +56,7 @@ class HubSpotSink:
 
     def __init__(self, source: HubSpotSource) -> None:
         self._portal = source.portal
+        self._timeline = source.timeline
 
     def write(self, writes: Iterable[Write]) -> Iterator[WriteOutcome]:
         """Write everything, each at most once under its key; an outcome per write, as calls are answered.
@@ -68,9 +71,9 @@ class HubSpotSink:
         rows = sorted(plan.contacts.values(), key=lambda row: not row.urgent)
         yield from self._send("update", mapping.object("contact"), rows)
         for word, made in plan.timeline.items():
-            yield from self._send("create", mapping.object(word), made)
-        # After the emails themselves, which an update does not make.
-        yield from self._send("update", mapping.object("email"), list(plan.news.values()))
+            yield from self._log(word, made)
+        if plan.news:  # after the emails themselves, which an update does not make
+            yield from self._tell(plan.news)
         for write in plan.sequences:
             yield self._show_sequence(write)
         for control in plan.controls:
@@ -87,17 +90,51 @@ class HubSpotSink:
                 case OptOutWrite():
                     plan.opt_outs.append(write)
                 case TaskWrite() | ReplyWrite():
-                    word, row = timeline_row(mapping, write)
-                    plan.timeline.setdefault(word, []).append(row)
+                    plan.timeline.setdefault(word_of(write), []).append(write)
                 case TouchWrite():
-                    row = touch_row(mapping, write)
-                    before = plan.news.get(row.id)
-                    plan.news[row.id] = row if before is None else join(before, row)
+                    plan.news.setdefault(write.touch_id, []).append(write)
                 case SequenceWrite():
                     plan.sequences.append(write)
                 case ControlWrite():
                     plan.controls.append(write)
         return plan
+
+    # the timeline
+
+    def _log(self, word: str, writes: Sequence[TaskWrite | ReplyWrite]) -> Iterator[WriteOutcome]:
+        """Make what does not stand yet."""
+        mapping = self._portal.mapping
+        keyed = self._timeline.is_keyed(word, Purpose.REPORT)
+        fresh: Sequence[TaskWrite | ReplyWrite] = writes
+        if not keyed:
+            people = list(dict.fromkeys(write.ref.id for write in writes))
+            standing = self._timeline.find(word, people, Purpose.REPORT)
+            yield from (WriteOutcome(key=write.key) for write in writes if _touch_id(write) in standing)
+            fresh = [write for write in writes if _touch_id(write) not in standing]
+        rows = [timeline_row(mapping, write, keyed=keyed) for write in fresh]
+        yield from self._send("create", mapping.object(word), rows)
+
+    def _tell(self, news: Mapping[str, Sequence[TouchWrite]]) -> Iterator[WriteOutcome]:
+        """How emails have fared since."""
+        mapping, timeline = self._portal.mapping, self._timeline
+        if timeline.is_keyed("email", Purpose.REPORT):
+            rows = [replace(touch_row(mapping, writes[-1]), writes=tuple(writes)) for writes in news.values()]
+            yield from self._send("update", mapping.object("email"), rows)
+            return
+        people = list(dict.fromkeys(writes[-1].ref.id for writes in news.values()))
+        standing = timeline.find("email", people, Purpose.REPORT)
+        texts = timeline.read("email", [standing[one] for one in news if one in standing], Purpose.REPORT)
+        rows = []
+        for touch_id, writes in news.items():
+            row = texts.get(standing.get(touch_id, ""))
+            if row is None:
+                gone = Fault(category=_GONE, message="no email of this touch")
+                yield from (_outcome(write, gone) for write in writes)
+                continue
+            text, words = split_trail(row.get(mapping.field("email", "body")) or "")
+            made = news_row(mapping, writes[-1], standing[touch_id], words, text)
+            rows.append(replace(made, writes=tuple(writes)))
+        yield from self._send("update", mapping.object("email"), rows)
 
     # rows
 
@@ -210,6 +247,10 @@ def _numbers(batch: Sequence[Row], context: Mapping[str, Any]) -> list[int]:
     traces = {str(one) for one in context.get(TRACE) or ()}
     ids = {str(one) for one in context.get("ids") or ()}
     return [number for number, row in enumerate(batch) if str(number) in traces or (row.id and row.id in ids)]
+
+
+def _touch_id(write: TaskWrite | ReplyWrite) -> str:
+    return write.touch_id if isinstance(write, TaskWrite) else write.reply_id
 
 
 def _stands(fault: Fault) -> bool:

@@ -14,7 +14,7 @@ from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal, condition
 from connectors.hubspot.pull import Pull
 from connectors.hubspot.signals import SignalReader
-from connectors.hubspot.timeline import TouchReader
+from connectors.hubspot.timeline import Timeline
 from connectors.hubspot.values import Properties, show_box, to_millis
 from crmdrip.core.model import Owner, Record, RecordRef, Signal, TouchRecord
 from crmdrip.ports import Budget, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage
@@ -30,7 +30,8 @@ class HubSpotSource:
     def __init__(self, client: HubSpotClient, mapping: CrmMapping) -> None:
         self.portal = Portal(client, mapping)
         self.control = ControlReader(self.portal)
-        self.signal_reader = SignalReader(self.portal)
+        self.timeline = Timeline(self.portal)
+        self.signal_reader = SignalReader(self.portal, self.timeline)
         self._pull = Pull(self.portal, self.control, self.signal_reader)
         self._look = LastLook(self.portal, self.control, self.signal_reader)
 
@@ -134,7 +135,7 @@ class HubSpotSource:
 
     def touches(self, cursor: str | None) -> Iterator[tuple[tuple[TouchRecord, ...], str]]:
         """All touches by the ids of their emails and tasks, page by page. Raises as pull."""
-        return TouchReader(self.portal).pages(cursor)
+        return self.timeline.touches(cursor)
 
     def _read(self, ids: Sequence[str], *, key: str = "", purpose: Purpose = Purpose.LOOK) -> tuple[Record, ...]:
         return self._records(self.portal.read_contacts(ids, self.portal.contacts.properties(), purpose, key=key))

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hubspot_peer import HubSpotPeer, load_mapping
 
+from connectors.hubspot.trail import split_trail
 from connectors.hubspot.values import parse_time
 from crmdrip.core.model import RecordKind, RecordRef
 from crmdrip.sandbox.faults import Fault, FaultKind
@@ -124,14 +125,21 @@ class HubSpotDriver:
         entries = []
         for word, kind in (("email", "emails"), ("task", "tasks"), ("note", "notes")):
             for row in self.peer.thread.call(lambda: self.peer.portal.linked("contacts", ref.id, kind)):  # noqa: B023
-                entry = self._words(word, dict(row.properties))
+                entry = self._entry(word, dict(row.properties))
                 entry["closed"] = word != "task" or entry["status"] == "COMPLETED"
                 entries.append(entry)
         return entries
 
+    def _entry(self, word: str, properties: dict) -> dict:
+        """What stands there, in properties of ours or at the end of the text."""
+        text, said = split_trail(properties.get(self.mapping.field(word, "body")) or "")
+        typed = {each: self._typed(each, value) for each, value in said.items()}
+        entry = self._words(word, properties)
+        return {**entry, **typed, "body": text} if said else entry
+
     def finish_task(self, touch_id: str) -> None:
         rows = self.peer.thread.call(lambda: self.peer.portal.all("tasks"))
-        task = next(row for row in rows if row.get("crmdrip_touch_id") == touch_id)
+        task = next(row for row in rows if self._entry("task", dict(row.properties))["touch_id"] == touch_id)
         self.peer.do("update", "tasks", task.id, {"hs_task_status": "COMPLETED"})
 
     def sequence(self, sequence_id: str) -> dict:

@@ -89,12 +89,19 @@ def test_a_hidden_opt_out_property_fails(peer):
     assert finding.level is CheckLevel.FAIL
 
 
-def test_a_touch_id_that_is_not_unique_fails_on_tasks(peer):
-    """B21: a retried write would make a second task for the rep."""
+def test_a_touch_id_that_is_not_unique_is_told_with_what_it_costs(peer):
+    """B21: then it stands in the text, and each write first reads what stands there."""
     properties = peer.portal.kinds["tasks"].properties
     properties["crmdrip_touch_id"] = replace(properties["crmdrip_touch_id"], unique=False)
     levels = [one.level for one in findings(peer)["HS-TOUCH-ID"] if "tasks" in one.what]
-    assert levels == [CheckLevel.FAIL]
+    assert levels == [CheckLevel.WARN]
+
+
+def test_a_control_key_that_is_not_unique_fails(peer):
+    """There could be two brakes, and only one of them would be pulled."""
+    properties = peer.portal.kinds["contacts"].properties
+    properties["crmdrip_key"] = replace(properties["crmdrip_key"], unique=False)
+    assert CheckLevel.FAIL in {one.level for one in findings(peer)["HS-CONTROL"]}
 
 
 def test_a_broken_sequence_is_shown(peer):

@@ -32,3 +32,13 @@ class TestHubSpotCrm(CrmContract):
     def sink(self, peer, source):
         """The sink under test."""
         return peer.sink(source)
+
+
+class TestHubSpotCrmWithoutProperties(TestHubSpotCrm):
+    """The same promises where emails, tasks and notes can have no property of ours."""
+
+    @pytest.fixture
+    def peer(self, tmp_path):
+        """A fresh portal, and a folder for sequences."""
+        with HubSpotPeer(tmp_path / "sequences", timeline=False) as peer:
+            yield peer

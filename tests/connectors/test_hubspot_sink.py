@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,11 @@ from hubspot_peer import HubSpotPeer
 from connectors.hubspot.client import Answer
 from connectors.hubspot.rows import Row
 from connectors.hubspot.sink import _judge
-from crmdrip.core.errors import ErrorClass
+from connectors.hubspot.trail import add_trail
+from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind
 from crmdrip.ports import ControlWrite, OptOutWrite, ReplyWrite, SequenceWrite
+from crmdrip.sandbox.hubspot.trouble import TROUBLES
 from crmdrip.testing.crm import AT, status_write, task_write, write_all
 
 
@@ -45,7 +48,7 @@ def person(crm):
 def test_a_hundred_touches_take_two_calls(peer, crm, sink):
     """P5: a hundred statuses in one call and a hundred emails with their contacts in another, which is the floor."""
     people = [crm.add_person(RecordKind.CONTACT, email=f"p{n}@acme.example") for n in range(100)]
-    write_all(sink)  # who answers is asked once
+    write_all(sink, task_write(people[0], "f" * 32))  # who answers, and whether touch ids are keys, is asked once
     before = peer.calls()
     writes = [status_write(ref, f"s{n}") for n, ref in enumerate(people)]
     writes += [task_write(ref, f"{n:032x}", f"t{n}") for n, ref in enumerate(people)]
@@ -153,6 +156,45 @@ def test_a_refusal_that_names_no_row_is_found_by_asking_one_by_one():
         }
     )
     assert _judge(rows, answer) == ({}, [[rows[1]], [rows[2]]])
+
+
+class TestWithoutProperties:
+    """Where emails can have no property of ours, the touch id stands at the end of their text."""
+
+    @pytest.fixture
+    def peer(self, tmp_path):
+        """A portal that allows none."""
+        with HubSpotPeer(tmp_path / "sequences", timeline=False) as peer:
+            yield peer
+
+    def test_a_hundred_touches_take_two_calls_as_well(self, peer, crm, sink):
+        """P5: what stands there is read for a thousand contacts in one call."""
+        people = [crm.add_person(RecordKind.CONTACT, email=f"p{n}@acme.example") for n in range(100)]
+        write_all(sink, task_write(people[0], "f" * 32))
+        before = peer.calls()
+        write_all(sink, *(task_write(ref, f"{n:032x}", f"t{n}") for n, ref in enumerate(people[1:])))
+        assert peer.calls() - before == 2
+
+    def test_a_repeat_after_an_unknown_outcome_is_found_without_a_search(self, peer, crm, sink, person):
+        """P1: associations are up to date at once, and an index is not."""
+        peer.portal.faults.add(replace(TROUBLES["cut_after_commit"], path="/batch/create"))
+        with pytest.raises(RetriableError):
+            write_all(sink, task_write(person, "a" * 32))
+        again = peer.sink(peer.source())
+        assert write_all(again, task_write(person, "a" * 32))["task"].error is None
+        assert (len(crm.timeline(person)), peer.portal.calls_by_kind["search"]) == (1, 0)
+
+    def test_the_person_s_own_words_make_no_touch(self, peer, person):
+        """B27: somebody writes our line into an answer; it is theirs all the same."""
+        text = add_trail("Hi", {"touch_id": "a" * 32, "step_id": "x/y"}, 65_536)
+        peer.do("log_email", [person.id], {"hs_email_direction": "INCOMING_EMAIL", "hs_email_text": text})
+        assert [touch for page, _ in peer.source().touches(None) for touch in page] == []
+
+    def test_a_long_text_leaves_room_for_its_line(self, crm, sink, person):
+        """B27: a property has 65,536 characters at most."""
+        assert write_all(sink, task_write(person, "a" * 32, body="x" * 100_000))["task"].error is None
+        (entry,) = crm.timeline(person)
+        assert (entry["touch_id"], len(entry["body"])) == ("a" * 32, 63_536)
 
 
 def test_times_are_written_to_the_millisecond(crm, sink, person):
