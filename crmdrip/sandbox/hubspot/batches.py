@@ -115,7 +115,7 @@ class Batches:
         """Change or create records by a property whose values are unique. Associations in the inputs are ignored."""
         rows = _inputs(body)
         _refuse_twice(rows)
-        names = {row.get("idProperty") for row in rows}
+        names = {str(row.get("idProperty")) for row in rows}
         if len(names) > 1:
             raise Refusal("All inputs must have the same idProperty")
         # Partial upserts with email as the key are not supported (docs: using object APIs): one bad row refuses all.

@@ -10,7 +10,7 @@ from crmdrip.sandbox.http import Response, json_response
 from crmdrip.sandbox.hubspot.call import Call, Route, batch_answer
 from crmdrip.sandbox.hubspot.kinds import Group, Kind
 from crmdrip.sandbox.hubspot.properties import FIELD_TYPES, Property, parse_options, parse_property
-from crmdrip.sandbox.hubspot.refusals import Refusal, not_found
+from crmdrip.sandbox.hubspot.refusals import Refusal, not_found, to_int
 
 if TYPE_CHECKING:
     from crmdrip.sandbox.hubspot.portal import HubSpotPortal
@@ -162,7 +162,7 @@ class DefinitionsApi:
             options=parse_options(body["options"]) if "options" in body else spec.options,
             hidden=bool(body.get("hidden", spec.hidden)),
             form_field=bool(body.get("formField", spec.form_field)),
-            order=int(body.get("displayOrder", spec.order)),
+            order=to_int(body, "displayOrder", spec.order),
             updated=call.stamp,
         )
         kind.properties[spec.name] = after
@@ -204,7 +204,7 @@ class DefinitionsApi:
             raise Refusal(
                 f"A property group named '{body['name']}' already exists.", "OBJECT_ALREADY_EXISTS", status=409
             )  # fmt: skip
-        group = Group(name=body["name"], label=body["label"], order=int(body.get("displayOrder", -1)))
+        group = Group(name=body["name"], label=body["label"], order=to_int(body, "displayOrder", -1))
         kind.groups[group.name] = group
         return json_response(201, group.show())
 
@@ -213,7 +213,7 @@ class DefinitionsApi:
         group = self._group(kind, call.groups[1])
         body = call.body()
         after = replace(
-            group, label=body.get("label", group.label), order=int(body.get("displayOrder", group.order))
+            group, label=body.get("label", group.label), order=to_int(body, "displayOrder", group.order)
         )  # fmt: skip
         kind.groups[group.name] = after
         return json_response(200, after.show())

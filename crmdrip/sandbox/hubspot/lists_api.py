@@ -9,7 +9,7 @@ from crmdrip.sandbox.http import Response, json_response
 from crmdrip.sandbox.hubspot.call import Call, Route, paging
 from crmdrip.sandbox.hubspot.lists import Membership, PortalList, Processing
 from crmdrip.sandbox.hubspot.properties import show_stamp
-from crmdrip.sandbox.hubspot.refusals import Refusal, invalid_input
+from crmdrip.sandbox.hubspot.refusals import Refusal, invalid_input, to_int, to_strings
 
 if TYPE_CHECKING:
     from crmdrip.sandbox.hubspot.portal import HubSpotPortal
@@ -102,9 +102,9 @@ class ListsApi:
     def _search(self, call: Call) -> Response:
         call.need(READ)
         body = call.body()
-        offset, count = int(body.get("offset") or 0), int(body.get("count") or 20)
+        offset, count = to_int(body, "offset", 0), to_int(body, "count", 20)
         wanted = str(body.get("query") or "").lower()
-        types = body.get("processingTypes") or [each.value for each in Processing]
+        types = to_strings(body.get("processingTypes") or [each.value for each in Processing], "processingTypes")
         found = [each for each in self._lists.all() if wanted in each.name.lower() and each.processing.value in types]
         rows = [self._show(each, call.stamp) for each in found[offset : offset + count]]
         end = offset + len(rows)

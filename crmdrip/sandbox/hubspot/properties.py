@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from crmdrip.sandbox.hubspot.refusals import Problem, Refusal
+from crmdrip.sandbox.hubspot.refusals import Problem, Refusal, to_int, to_rows
 
 LONGEST = 65_536
 """Characters of a string."""
@@ -238,7 +238,7 @@ def parse_property(body: Mapping[str, Any], *, stamp: int) -> Property:
         unique=bool(body.get("hasUniqueValue", False)),
         hidden=bool(body.get("hidden", False)),
         form_field=bool(body.get("formField", False)),
-        order=int(body.get("displayOrder", -1)),
+        order=to_int(body, "displayOrder", -1),
         created=stamp,
         updated=stamp,
     )
@@ -247,7 +247,7 @@ def parse_property(body: Mapping[str, Any], *, stamp: int) -> Property:
 def parse_options(rows: Any) -> tuple[Option, ...]:
     """The options of an enumeration. Raises Refusal."""
     options: list[Option] = []
-    for row in rows:
+    for row in to_rows(rows, "options"):
         for needed in ("label", "value"):
             if not isinstance(row.get(needed), str) or row[needed] == "":
                 raise Refusal(f"Some required fields were not set: [options.{needed}]")
@@ -255,7 +255,7 @@ def parse_options(rows: Any) -> tuple[Option, ...]:
             Option(
                 label=row["label"],
                 value=row["value"],
-                order=int(row.get("displayOrder", -1)),
+                order=to_int(row, "displayOrder", -1),
                 hidden=bool(row.get("hidden", False)),
                 description=row.get("description") or "",
             )

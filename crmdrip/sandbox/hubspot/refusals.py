@@ -137,3 +137,27 @@ def missing_scopes(scopes: Sequence[str]) -> Refusal:
 def invalid_input(message: str) -> Refusal:
     """A body, path or parameter that cannot be understood."""
     return Refusal(f"Invalid input JSON on line 1, column 1: {message}")
+
+
+def to_int(body: Mapping[str, Any], name: str, default: int) -> int:
+    """A whole number among a body's members. Raises Refusal."""
+    value = body.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid_input(f"Cannot deserialize value of {name} from {value!r}")
+    return value
+
+
+def to_rows(value: Any, name: str) -> list[dict[str, Any]]:
+    """A list of objects among a body's members. Raises Refusal."""
+    if not isinstance(value, list | tuple) or not all(isinstance(row, dict) for row in value):
+        raise invalid_input(f"Cannot deserialize value of {name}")
+    return list(value)
+
+
+def to_strings(value: Any, name: str) -> list[str]:
+    """A list of strings among a body's members. Raises Refusal."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise invalid_input(f"Cannot deserialize value of {name}")
+    return list(value)

@@ -10,12 +10,13 @@ from crmdrip.sandbox.http import Response, json_response
 from crmdrip.sandbox.hubspot.call import Call, Route
 from crmdrip.sandbox.hubspot.kinds import Group, Kind, everywhere
 from crmdrip.sandbox.hubspot.properties import NAME, show_stamp
-from crmdrip.sandbox.hubspot.refusals import Refusal, missing_scopes
+from crmdrip.sandbox.hubspot.refusals import Refusal, invalid_input, missing_scopes, to_rows, to_strings
 
 if TYPE_CHECKING:
     from crmdrip.sandbox.hubspot.portal import HubSpotPortal
 
 READ, WRITE = "crm.schemas.custom.read", "crm.schemas.custom.write"
+_LISTS = ("requiredProperties", "searchableProperties", "secondaryDisplayProperties")
 
 
 class SchemasApi:
@@ -73,17 +74,17 @@ class SchemasApi:
         name, labels = body["name"], body["labels"]
         if not isinstance(name, str) or NAME.fullmatch(name.lower()) is None:
             raise Refusal(f"Invalid object name {name!r}")
+        if not isinstance(labels, dict):
+            raise invalid_input("Cannot deserialize value of labels")
         if any(each.name == name for each in self._portal.kinds):
             raise Refusal(f"Object type {name} already exists", "OBJECT_ALREADY_EXISTS", status=409)
         kind = self._blank(name, labels, stamp)
-        for row in body["properties"]:
+        for row in to_rows(body["properties"], "properties"):
             group = row.get("groupName") or next(iter(kind.groups))
             self._portal.definitions.define(kind, {**row, "groupName": group}, stamp)
         named = {
-            "primaryDisplayProperty": [body["primaryDisplayProperty"]],
-            "requiredProperties": body["requiredProperties"],
-            "searchableProperties": body.get("searchableProperties") or [],
-            "secondaryDisplayProperties": body.get("secondaryDisplayProperties") or [],
+            "primaryDisplayProperty": [str(body["primaryDisplayProperty"])],
+            **{each: to_strings(body.get(each) or [], each) for each in _LISTS},
         }
         for where, names in named.items():
             if missing := [each for each in names if each not in kind.properties]:
@@ -96,7 +97,10 @@ class SchemasApi:
             secondary=tuple(named["secondaryDisplayProperties"]),
             shown=tuple(named["requiredProperties"]),
         )
-        others = [self._portal.kinds.find(str(each)) for each in body.get("associatedObjects") or ()]
+        others = [
+            self._portal.kinds.find(str(each))
+            for each in to_strings(body.get("associatedObjects") or [], "associatedObjects")
+        ]
         self._portal.kinds.add(kind)
         for other in others:
             self._portal.associations.define(kind, other)
@@ -129,14 +133,16 @@ class SchemasApi:
         kind = self._portal.kinds.custom(call.groups[0])
         body = call.body()
         labels = body.get("labels") or {}
+        if not isinstance(labels, dict):
+            raise invalid_input("Cannot deserialize value of labels")
         after = replace(
             kind,
             label=str(labels.get("singular", kind.label)),
             plural_label=str(labels.get("plural", kind.plural_label)),
-            required=tuple(body.get("requiredProperties", kind.required)),
-            text=tuple(body.get("searchableProperties", kind.text)),
+            required=tuple(to_strings(body.get("requiredProperties", kind.required), "requiredProperties")),
+            text=tuple(to_strings(body.get("searchableProperties", kind.text), "searchableProperties")),
             primary=str(body.get("primaryDisplayProperty", kind.primary)),
-            secondary=tuple(body.get("secondaryDisplayProperties", kind.secondary)),
+            secondary=tuple(to_strings(body.get("secondaryDisplayProperties", kind.secondary), _LISTS[2])),
         )
         if missing := [each for each in (*after.required, *after.text, after.primary) if each not in kind.properties]:
             raise Refusal(f"Properties do not exist: {', '.join(missing)}")
