@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -345,3 +346,34 @@ def test_a_locked_record_is_423(api: Api) -> None:
     api.portal.lock(contact, writes=1)
     path, body = f"/crm/v3/objects/contacts/{contact}", {"properties": {"city": "Ulm"}}
     assert [api.call("PATCH", path, body).status for _ in range(2)] == [423, 200]
+
+
+# --- what nobody should send ------------------------------------------------------------------------------------------
+
+_JUNK = (None, 1, True, "", "x", [], {}, [1], [None], [{}], {"id": None}, [[]], 1.5, {"a": []}, "{}")
+_MEMBERS = (
+    "inputs",
+    "properties",
+    "associations",
+    "filterGroups",
+    "sorts",
+    "id",
+    "idProperty",
+    "name",
+    "labels",
+    "options",
+)
+
+
+@pytest.mark.parametrize("family", ["objects/contacts", "objects/contacts/batch/upsert", "objects/emails/search"])
+@pytest.mark.parametrize("version", ["v3", "2026-09"])
+def test_no_body_makes_the_portal_fail(api: Api, family: str, version: str) -> None:
+    """What cannot be read is refused: an exception would come out of here."""
+    random = Random(f"{family}|{version}")
+    name, _, rest = family.partition("/")
+    path = f"/crm/{version}/{family}" if version == "v3" else f"/crm/{name}/{version}/{rest}"
+    for _ in range(300):
+        body = {each: random.choice(_JUNK) for each in random.sample(_MEMBERS, random.randrange(5))}
+        if random.random() < 0.5:
+            body["inputs"] = [{each: random.choice(_JUNK) for each in random.sample(_MEMBERS, 3)}]
+        assert api.call("POST", path, body).status in (200, 201, 207, 400, 404, 409)
