@@ -298,6 +298,12 @@ def _on_its_way_write(run: Enrollment, sequence: Sequence | None, zone: str, sen
     return status_write(run, f"{sentence} {coming}".strip(), label)
 
 
+def retell(run: Enrollment, sequence: Sequence | None) -> Effect:
+    """The record shows something else, written by a daemon that the ledger knows nothing of: it shows the run again."""
+    zone = run.last_touch_zone or (sequence.time_zone if sequence is not None else "UTC")
+    return Effect(writes=((_on_its_way_write(run, sequence, zone), Priority.REPORT),))
+
+
 def finish(run: Enrollment, setting: Setting, sentence: str = "") -> Effect:
     """Every step was taken or passed over: the box is unticked. sentence: what just happened, for the record."""
     ended = replace(

@@ -16,12 +16,14 @@ from functools import partial
 import structlog
 from sqlalchemy import Connection
 
+from crmdrip.core.effects import retell
 from crmdrip.core.keys import stranger_key
 from crmdrip.core.model import Enrollment, RunStatus, Sequence, Signal, SignalKind, Touch, TouchRecord
 from crmdrip.core.struct import replace
 from crmdrip.daemon.adopt import HEARD_BACK, adopt_run, adopt_touch, with_touches
 from crmdrip.daemon.claim import Found, announce, demand_claim
 from crmdrip.daemon.colleagues import ask_again
+from crmdrip.daemon.enact import enact
 from crmdrip.daemon.intake import CURSOR, Entrance, PullCount, apply_page, look_up, refusals
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import check_fields
@@ -89,12 +91,14 @@ def rebuild(parts: Parts) -> PullCount:
     log.info("rebuild_started")
     worked_before = announce(parts) in (Found.OTHER, Found.NO_PLACE) or heard is not None
     refused = stopped = 0
+    otherwise: dict[int, RunStatus] = {}
     for page in parts.source.pull(None):
         worked_before |= any(record.status for record in page.records)
         entrance = look_up(parts, [record for record in page.records if record.enrolled])
         now = parts.clock.now()
         with parts.ledger.write() as connection:
-            count = _adopt_page(connection, parts, page, entrance, now)
+            count, shown = _adopt_page(connection, parts, page, entrance, now)
+        otherwise.update(shown)
         check_fields(parts, [draft.id for draft in page.sequences])
         refused, stopped = refused + count.refused, stopped + count.stopped
     with parts.ledger.read() as connection:
@@ -111,6 +115,7 @@ def rebuild(parts: Parts) -> PullCount:
         _hear_again(parts)
     demand_claim(parts)
     with parts.ledger.write() as connection:
+        _tell_again(connection, otherwise, parts.clock.now())
         if worked_before:
             runs.doubt_all(connection)
         marks.clear_mark(connection, marks.MODE)
@@ -137,12 +142,28 @@ class _Adopted:
     """Runs of an older copy that ended since."""
     outdated: list[str]
     """Records of which an older copy still means to write a status."""
+    otherwise: dict[int, RunStatus]
+    """What the records of live runs of an older copy show, by run id, where that is another status."""
     outnumbered: list[Enrollment]
     """Ended runs in the ledger whose number a live run bears: the address of one of the two was changed since."""
 
 
-def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: Entrance, now: datetime) -> PullCount:
-    """Take over the runs that the records speak of, then treat the page as any other."""
+_WAITS = {status: status for status in (RunStatus.HELD, RunStatus.PAUSED)}
+"""Queued and Active are told apart by the next plan."""
+
+
+def _tell_again(connection: Connection, shown: Mapping[int, RunStatus], now: datetime) -> None:
+    """What a record shows that an older copy knows nothing of is written over, unless timelines told the rest (P3)."""
+    good = {known.id: known.good for known in definitions.load_sequences(connection).values()}
+    found = runs.lock_runs(connection, shown).values()
+    stale = [run for run in found if run.status.live and _WAITS.get(run.status) is not _WAITS.get(shown[run.id])]
+    enact(connection, [retell(run, good.get(run.sequence_id)) for run in stale], now)
+
+
+def _adopt_page(
+    connection: Connection, parts: Parts, page: PullPage, entrance: Entrance, now: datetime
+) -> tuple[PullCount, dict[int, RunStatus]]:
+    """Take over the runs the records speak of, then treat the page as any other. Returns _Adopted.otherwise, too."""
     apply_page(connection, parts, replace(page, records=(), signals=()), entrance, now)
     good = {known.id: known.good for known in definitions.load_sequences(connection).values()}
     spoken: dict[tuple[str, str, int], tuple[Enrollment, datetime]] = {}
@@ -167,7 +188,7 @@ def _adopt_page(connection: Connection, parts: Parts, page: PullPage, entrance: 
     heard = [replace(signal, at=now) for signal in refusals(entrance.twins)]
     _await_again(connection, page, {run.ref.id for run in adopted.new}, now)
     count, _ = apply_page(connection, parts, replace(page, signals=(*page.signals, *heard)), entrance, now)
-    return count
+    return count, adopted.otherwise
 
 
 def _await_again(connection: Connection, page: PullPage, new: AbstractSet[str], now: datetime) -> None:
@@ -201,7 +222,7 @@ def _compare(connection: Connection, spoken: list[tuple[Enrollment, datetime]]) 
     live = {run.ref.id: run for run in known.values() if run.status.live}
     taken = set(runs.holders_of_addresses(connection, [run.address for run, _ in spoken]))
     numbered = runs.runs_of_people(connection, {run.person for run, _ in spoken})
-    adopted = _Adopted(new=[], ended=[], closed=[], outdated=[], outnumbered=[])
+    adopted = _Adopted(new=[], ended=[], closed=[], outdated=[], otherwise={}, outnumbered=[])
     for run, at in sorted(spoken, key=lambda one: not one[0].status.live):
         same = known.get((run.ref.id, run.sequence_id, run.run))
         held = live.get(run.ref.id)
@@ -211,6 +232,8 @@ def _compare(connection: Connection, spoken: list[tuple[Enrollment, datetime]]) 
                 if not run.status.live:
                     adopted.closed.append(_closed(same, run.status))
                     taken.discard(same.address)
+                elif run.status is not same.status:
+                    adopted.otherwise[same.id] = run.status
             continue
         if held is not None and held.run > run.run:
             continue

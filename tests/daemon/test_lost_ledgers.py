@@ -406,3 +406,23 @@ def test_people_of_a_sequence_with_an_error_wait_when_the_ledger_is_lost(stage: 
     assert len(stage.sent()) == 3
     assert stage.twice() == {}
     assert stage.shown(contact)[0] == RunStatus.FINISHED
+
+
+def test_a_record_that_shows_what_an_older_copy_does_not_know_is_told_again(stage: Stage) -> None:
+    """B4, P3: the sequence was live for a while after the copy was made, and is paused again by now."""
+    contact, sequence = stage.contact(), stage.sequence()
+    stage.tick(contact, sequence)
+    stage.change(sequence, Drip_Status__c="Paused")
+    stage.turn()
+    held = stage.shown(contact)
+    assert held[0] == RunStatus.HELD
+    copy = back_up(stage)
+    stage.tick(stage.contact("bob@acme.example"), stage.sequence())
+    stage.later(hours=1)
+    stage.turn()
+    stage.change(contact, Drip_Status__c=RunStatus.ACTIVE.value, Drip_Reason__c="Step 2 of 3 follows.")
+    stage.restore_ledger(copy)
+    passes.prepare(stage.parts)
+    stage.turn()
+    status, reason = stage.shown(contact)
+    assert (status, reason.partition(":")[0]) == (held[0], "Waiting")
