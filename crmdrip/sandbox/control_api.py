@@ -66,6 +66,10 @@ class ControlApi:
             ("GET", "violations"): lambda _: [_show_violation(each) for each in self._world.violations()],
         }
 
+    def extend(self, routes: Mapping[tuple[str, str], Callable[[Request], Any]]) -> None:
+        """Add operations of one CRM's own, by method and name. They raise ValueError for what cannot be done."""
+        self._routes.update(routes)
+
     def handle(self, request: Request) -> Response:
         """Answer one request: 400 with {"error": ...} for what cannot be done."""
         name = request.path.removeprefix(self.prefix)

@@ -21,7 +21,7 @@ import pytest
 from hubspot import HubSpot
 
 from crmdrip.sandbox.clock import SandboxClock
-from crmdrip.sandbox.http import Request, Response
+from crmdrip.sandbox.http import Request, Response, Server, ServerThread
 from crmdrip.sandbox.hubspot import DEFAULT_TOKEN, HubSpotPortal
 from crmdrip.sandbox.hubspot.sandbox import HubSpotSandbox
 from crmdrip.sandbox.hubspot.site import PortalPages
@@ -242,6 +242,30 @@ def test_faults_and_latency_are_asked_for_by_the_portal_s_name(served: HubSpotSa
     assert control(served, "latency", {"hubspot": 0})["hubspot"] == 0
     with pytest.raises(urllib.error.HTTPError):
         control(served, "faults", {"on": "salesforce", "clear": True})
+
+
+def test_a_program_is_told_of_boxes_and_answers_at_its_own_address(served: HubSpotSandbox) -> None:
+    """Signed arrays, once the clock has moved; the example sequences come as files."""
+    received: list[Request] = []
+
+    def receive(request: Request) -> Response:
+        received.append(request)
+        return Response(status=204)
+
+    receiver = Server(receive)
+    with ServerThread(receiver):
+        asked = {"url": f"{receiver.url}/hints", "secret": "s"}
+        assert control(served, "webhooks", asked)["subscriptions"] > 5
+        person = ordinary(served, 3)
+        served.call(lambda: served.world.actions.tick(person.id, None))
+        served.call(lambda: served.world.actions.reply(person.address, "Yes"))
+        control(served, "clock", {"seconds": 1})
+        while control(served, "pending")["requests"]:
+            pass
+    changed = {each["propertyName"] for request in received for each in request.json() if "propertyName" in each}
+    assert "hs_sales_email_last_replied" in changed
+    assert all("x-hubspot-signature-v3" in request.headers for request in received)
+    assert set(control(served, "sequences")) == set(served.world.sequences.values())
 
 
 def test_the_process_serves_the_portal_and_ends(tmp_path: Path) -> None:

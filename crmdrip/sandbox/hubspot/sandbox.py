@@ -12,15 +12,28 @@ from datetime import datetime
 from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.control import Sandbox
 from crmdrip.sandbox.http import Request, Response, Server
+from crmdrip.sandbox.hubspot.auth import APP_ID
 from crmdrip.sandbox.hubspot.limits import Tier
 from crmdrip.sandbox.hubspot.portal import HubSpotPortal
 from crmdrip.sandbox.hubspot.site import PortalPages
-from crmdrip.sandbox.hubspot.world import PortalView, PortalWorld
+from crmdrip.sandbox.hubspot.world import PortalView, PortalWorld, sequence_files
 from crmdrip.sandbox.sendgrid import Keep
 from crmdrip.sandbox.world import SENDING_DOMAIN, Habits
 
 HUBSPOT_PORT = 8184
 """Where `python -m crmdrip.sandbox --crm hubspot` serves the portal unless told otherwise."""
+
+
+HINTS = (
+    *(f"contact.{happened}" for happened in ("creation", "deletion", "merge", "restore", "privacyDeletion")),
+    *(
+        f"contact.propertyChange:{name}"
+        for name in ("crmdrip_enrolled", "email", "hs_email_optout", "hubspot_owner_id")
+    ),
+    "contact.propertyChange:hs_sales_email_last_replied",
+    "contact.propertyChange:engagements_last_meeting_booked",
+)
+"""What a program that stops and starts sequences wants to hear of at once."""
 
 
 class HubSpotSandbox(Sandbox):
@@ -58,6 +71,21 @@ class HubSpotSandbox(Sandbox):
         self.portal_pages = PortalPages(self.portal, self.account, world, self.clock)
         self.hubspot_server = Server(self.portal.handle, port=hubspot_port)
         self._finish(world, PortalView(self.portal), self.hubspot_server, sendgrid_port, pages_port)
+        self.control.extend(
+            {
+                ("GET", "sequences"): lambda _: sequence_files(),
+                ("POST", "webhooks"): self._post_webhooks,
+            }
+        )
+
+    def _post_webhooks(self, request: Request) -> dict[str, int]:
+        """Configure an app's webhooks: {"url": ..., "secret": ..., "types": [...]}; types default to HINTS."""
+        body = request.json()
+        if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in ("url", "secret")):
+            raise ValueError("url and secret are needed")
+        types = body.get("types", list(HINTS))
+        hook = self.portal.webhooks.subscribe(body["url"], body["secret"], types, app_id=APP_ID)
+        return {"subscriptions": len(hook.subscriptions)}
 
     @property
     def hubspot_url(self) -> str:
