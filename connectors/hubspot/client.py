@@ -84,7 +84,7 @@ class HubSpotClient:
         self.settings = settings
         self.clock = clock
         self.meter = CallMeter(clock, daily_cap=settings.daily_cap, reserve=settings.reserve)
-        self._pace = Pace(burst=settings.burst, tick=tick, sleep=sleep)
+        self._pace = Pace(burst=settings.burst, searches=settings.searches, tick=tick, sleep=sleep)
         self._sleep = sleep
         host = settings.base_url or HOST
         library = HubSpot(host=host, retry=False, connection_pool_maxsize=_CONNECTIONS)

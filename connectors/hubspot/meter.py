@@ -17,8 +17,6 @@ from crmdrip.ports import Budget, Clock
 _HOUR = 3600
 _DAY = 24
 """In hours."""
-_SEARCHES = 4
-"""Searches in a second, of the five an account has: other apps search as well."""
 _ASSOCIATIONS = 100
 """Calls of the associations API in ten seconds, by any tier."""
 
@@ -43,10 +41,10 @@ class Window(StrEnum):
 class Pace:
     """Gives out the moments at which calls may begin. For several threads."""
 
-    def __init__(self, *, burst: int, tick: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(self, *, burst: int, searches: int, tick: Callable[[], float], sleep: Callable[[float], None]) -> None:
         self._tick = tick
         self._sleep = sleep
-        self._most = {Window.ALL: burst, Window.SEARCH: _SEARCHES, Window.ASSOCIATIONS: _ASSOCIATIONS}
+        self._most = {Window.ALL: burst, Window.SEARCH: searches, Window.ASSOCIATIONS: _ASSOCIATIONS}
         self._begun: dict[Window, deque[float]] = {window: deque() for window in Window}
         self._lock = threading.Lock()
 

@@ -71,6 +71,8 @@ class HubSpotSettings(_Strict):
     """Seconds."""
     burst: int = Field(default=100, ge=10)
     """Calls in ten seconds, until HubSpot's answers tell the portal's own limit (100 for Free and Starter)."""
+    searches: int = Field(default=4, ge=1)
+    """Searches in a second. An account has five, and other apps search as well."""
     daily_cap: int | None = Field(default=None, gt=0)
     """API calls crmdrip may make in any 24 hours; None leaves it to the portal's own limit."""
     reserve: int = Field(default=2_000, ge=0)

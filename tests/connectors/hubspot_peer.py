@@ -86,9 +86,11 @@ class SteppedClock:
 class HubSpotPeer:
     """The portal, its server, a folder of sequences, and everything a test changes in them."""
 
-    def __init__(self, folder: Path, *, timeline: bool = True, **portal: object) -> None:
+    def __init__(
+        self, folder: Path, *, timeline: bool = True, clock: SteppedClock | None = None, **portal: object
+    ) -> None:
         """timeline: whether emails, tasks and notes have properties of ours, which not every portal allows."""
-        self.clock = SteppedClock()
+        self.clock = clock or SteppedClock()
         self.folder = folder
         self.folder.mkdir(exist_ok=True)
         self.portal = HubSpotPortal(self.clock.now, **portal)

@@ -205,7 +205,7 @@ class TestPace:
     def test_whoever_comes_too_early_waits(self):
         """Of four searches a second the fifth waits for the first one's second to pass."""
         waited: list[float] = []
-        pace = Pace(burst=100, tick=lambda: 50.0, sleep=waited.append)
+        pace = Pace(burst=100, searches=4, tick=lambda: 50.0, sleep=waited.append)
         for _ in range(6):
             pace.wait(Window.SEARCH)
         assert waited == [1.0, 1.0]
@@ -213,7 +213,7 @@ class TestPace:
     def test_the_portal_tells_its_own_limit(self):
         """Nine tenths of it are ours."""
         waited: list[float] = []
-        pace = Pace(burst=100, tick=lambda: 50.0, sleep=waited.append)
+        pace = Pace(burst=100, searches=4, tick=lambda: 50.0, sleep=waited.append)
         pace.hear(10)
         for _ in range(10):
             pace.wait(Window.ALL)

@@ -1,0 +1,182 @@
+"""The daemon on a HubSpot portal: a box ticked there becomes emails on time and touches on the timeline."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hubspot_driver import HubSpotDriver
+from hubspot_peer import HubSpotPeer, SteppedClock
+
+from connectors.hubspot.client import HubSpotClient
+from crmdrip.assembly import assemble
+from crmdrip.config import load
+from crmdrip.core.model import RecordKind, RecordRef
+from crmdrip.daemon import passes
+from crmdrip.sandbox.control import Sandbox
+from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
+from crmdrip.sandbox.world import Habits
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+
+
+class SandboxClock(SteppedClock):
+    """The sandbox's time, which the portal keeps as well."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return self._sandbox.clock()
+
+    def move(self, **by: float) -> None:
+        """Go on, by the words of timedelta."""
+        self._sandbox.set_time(self.now() + timedelta(**by))
+
+
+class Office:
+    """A portal, a mail account, and the daemon between them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        quiet = Habits(**{spec.name: 0.0 for spec in fields(Habits)})
+        self.sandbox = Sandbox(people=0, seed=1, now=MONDAY, habits=quiet)
+        self.clock = SandboxClock(self.sandbox)
+        self._daemon = ExitStack()
+
+    def __enter__(self):
+        self.sandbox.__enter__()
+        self.peer = HubSpotPeer(self.folder / "sequences", clock=self.clock)
+        self.peer.__enter__()
+        self.crm = HubSpotDriver(self.peer)
+        self.rep = self.crm.add_user("Rita Rep", "rita@acme.example", active=True)
+        text = EXAMPLE.read_text(encoding="utf-8").replace('connector = "salesforce"', 'connector = "hubspot"')
+        text = text.replace("http://127.0.0.1:8182", self.sandbox.sendgrid_url)
+        begin, end = text.index("[crm.salesforce]"), text.index("# HubSpot, with")
+        hubspot = (
+            f'[crm.hubspot]\nsequences = "sequences"\nbase_url = "{self.peer.server.url}"\nsearch_seconds = 0.0\n'
+            f'[crm.hubspot.auth]\ntoken = {{ file = "token" }}\n'
+        )
+        (self.folder / "token").write_text(DEFAULT_TOKEN)
+        (self.folder / "config.toml").write_text(text[:begin] + hubspot + text[end:], encoding="utf-8")
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._daemon.close()
+        self.peer.__exit__(*exc)
+        self.sandbox.__exit__(*exc)
+
+    def start(self) -> None:
+        """The daemon's process begins."""
+        self._daemon.close()
+        self._daemon = ExitStack()
+        settings = load(self.folder / "config.toml")
+        self.parts = self._daemon.enter_context(assemble(settings, self.clock, exclusive=True))
+        passes.prepare(self.parts)
+
+    def lose_ledger(self) -> None:
+        """Its file is gone, and the process begins again."""
+        self._daemon.close()
+        for file in self.folder.glob("*.sqlite3*"):
+            file.unlink()
+        self.start()
+
+    def play(self, **by: float) -> None:
+        """Pass after pass, two hours apart."""
+        end = self.clock.now() + timedelta(**by)
+        while self.clock.now() < end:
+            self.clock.move(hours=2)
+            passes.run_all(self.parts)
+
+    def tick(self, email: str, sequence: str) -> RecordRef:
+        """A rep ticks the box of somebody new."""
+        return self.crm.add_person(
+            RecordKind.CONTACT, email=email, first_name="Ann", enrolled=True, sequence=sequence, owner=self.rep
+        )
+
+    def sent(self) -> list[str]:
+        """The subjects that the provider accepted, in order."""
+        return [one.subject for one in self.sandbox.call(lambda: list(self.sandbox.account.accepted))]
+
+
+@pytest.fixture
+def office(tmp_path, monkeypatch):
+    """A Monday at nine. Days pass in seconds, so that nothing waits for the limits of real ones."""
+    monkeypatch.setitem(HubSpotClient.__init__.__kwdefaults__, "sleep", lambda _: None)
+    with Office(tmp_path) as office:
+        yield office
+
+
+def test_a_ticked_box_becomes_emails_and_touches(office):
+    """P3: two emails go out a day apart, stand on the timeline, and the record says that it is finished."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    office.play(days=5)
+    assert office.sent() == ["Hello", "Again"]
+    assert [entry["outcome"] for entry in office.crm.timeline(ref)] == ["Sent", "Sent"]
+    assert (office.crm.read(ref, "status"), office.crm.read(ref, "enrolled")) == ("Finished", False)
+
+
+def test_an_answer_in_the_rep_s_mailbox_stops_the_run(office):
+    """P2: it is on the contact before the second email is due."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    office.play(hours=30)
+    headers = '{"from":{"email":"ann@firm.example"},"to":[{"email":"rita@acme.example"}]}'
+    values = {
+        "hs_email_direction": "INCOMING_EMAIL",
+        "hs_email_subject": "Re: Hello",
+        "hs_email_text": "Call me tomorrow.",
+        "hs_email_headers": headers,
+    }
+    office.peer.do("log_email", [ref.id], values)
+    office.play(days=4)
+    assert office.sent() == ["Hello"]
+    assert office.crm.read(ref, "status") == "Stopped"
+
+
+def test_a_lost_ledger_mails_nobody_twice(office):
+    """P6: it is filled again from the portal, and the run goes on with its second step."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    office.play(hours=30)
+    office.lose_ledger()
+    office.play(days=5)
+    assert sorted(office.sent()) == ["Again", "Hello"]
+    assert office.crm.read(ref, "status") == "Finished"
+
+
+def test_the_brake_on_its_contact_holds_everybody(office):
+    """An admin ticks it in HubSpot, with no console and on every tier."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello"]))
+    office.play(hours=1)
+    office.crm.set_brake(pulled=True)
+    other = office.tick("bob@firm.example", "intro")
+    sent = len(office.sent())
+    office.play(days=2)
+    assert len(office.sent()) == sent
+    assert "emergency brake" in office.crm.read(other, "reason")
+    assert ref != other
+
+
+def test_a_deleted_contact_is_mailed_no_more(office):
+    """B14: the last look misses it, and the next pull tells why."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    office.play(hours=30)
+    office.crm.delete(ref.id)
+    office.play(days=4)
+    assert office.sent() == ["Hello"]
+
+
+def test_a_merged_contact_goes_on_as_the_third(office):
+    """B12: the run moves to the contact that the merge has made, and its second step is sent once."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    twin = office.crm.add_person(RecordKind.CONTACT, email="ann@other.example")
+    office.play(hours=30)
+    survivor = office.crm.merge(ref, twin)
+    office.play(days=4)
+    assert office.sent() == ["Hello", "Again"]
+    assert len(office.crm.timeline(survivor)) == 2
