@@ -268,6 +268,16 @@ def test_a_program_is_told_of_boxes_and_answers_at_its_own_address(served: HubSp
     assert set(control(served, "sequences")) == set(served.world.sequences.values())
 
 
+def test_the_limits_can_be_changed_and_lifted(served: HubSpotSandbox) -> None:
+    """For a play on a fast clock, in which nobody waits for real seconds; what is no limit is refused."""
+    assert control(served, "limits", {"search_secondly": 1})["ten_secondly"] == 190
+    request = urllib.request.Request(f"{served.pages_url}/_sandbox/limits", b"null")  # noqa: S310 - our own server
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - as above
+    assert served.portal.meter.limits is None
+    with pytest.raises(urllib.error.HTTPError):
+        control(served, "limits", {"minutely": 1})
+
+
 def test_the_process_serves_the_portal_and_ends(tmp_path: Path) -> None:
     """With its address in the ports file."""
     ports = tmp_path / "ports.json"

@@ -53,6 +53,19 @@ def test_deleted_and_merged_records_never_show(api: Api) -> None:
     assert api.search().ids == [new]
 
 
+def test_a_search_of_contacts_leaves_out_whom_they_were_merged_from(api: Api) -> None:
+    """A read by id tells it."""
+    one, two = api.contact("a@example.com"), api.contact("b@example.com")
+    new = api.portal.merge("contacts", one, two)
+    settle(api)
+    names = ["hs_merged_object_ids", "hs_calculated_merged_vids"]
+    shown = api.search(properties=names).json["results"][0]["properties"]
+    assert shown["hs_merged_object_ids"] is None
+    assert [each.partition(":")[0] for each in shown["hs_calculated_merged_vids"].split(";")] == [one, two]
+    read = api.get(f"/objects/contacts/{new}?properties=hs_merged_object_ids").json["properties"]
+    assert read["hs_merged_object_ids"] == f"{one};{two}"
+
+
 # --- filters ----------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,9 @@ sandbox.hubspot_url, sandbox.sendgrid_url, sandbox.pages_url
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from datetime import datetime
+from typing import Any
 
 from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.control import Sandbox
@@ -75,6 +77,7 @@ class HubSpotSandbox(Sandbox):
             {
                 ("GET", "sequences"): lambda _: sequence_files(),
                 ("POST", "webhooks"): self._post_webhooks,
+                ("POST", "limits"): self._post_limits,
             }
         )
 
@@ -86,6 +89,15 @@ class HubSpotSandbox(Sandbox):
         types = body.get("types", list(HINTS))
         hook = self.portal.webhooks.subscribe(body["url"], body["secret"], types, app_id=APP_ID)
         return {"subscriptions": len(hook.subscriptions)}
+
+    def _post_limits(self, request: Request) -> dict[str, Any]:
+        """Change the rate limits: the members of Limits, the others as the tier has them; null for no limits at all."""
+        body = request.json()
+        if body is not None and not isinstance(body, dict):
+            raise ValueError("an object with limits, or null")
+        meter = self.portal.meter
+        meter.limits = None if body is None else replace(self.portal.tier.value, **body)
+        return asdict(meter.limits) if meter.limits is not None else {}
 
     @property
     def hubspot_url(self) -> str:
