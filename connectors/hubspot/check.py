@@ -175,9 +175,9 @@ def _check_control_key(portal: Portal, rows: Mapping[str, Any]) -> Iterator[Chec
 
 
 def check_sequences(portal: Portal) -> Iterator[CheckResult]:
-    """The folder can be read, and its files are TOML."""
+    """They can be read, and files are TOML."""
     try:
-        drafts = portal.folder.drafts()
+        drafts = portal.definitions.drafts(Purpose.LOOK)
     except ConfigurationError as error:
         yield CheckResult(code="HS-SEQUENCES", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next)
         return
@@ -187,7 +187,8 @@ def check_sequences(portal: Portal) -> Iterator[CheckResult]:
             code="HS-SEQUENCES", level=CheckLevel.WARN, what=" ".join(problems), do_next="Correct the files."
         )
     else:
-        yield _ok("HS-SEQUENCES", f"{len(drafts)} sequences stand in {portal.folder.folder}.")
+        place = portal.client.settings.sequences
+        yield _ok("HS-SEQUENCES", f"{len(drafts)} sequences stand in {place or 'custom objects'}.")
 
 
 def check_control(portal: Portal) -> Iterator[CheckResult]:

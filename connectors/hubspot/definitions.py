@@ -10,15 +10,19 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
+from connectors.hubspot.meter import Purpose
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import CrmMapping
-from crmdrip.core.model import SequenceDraft, StepDraft
+from crmdrip.core.model import SequenceDraft, SequenceStatus, StepDraft
+
+WRITTEN_BY_US = frozenset({"version", "error", "active", "sent", "replied", "meetings", "stopped", "held"})
+"""Words of a sequence that nobody else writes. A step's own "active" is not among them."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """Of a file without .toml, and of a step's id."""
@@ -27,18 +31,52 @@ _LARGEST = 1_000_000
 """Bytes of a file."""
 
 
+class Definitions(Protocol):
+    """Where the sequences are kept. Every method raises what the client raises, or ConfigurationError."""
+
+    def drafts(self, purpose: Purpose) -> dict[str, SequenceDraft]:
+        """Every sequence by id, as it stands now."""
+        ...
+
+    def known(self, purpose: Purpose) -> dict[str, SequenceDraft]:
+        """Every sequence by id, as it was read last where reading costs calls."""
+        ...
+
+    def statuses(self, ids: Iterable[str], purpose: Purpose) -> dict[str, str | None]:
+        """By id in our words, as they stand now; None for one that is gone."""
+        ...
+
+    def show_progress(self, sequence_id: str, values: Mapping[str, Any]) -> bool:
+        """Show people version, error and counts of a sequence; False when there is no such sequence."""
+        ...
+
+
 class SequenceFolder:
     """All sequences of one folder. Read anew each time; a file that did not change costs one look at its date."""
 
     def __init__(self, folder: Path, progress: Path, mapping: CrmMapping) -> None:
         self.folder = folder
         self._progress = progress
-        self._words = frozenset(mapping.fields["sequence"])
-        self._step_words = frozenset(mapping.fields["step"])
+        self._words = frozenset(mapping.fields["sequence"]) - WRITTEN_BY_US
+        self._step_words = frozenset(mapping.fields["step"]) - {"sequence"}
         self._read: dict[str, tuple[tuple[int, int], SequenceDraft]] = {}
 
-    def drafts(self) -> dict[str, SequenceDraft]:
+    def known(self, purpose: Purpose) -> dict[str, SequenceDraft]:
+        """As drafts: there is nothing to save."""
+        return self.drafts(purpose)
+
+    def statuses(self, ids: Iterable[str], purpose: Purpose) -> dict[str, str | None]:
+        """As they stand now. One that cannot be read is left out: what was pulled last counts. Raises as drafts."""
+        drafts = self.drafts(purpose)
+        return {
+            one: in_our_words(drafts[one].fields.get("status")) if one in drafts else None
+            for one in ids
+            if one not in drafts or not drafts[one].problems
+        }
+
+    def drafts(self, purpose: Purpose) -> dict[str, SequenceDraft]:
         """Every sequence by id. Raises ConfigurationError when the folder cannot be read."""
+        del purpose
         found: dict[str, SequenceDraft] = {}
         try:
             for path in sorted(self.folder.glob("*.toml")):
@@ -115,6 +153,12 @@ class SequenceFolder:
                 do_next="Let crmdrip write there, or set [crm.hubspot] progress to another folder.",
             ) from error
         return True
+
+
+def in_our_words(status: Any) -> str:
+    """A sequence's status as it is typed, in our words."""
+    given = str(status or SequenceStatus.DRAFT.value)
+    return next((each.value for each in SequenceStatus if each.value.casefold() == given.casefold()), given)
 
 
 def digest(draft: SequenceDraft) -> str:

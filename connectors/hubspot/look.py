@@ -17,7 +17,7 @@ from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.signals import SignalReader
 from connectors.hubspot.values import Properties
-from crmdrip.core.model import RecordRef, SequenceStatus
+from crmdrip.core.model import RecordRef
 from crmdrip.ports import ControlWrite, Look
 
 
@@ -41,7 +41,7 @@ class LastLook:
         portal = self._portal
         state = parse_cursor(cursor, portal.identity().org_id)
         columns = resolve(portal, paths, Purpose.LOOK)
-        drafts = portal.folder.drafts()
+        drafts, wanted = portal.definitions.known(Purpose.LOOK), list(dict.fromkeys(sequences))
         stops = {one: name for one, draft in drafts.items() if (name := stop_field(draft))}
         names = portal.contacts.properties([*columns.own.values(), *stops.values()])
         at = portal.client.clock.now()
@@ -64,11 +64,7 @@ class LastLook:
             signals=tuple(signals),
             brake=brake,
             at=at,
-            statuses=_statuses(
-                {one: draft.fields.get("status") for one, draft in drafts.items() if not draft.problems},
-                dict.fromkeys(sequences),
-                set(drafts),
-            ),
+            statuses=portal.definitions.statuses(wanted, Purpose.LOOK) if wanted else {},
         )
 
     def _merge_fields(self, rows: Mapping[str, Properties], columns: MergeColumns) -> dict[str, dict[str, Any]]:
@@ -88,16 +84,3 @@ class LastLook:
                 owner = owners.get(rows[one].get(contacts.name("owner")) or "")
                 found.update((path, owner_field(owner, word)) for path, word in columns.owner.items())
         return fields
-
-
-def _statuses(known: Mapping[str, Any], wanted: Iterable[str], there: set[str]) -> dict[str, str | None]:
-    """By sequence asked for, in our words. One that cannot be read is left out: what was pulled last counts."""
-    words = {status.value.casefold(): status.value for status in SequenceStatus}
-    found: dict[str, str | None] = {}
-    for one in wanted:
-        if one in known:
-            given = str(known[one] or SequenceStatus.DRAFT.value)
-            found[one] = words.get(given.casefold(), given)
-        elif one not in there:
-            found[one] = None
-    return found

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.hubspot.client import BATCH, HubSpotClient, chunks, segment
-from connectors.hubspot.definitions import SequenceFolder
+from connectors.hubspot.definitions import Definitions, SequenceFolder
 from connectors.hubspot.meter import Purpose
+from connectors.hubspot.objects import SequenceObjects
 from connectors.hubspot.records import ContactReader
 from connectors.hubspot.values import Properties
 from crmdrip.core.errors import ConfigurationError
@@ -33,7 +34,11 @@ class Portal:
         self.mapping = mapping
         self.contacts = ContactReader(mapping)
         folder = client.settings.sequences
-        self.folder = SequenceFolder(folder, client.settings.progress or folder / "progress", mapping)
+        self.definitions: Definitions = (
+            SequenceObjects(self)
+            if folder is None
+            else SequenceFolder(folder, client.settings.progress or folder / "progress", mapping)
+        )
         self.control_id: str | None = None
         """Of the contact that carries the brake, once it was seen."""
         self._identity: CrmIdentity | None = None

@@ -81,7 +81,7 @@ class Pull:
             signals = [*happened, *(self._signals.of_contacts(rows, since, Purpose.PULL) if since is not None else [])]
             heard.update(one.key for one in signals)
             records = [*fates, *self._records(rows, extra, now)]
-            changed, removed, digests = self._definitions(state)
+            changed, removed, digests = self._definitions(state, now=first or not more)
             reading = replace(reading, last_id=max([reading.last_id, *rows], key=int))
             state = replace(
                 state,
@@ -118,7 +118,11 @@ class Pull:
 
     def _stops(self) -> dict[str, str]:
         """The property of each sequence's stop condition, by sequence id, where contacts have it."""
-        named = {one: name for one, draft in self._portal.folder.drafts().items() if (name := stop_field(draft))}
+        named = {
+            one: name
+            for one, draft in self._portal.definitions.known(Purpose.PULL).items()
+            if (name := stop_field(draft))
+        }
         if not named:
             return {}
         known = self._portal.property_names(self._portal.mapping.object("contact"), Purpose.PULL)
@@ -220,9 +224,14 @@ class Pull:
             self._forget(one)
         return found
 
-    def _definitions(self, state: Cursor) -> tuple[list[SequenceDraft], list[str], dict[str, str]]:
-        """The sequences that are different now, the ids of those that are gone, and the digests of all."""
-        drafts = {one: self._checked(draft) for one, draft in self._portal.folder.drafts().items()}
+    def _definitions(self, state: Cursor, *, now: bool) -> tuple[list[SequenceDraft], list[str], dict[str, str]]:
+        """The sequences that are different, the ids of those that are gone, and the digests of all.
+
+        now: whether they have to be as they are at this moment.
+        """
+        definitions = self._portal.definitions
+        read = definitions.drafts(Purpose.PULL) if now else definitions.known(Purpose.PULL)
+        drafts = {one: self._checked(draft) for one, draft in read.items()}
         digests = {one: digest(draft) for one, draft in drafts.items()}
         changed = [draft for one, draft in drafts.items() if state.sequences.get(one) != digests[one]]
         return changed, sorted(set(state.sequences) - set(drafts)), digests

@@ -57,8 +57,9 @@ class HubSpotSettings(_Strict):
     portal_id: str = Field(default="", pattern=r"^\d*$")
     """The one account that may be mailed from, its Hub ID. A sandbox has another and is refused (B25)."""
     auth: Auth
-    sequences: Path = Field(strict=False)
-    """The folder with the sequences, one TOML file each, best under version control."""
+    sequences: Path | None = Field(default=None, strict=False)
+    """The folder with the sequences, one TOML file each, best under version control. None where they are custom
+    objects in HubSpot (Enterprise)."""
     progress: Path | None = Field(default=None, strict=False)
     """The folder where version, error and counts of each sequence are shown; None for "progress" in the former."""
     base_url: str = ""

@@ -18,7 +18,7 @@ from connectors.hubspot.meter import Purpose
 from connectors.hubspot.rows import Row, bounce_row, join, news_row, status_row, timeline_row, touch_row, word_of
 from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.trail import split_trail
-from crmdrip.core.errors import ConfigurationError, ErrorClass
+from crmdrip.core.errors import ConfigurationError, ErrorClass, RejectedError
 from crmdrip.core.struct import replace
 from crmdrip.ports import (
     BounceWrite,
@@ -200,8 +200,8 @@ class HubSpotSink:
     def _show_sequence(self, write: SequenceWrite) -> WriteOutcome:
         values: dict[str, Any] = {"version": write.version, "error": write.error, **write.counts}
         try:
-            shown = self._portal.folder.show_progress(write.sequence_id, values)
-        except ConfigurationError as error:
+            shown = self._portal.definitions.show_progress(write.sequence_id, values)
+        except (ConfigurationError, RejectedError) as error:
             return WriteOutcome(key=write.key, error=error.error_class, code="NOT_WRITABLE", detail=error.what)
         if not shown:
             return _outcome(write, Fault(category=_GONE, message="there is no such sequence"))

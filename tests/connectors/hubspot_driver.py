@@ -218,6 +218,36 @@ class HubSpotDriver:
         return parse_time(value) if word in _TIMES else value or None
 
 
+class HubSpotObjectsDriver(HubSpotDriver):
+    """The same people in a portal where sequences are custom objects."""
+
+    def add_sequence(self, name: str, steps: list[str]) -> str:
+        sequence = self.peer.do("create", "crmdrip_sequence", {"name": name, "status": "Live"})
+        for number, subject in enumerate(steps, 1):
+            step = {"sequence": sequence, "order": number, "delay": 1, "delay_unit": "Days", "kind": "Email"}
+            self.peer.do("create", "crmdrip_step", {**step, "subject": subject, "body": f"About {subject}"})
+        return sequence
+
+    def step_ids(self, sequence_id: str) -> list[str]:
+        rows = self.peer.thread.call(lambda: self.peer.portal.all("crmdrip_step"))
+        return [row.id for row in sorted(rows, key=lambda row: row.get("order")) if row.get("sequence") == sequence_id]
+
+    def change_step(self, step_id: str, **words: object) -> None:
+        self.peer.do("update", "crmdrip_step", step_id, words)
+
+    def delete(self, record_id: str) -> None:
+        tables = self.peer.portal.store.tables
+        kind = next((each for each in ("crmdrip_sequence", "crmdrip_step") if record_id in tables[each]), None)
+        if kind is None:
+            super().delete(record_id)
+        else:
+            self.peer.do("archive", kind, record_id)
+
+    def sequence(self, sequence_id: str) -> dict:
+        row = self._words("sequence", self.peer.one("crmdrip_sequence", sequence_id))
+        return {**row, "sent": int(row["sent"]) if row["sent"] else None}
+
+
 def _forever(fault: Fault) -> Fault:
     from dataclasses import replace
 

@@ -15,6 +15,7 @@ from connectors.hubspot.sink import HubSpotSink
 from connectors.hubspot.source import HubSpotSource
 from crmdrip.core.mapping import CrmMapping, parse_mapping
 from crmdrip.sandbox.http import Server, ServerThread
+from crmdrip.sandbox.hubspot.limits import Tier
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN, HubSpotPortal
 
 MAPPING = Path(__file__).parents[2] / "mappings" / "hubspot.toml"
@@ -87,13 +88,24 @@ class HubSpotPeer:
     """The portal, its server, a folder of sequences, and everything a test changes in them."""
 
     def __init__(
-        self, folder: Path, *, timeline: bool = True, clock: SteppedClock | None = None, **portal: object
+        self,
+        folder: Path,
+        *,
+        timeline: bool = True,
+        objects: bool = False,
+        clock: SteppedClock | None = None,
+        **portal: object,
     ) -> None:
-        """timeline: whether emails, tasks and notes have properties of ours, which not every portal allows."""
+        """timeline: whether emails, tasks and notes have properties of ours, which not every portal allows.
+
+        objects: whether sequences are custom objects, which only Enterprise has.
+        """
+        self.objects = objects
         self.clock = clock or SteppedClock()
         self.folder = folder
         self.folder.mkdir(exist_ok=True)
-        self.portal = HubSpotPortal(self.clock.now, **portal)
+        tier = {"tier": Tier.ENTERPRISE} if objects else {}
+        self.portal = HubSpotPortal(self.clock.now, **tier, **portal)
         self.portal.meter.limits = None
         for kind, names in PROPERTIES.items():
             if kind != "contacts" and not timeline:
@@ -109,8 +121,21 @@ class HubSpotPeer:
                     fieldType=field_type,
                     hasUniqueValue=name in UNIQUE,
                 )
+        if objects:
+            self._define_objects()
         self.server = Server(self.portal.handle)
         self.thread = ServerThread(self.server)
+
+    def _define_objects(self) -> None:
+        mapping = load_mapping()
+        for word, first in (("sequence", "name"), ("step", "subject")):
+            rows = [
+                {"name": name, "label": name, "type": "string", "fieldType": "textarea"}
+                for name in mapping.fields[word].values()
+            ]
+            labels = {"singular": word.title(), "plural": f"{word.title()}s"}
+            body = {"name": mapping.object(word), "labels": labels, "properties": rows, "requiredProperties": [first]}
+            self.portal.define_object({**body, "primaryDisplayProperty": first})
 
     def __enter__(self) -> Self:
         self.thread.__enter__()
@@ -135,7 +160,7 @@ class HubSpotPeer:
         """Settings for this portal by service key."""
         known = {
             "auth": Auth(token=SecretStr(DEFAULT_TOKEN)),
-            "sequences": str(self.folder),
+            "sequences": None if self.objects else str(self.folder),
             "base_url": self.server.url,
             "connect_timeout": 2.0,
             "read_timeout": 5.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hubspot_driver import HubSpotDriver
+from hubspot_driver import HubSpotDriver, HubSpotObjectsDriver
 from hubspot_peer import HubSpotPeer
 
 from crmdrip.testing.crm import CrmContract
@@ -42,3 +42,18 @@ class TestHubSpotCrmWithoutProperties(TestHubSpotCrm):
         """A fresh portal, and a folder for sequences."""
         with HubSpotPeer(tmp_path / "sequences", timeline=False) as peer:
             yield peer
+
+
+class TestHubSpotCrmWithCustomObjects(TestHubSpotCrm):
+    """The same promises where sequences and steps are custom objects."""
+
+    @pytest.fixture
+    def peer(self, tmp_path):
+        """A fresh Enterprise portal."""
+        with HubSpotPeer(tmp_path / "unused", objects=True) as peer:
+            yield peer
+
+    @pytest.fixture
+    def crm(self, peer):
+        """Whoever works in it, RevOps too."""
+        return HubSpotObjectsDriver(peer)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hubspot_driver import HubSpotDriver
+from hubspot_driver import HubSpotDriver, HubSpotObjectsDriver
 from hubspot_peer import HubSpotPeer, SteppedClock
 
 from connectors.hubspot.client import HubSpotClient
@@ -42,8 +42,8 @@ class SandboxClock(SteppedClock):
 class Office:
     """A portal, a mail account, and the daemon between them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, objects: bool = False) -> None:
+        self.folder, self.objects = folder, objects
         quiet = Habits(**{spec.name: 0.0 for spec in fields(Habits)})
         self.sandbox = Sandbox(people=0, seed=1, now=MONDAY, habits=quiet)
         self.clock = SandboxClock(self.sandbox)
@@ -51,15 +51,16 @@ class Office:
 
     def __enter__(self):
         self.sandbox.__enter__()
-        self.peer = HubSpotPeer(self.folder / "sequences", clock=self.clock)
+        self.peer = HubSpotPeer(self.folder / "sequences", objects=self.objects, clock=self.clock)
         self.peer.__enter__()
-        self.crm = HubSpotDriver(self.peer)
+        self.crm = HubSpotObjectsDriver(self.peer) if self.objects else HubSpotDriver(self.peer)
         self.rep = self.crm.add_user("Rita Rep", "rita@acme.example", active=True)
         text = EXAMPLE.read_text(encoding="utf-8").replace('connector = "salesforce"', 'connector = "hubspot"')
         text = text.replace("http://127.0.0.1:8182", self.sandbox.sendgrid_url)
         begin, end = text.index("[crm.salesforce]"), text.index("# HubSpot, with")
+        place = 'sequences = "sequences"\n'
         hubspot = (
-            f'[crm.hubspot]\nsequences = "sequences"\nbase_url = "{self.peer.server.url}"\nsearch_seconds = 0.0\n'
+            f'[crm.hubspot]\n{"" if self.objects else place}base_url = "{self.peer.server.url}"\nsearch_seconds = 0.0\n'
             f'[crm.hubspot.auth]\ntoken = {{ file = "token" }}\n'
         )
         (self.folder / "token").write_text(DEFAULT_TOKEN)
@@ -120,6 +121,18 @@ def test_a_ticked_box_becomes_emails_and_touches(office):
     assert office.sent() == ["Hello", "Again"]
     assert [entry["outcome"] for entry in office.crm.timeline(ref)] == ["Sent", "Sent"]
     assert (office.crm.read(ref, "status"), office.crm.read(ref, "enrolled")) == ("Finished", False)
+
+
+def test_sequences_in_custom_objects_do_the_very_same(tmp_path, monkeypatch):
+    """Where the portal has them: the emails, the timeline and the record are those of a sequence in a file."""
+    monkeypatch.setitem(HubSpotClient.__init__.__kwdefaults__, "sleep", lambda _: None)
+    with Office(tmp_path, objects=True) as office:
+        sequence = office.crm.add_sequence("Intro", ["Hello", "Again"])
+        ref = office.tick("ann@firm.example", sequence)
+        office.play(days=5)
+        assert office.sent() == ["Hello", "Again"]
+        assert [entry["outcome"] for entry in office.crm.timeline(ref)] == ["Sent", "Sent"]
+        assert (office.crm.read(ref, "status"), office.crm.sequence(sequence)["sent"]) == ("Finished", 2)
 
 
 def test_an_answer_in_the_rep_s_mailbox_stops_the_run(office):
