@@ -18,11 +18,20 @@ from crmdrip.inbound import limits
 from crmdrip.inbound.absence import find_return
 from crmdrip.inbound.languages import Language, fold, rank_languages
 from crmdrip.inbound.machines import Evidence, weigh
+from crmdrip.inbound.notice import engages, is_notice, tells_who_is_gone
 
 _RE = re.compile(
     r"(?:re|aw|sv|vs|antw|odp|r|rif|ref|res|rv|tr|fwd?|wg|doorst|enc|i|pd|回复|答复|返信)(?: ?\[\d{1,3}\])? ?:"
 )
 _TAG = re.compile(r"(?:\[[^\]]{1,30}\]|\*+[^*]{1,30}\*+|(?:external|ext|extern)\s?:)\s?")
+_TICKET = re.compile(
+    r"[\[(] ?(?:[a-z]{1,12}[ :_#-]{0,3}){0,2}#?\d{4,12} ?[\])]"
+    r"|\b(?:ticket|case|request|incident|sr|inc|req|vorgang|anfrage|dossier|demande|caso|solicitud|expediente|chamado"
+    r"|protocolo|pedido|pratica|richiesta|zaak|zaaknummer|verzoek|zgloszenie|sprawa|arende|arendenummer)"
+    r"(?: (?:id|no\.?|number|nr\.?|numero|n\.))? ?[:#-]{0,2} ?[a-z]{0,5}-?\d{4,12}\b"
+    r"|(?:受付|お問い?合わ?せ|管理|整理)番号"
+)
+"""The mark by which a help desk finds its cases again."""
 _ANSWERED = re.compile(
     r"(?:(?:tentatively )?accepted|declined|tentative|(?:mit vorbehalt )?zugesagt|angenommen|abgelehnt"
     r"|mit vorbehalt|accepte|refuse|provisoire"
@@ -69,6 +78,10 @@ class _Seen:
     """All, the likeliest first."""
     likely: tuple[Language, ...]
     """Those the text can be in."""
+    ticket: bool
+    """Whether a help desk's mark is in the subject."""
+    names: tuple[str, ...]
+    """Folded: the sender's own."""
 
 
 def classify(mail: InboundMail, received: datetime) -> Reading:
@@ -107,6 +120,8 @@ def _look(mail: InboundMail) -> _Seen:
         lines=tuple(line for line in map(fold, raw.split("\n")) if line),
         languages=languages,
         likely=likely,
+        ticket=_TICKET.search(fold(mail.subject)) is not None,
+        names=_names(mail.sender_name, languages),
     )
 
 
@@ -116,7 +131,7 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
     words = list(_machine_words(seen))
     language = words[0][1] if words else ""
     said = {kind for kind, _ in words}
-    engaged = _hit("engaged", seen.likely, seen)
+    engaged = bool(engages(seen.text, seen.likely))
     if "receipt" in said and not seen.answers and len(seen.text) < 600:
         return Reading(kind=MailKind.RECEIPT, why="subject:receipt", language=language)
     automatic = evidence is Evidence.SURE
@@ -131,8 +146,10 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
         automatic, why = True, "subject"
     if not automatic and "topic" in said and not engaged:
         automatic, why = True, "subject"
-    if not automatic and "machine" in said and not (mail.quoted and (engaged or seen.answers)):
+    if not automatic and "machine" in said and not (mail.quoted and (engaged or seen.answers) and not seen.ticket):
         automatic, why = True, "words:machine"
+    if not automatic and said & {"machine", "acknowledged", "received"} and _is_sent_by_itself(seen):
+        automatic, why = True, "words:notice"
     if not automatic and "formal" in said and not engaged and not mail.quoted:
         automatic, why = True, "words:absence"
     if not automatic and "acknowledged" in said and not engaged and not mail.quoted:
@@ -140,12 +157,17 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
     return _describe_machine(mail, seen, why, received) if automatic else None
 
 
+def _is_sent_by_itself(seen: _Seen) -> bool:
+    """Whether it is a notice from the first sentence to the last, and not under the subject of a person's answer."""
+    return (seen.ticket or not seen.answers) and is_notice(seen.text, seen.likely)
+
+
 def _describe_machine(mail: InboundMail, seen: _Seen, why: str, received: datetime) -> Reading:
     """Which of the things that machines say it is."""
     if len(seen.text) > NOTICE and why.startswith(_BY_LIST) and not any(_subject_hit(one, seen) for one in _NOTICES):
         return Reading(kind=MailKind.AUTO_REPLY, why=why)  # a newsletter, whatever it tells of absences
-    left = _hit("left_surely", seen.languages, seen)
-    if left:
+    left = _hit("left_surely", seen.languages, seen) or _hit("gone", seen.languages, seen)
+    if left or _names_who_left(seen, seen.languages):
         return Reading(kind=MailKind.LEFT_COMPANY, why=f"{why} words:left", language=left)
     away = _hit("away", seen.languages, seen) or _subject_hit("away", seen)
     # Without a word of an absence a day of return is one, unless it is when somebody will answer.
@@ -177,8 +199,8 @@ def _machine_words(seen: _Seen) -> Iterator[tuple[str, str]]:
             and sum(bool(one.search(seen.text)) for one in language.formulas) >= 2
         ):
             yield "formal", language.code
-    if _count_acknowledgements(seen) >= 2:
-        yield "acknowledged", ""
+    if received := _count_acknowledgements(seen):
+        yield ("acknowledged" if received >= 2 else "received"), ""
 
 
 def _count_acknowledgements(seen: _Seen) -> int:
@@ -229,10 +251,27 @@ def _read_person(mail: InboundMail, seen: _Seen) -> Reading:
     """What a person wrote: a wish to be left alone, that they are gone, or an answer."""
     if language := _asks_to_stop(seen):
         return Reading(kind=MailKind.UNSUBSCRIBE, why="words:unsubscribe", language=language)
-    left = _hit("left_surely", seen.likely, seen)
-    if left and not _hit("engaged", seen.likely, seen):
+    left = _hit("left_surely", seen.likely, seen) or _names_who_left(seen, seen.likely)
+    left = left or tells_who_is_gone(seen.text, seen.likely)
+    if left and not engages(seen.text, seen.likely):
         return Reading(kind=MailKind.LEFT_COMPANY, why="words:left", language=left)
     return Reading(kind=MailKind.REPLY, why="person" if mail.text else "person:empty")
+
+
+def _names(sender_name: str, languages: tuple[Language, ...]) -> tuple[str, ...]:
+    """The sender's names, folded, without those that are words of a language."""
+    words = [one for one in re.findall(r"[^\W\d_]+", fold(sender_name)) if len(one) > (2 if one.isascii() else 1)]
+    return tuple(one for one in words[:4] if not any(one in language.stopwords for language in languages))
+
+
+def _names_who_left(seen: _Seen, languages: tuple[Language, ...]) -> str:
+    """The language in which it is said of the sender, by name, that they are gone: nobody speaks so of themselves."""
+    for sentence in _SENTENCE.split(seen.text):
+        named = min((at for one in seen.names if (at := sentence.find(one)) >= 0), default=-1)
+        for language in languages if named >= 0 else ():
+            if any(language.words[table].search(sentence, named) for table in ("left", "gone")):
+                return language.code
+    return ""
 
 
 def _asks_to_stop(seen: _Seen) -> str:
