@@ -24,8 +24,8 @@ from crmdrip.ports import PullPage
 
 _PAGE = 200
 """Results of one page of a search, the most there are."""
-_WATCHED = 5 * BATCH
-"""People that one pull reads by id at most."""
+_WATCHED = 5 * BATCH - 1
+"""People that one pull reads by id at most; the contact with the brake is read with them."""
 _SEEN = 100_000
 """People whose last state is remembered; beyond it they are given out again, which is allowed."""
 _LIVE = frozenset(status.value for status in RunStatus if status.live)

@@ -17,6 +17,8 @@ _EVERYWHERE = frozenset({"at", "body", "owner", "subject", "direction", "status"
 
 _ON_CONTACT: Mapping[str, int] = {"email": 198, "task": 204, "note": 202}
 """HubSpot's own association types from an activity to a contact (crm/association_type.py of hubspot-api-client 12)."""
+_ON_COMPANY: Mapping[str, int] = {"email": 186, "task": 192, "note": 190}
+"""And to a company."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +33,10 @@ class Row:
     """The unique property that id is a value of, "" for the record's own id."""
     contact: str = ""
     """The contact it is made for."""
-    link: int = 0
-    """The type of that association."""
+    company: str = ""
+    """The company on whose timeline it stands as well."""
+    word: str = ""
+    """Our word for what is made."""
     tried: frozenset[str] = frozenset()
     """What was mended about it already."""
 
@@ -49,8 +53,9 @@ class Row:
         if self.key:
             value["idProperty"] = self.key
         if self.contact:
-            kind = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": self.link}
-            value["associations"] = [{"to": {"id": self.contact}, "types": [kind]}]
+            value["associations"] = [_link(self.contact, _ON_CONTACT[self.word])]
+        if self.company:
+            value["associations"].append(_link(self.company, _ON_COMPANY[self.word]))
         return value
 
 
@@ -97,8 +102,11 @@ def touch_row(mapping: CrmMapping, write: TouchWrite) -> Row:
     )
 
 
-def timeline_row(mapping: CrmMapping, write: TaskWrite | ReplyWrite, *, keyed: bool) -> Row:
-    """An email, a task or a note. keyed: whether the object has our properties; else all of it goes into the text."""
+def timeline_row(mapping: CrmMapping, write: TaskWrite | ReplyWrite, *, keyed: bool, company: str = "") -> Row:
+    """An email, a task or a note. keyed: whether the object has our properties; else all of it goes into the text.
+
+    company: on whose timeline it stands as well, "" for none.
+    """
     word = word_of(write)
     value = mapping.value
     values = {"at": show_time(write.at), "body": write.body, "owner": write.owner_id or ""}
@@ -128,7 +136,7 @@ def timeline_row(mapping: CrmMapping, write: TaskWrite | ReplyWrite, *, keyed: b
         values["body"] = add_trail(values["body"], values, LONGEST)
         values = {each: value for each, value in values.items() if each in _EVERYWHERE}
     given = {name: text for name, text in _named(mapping, word, values).items() if text}
-    return Row(writes=(write,), properties=given, contact=write.ref.id, link=_ON_CONTACT[word])
+    return Row(writes=(write,), properties=given, contact=write.ref.id, company=company, word=word)
 
 
 def news_row(mapping: CrmMapping, write: TouchWrite, entry_id: str, words: Mapping[str, str], text: str) -> Row:
@@ -143,6 +151,11 @@ def word_of(write: TaskWrite | ReplyWrite) -> str:
     if isinstance(write, ReplyWrite):
         return "email"
     return "task" if write.open else "note" if write.note else "email"
+
+
+def _link(other_id: str, type_id: int) -> dict[str, Any]:
+    kind = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": type_id}
+    return {"to": {"id": other_id}, "types": [kind]}
 
 
 def _named(mapping: CrmMapping, word: str, values: Mapping[str, str]) -> dict[str, str]:

@@ -60,6 +60,8 @@ class HubSpotSettings(_Strict):
     sequences: Path | None = Field(default=None, strict=False)
     """The folder with the sequences, one TOML file each, best under version control. None where they are custom
     objects in HubSpot (Enterprise)."""
+    log_on_company: bool = False
+    """Whether what stands on a contact's timeline stands on that of its company too; a call more for each hundred."""
     progress: Path | None = Field(default=None, strict=False)
     """The folder where version, error and counts of each sequence are shown; None for "progress" in the former."""
     base_url: str = ""

@@ -111,8 +111,18 @@ class HubSpotSink:
             standing = self._timeline.find(word, people, Purpose.REPORT)
             yield from (WriteOutcome(key=write.key) for write in writes if _touch_id(write) in standing)
             fresh = [write for write in writes if _touch_id(write) not in standing]
-        rows = [timeline_row(mapping, write, keyed=keyed) for write in fresh]
+        companies = self._companies(fresh)
+        rows = [timeline_row(mapping, write, keyed=keyed, company=companies.get(write.ref.id, "")) for write in fresh]
         yield from self._send("create", mapping.object(word), rows)
+
+    def _companies(self, writes: Sequence[TaskWrite | ReplyWrite]) -> dict[str, str]:
+        """The company of each contact, where it is wanted."""
+        portal = self._portal
+        if not portal.client.settings.log_on_company:
+            return {}
+        name = portal.contacts.name("account")
+        rows = portal.read_contacts([write.ref.id for write in writes], [name], Purpose.REPORT)
+        return {one: row[name] for one, row in rows.items() if row.get(name)}
 
     def _tell(self, news: Mapping[str, Sequence[TouchWrite]]) -> Iterator[WriteOutcome]:
         """How emails have fared since."""
@@ -163,11 +173,13 @@ class HubSpotSink:
                     yield from _settle(row, fault)
 
     def _mend(self, row: Row, fault: Fault, purpose: Purpose) -> Row | None:
-        """The row as it may be taken: for whoever its contact was merged into, or without an owner who has left."""
+        """The row as it may be taken: for whoever its contact was merged into, without an owner or company now gone."""
         owner = self._portal.mapping.field("email", "owner")
         if _NO_OWNER in fault.codes and owner in row.properties:
             kept = {name: value for name, value in row.properties.items() if name != owner}
             return replace(row, properties=kept)
+        if row.company and fault.category == _GONE:
+            return replace(row, company="")
         if row.contact and fault.category == _GONE and "merged" not in row.tried:
             found = self._portal.survivor_of(row.contact, [self._portal.contacts.name("email")], purpose)
             if found is not None:

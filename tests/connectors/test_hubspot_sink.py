@@ -158,6 +158,34 @@ def test_a_refusal_that_names_no_row_is_found_by_asking_one_by_one():
     assert _judge(rows, answer) == ({}, [[rows[1]], [rows[2]]])
 
 
+class TestCompanies:
+    """Touches on the company's timeline too, where that is set."""
+
+    @pytest.fixture
+    def sink(self, peer):
+        """The sink of a portal whose companies show them."""
+        return peer.sink(peer.source(log_on_company=True))
+
+    @pytest.fixture
+    def company(self, peer, person):
+        """The contact's company."""
+        company = peer.do("create", "companies", {"name": "Acme"})
+        peer.do("associate", "contacts", person.id, "companies", company)
+        return company
+
+    def test_a_touch_stands_on_both_timelines(self, peer, crm, sink, person, company):
+        """As one email, associated with both."""
+        write_all(sink, task_write(person, "a" * 32))
+        (email,) = peer.thread.call(lambda: peer.portal.linked("companies", company, "emails"))
+        assert [entry["touch_id"] for entry in crm.timeline(person)] == [email.get("crmdrip_touch_id")]
+
+    def test_a_company_that_is_gone_costs_no_touch(self, peer, crm, sink, person, company):
+        """B21: it stands on the contact's then."""
+        peer.do("archive", "companies", company)
+        assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
+        assert len(crm.timeline(person)) == 1
+
+
 class TestWithoutProperties:
     """Where emails can have no property of ours, the touch id stands at the end of their text."""
 
