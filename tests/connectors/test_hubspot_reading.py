@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hubspot_driver import HubSpotDriver
 from hubspot_peer import HubSpotPeer
@@ -13,6 +16,8 @@ from crmdrip.core.model import RecordKind, Sequence, SignalKind
 from crmdrip.sandbox.hubspot.auth import SCOPES
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 from crmdrip.testing.crm import NO_PATHS, read_all, status_write, write_all
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "hubspot.md"
 
 
 @pytest.fixture
@@ -229,6 +234,11 @@ class TestSequences:
         assert isinstance(sequence, Sequence)
         assert [step.id for step in sequence.steps] == ["intro/hello", "intro/call"]
         assert (sequence.send_days, sequence.daily_cap, sequence.send_from.minute) == (frozenset({0, 1}), 50, 30)
+
+    def test_the_documentation_s_example_is_valid(self, peer, source):
+        """Whoever copies it has a sequence."""
+        (example,) = re.findall(r"```toml\n(.+?)```", DOCUMENTATION.read_text(encoding="utf-8"), re.DOTALL)
+        assert isinstance(validate(self.draft(peer, source, example)), Sequence)
 
     @pytest.mark.parametrize(
         ("text", "problem"),
