@@ -218,9 +218,7 @@ def test_a_hidden_opt_out_field_refuses_to_send_and_says_what_to_grant(stage: St
     assert len(stage.sent()) == 2
 
 
-def test_an_opt_out_field_that_is_hidden_at_the_start_is_told_to_those_who_are_due(
-    stage: Stage, contact: str
-) -> None:
+def test_an_opt_out_field_that_is_hidden_at_the_start_is_told_to_those_who_are_due(stage: Stage, contact: str) -> None:
     """B26, P3: nothing is prepared, and their records name the permission all the same."""
     stage.do(stage.sandbox.org.hide_field, "Contact", "HasOptedOutOfEmail")
     stage.at(SECOND)
