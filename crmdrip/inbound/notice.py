@@ -17,13 +17,18 @@ SENTENCE = 260
 """Characters of the longest sentence that one phrase can account for."""
 SHORT = 24
 """Characters of a sentence that says nothing by itself: a greeting, a name, what an abbreviation's dot cut off."""
-REST_WORDS = 4
-REST = 60
-"""Words and characters after "has left the company" that add nothing to it: since when, an address."""
+REST_WORDS = 9
+REST_CLAUSE_WORDS = 4
+REST_CHARACTERS = 15
+"""What follows "has left" and adds nothing: whom, since when. Fewer where a clause begins; characters in Japanese."""
 FAREWELL = 60
 """Characters of the last words, after the last full stop: a closing and a name."""
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s|(?<=[。！？])")
+_SENTENCE = re.compile(r"(?<=[.!?])(?<!\b\d\.)(?<!\b\d\d\.)\s|(?<=[。！？])")
+"""Not after the dot of a day: "zum 30. Juni"."""
+_CLAUSE = re.compile(
+    r"[,;:]|\b(?:and|so|but|which|und|also|aber|et|donc|mais|y|pero|e|mas|entao|ma|quindi|en|dus|maar|i|wiec|ale|och|men)\b"
+)
 _TABLES = ("away", "left", "left_surely", "gone", "machine", "redirect", "courtesy")
 
 
@@ -65,7 +70,8 @@ def tells_who_is_gone(text: str, languages: Iterable[Language]) -> str:
 
 def _goes_on(found: re.Match[str], language: Language) -> bool:
     rest = found.string[found.end() :]
-    is_long = len(rest.split()) > REST_WORDS or len(rest) > (REST if rest.isascii() else REST // 4)
+    words = REST_CLAUSE_WORDS if _CLAUSE.search(rest) else REST_WORDS
+    is_long = len(rest.split()) > words or (not rest.isascii() and len(rest) > REST_CHARACTERS)
     return is_long and not _is_known(rest, language)
 
 
