@@ -36,7 +36,7 @@ class Cursor:
     """Everything changed before was given out; None before the first reading is through."""
     reading: Reading | None = None
     heard: datetime | None = None
-    """Signals since then come next; None before the first page."""
+    """Signals since then come next; None before the first reading is through."""
     sequences: Mapping[str, str] = field(default_factory=dict)
     """The digest of each sequence that was given out, by id."""
     hours: Mapping[str, int] = field(default_factory=dict)

@@ -87,7 +87,8 @@ class Pull:
                 state,
                 at=state.at if more else reading.end,
                 reading=reading if more else None,
-                heard=now,
+                # Whoever goes on after a page has not heard of the people on the later ones.
+                heard=state.heard if more else reading.end,
                 sequences=digests,
                 hours=client.meter.hours(),
             )

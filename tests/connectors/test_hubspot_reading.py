@@ -156,6 +156,20 @@ class TestSignals:
         found = source.look([person], NO_PATHS, cursor).signals
         assert [(one.kind, one.record_id, one.detail) for one in found] == [(kind, person.id, subject)]
 
+    def test_a_pull_that_broke_off_loses_no_signal(self, peer, crm):
+        """P2, B20: whoever is on a later page had a meeting long before, while nobody was pulling."""
+        source = peer.source(watch_minutes=10_000)
+        people = [crm.add_person(RecordKind.CONTACT, email=f"p{n}@acme.example", enrolled=True) for n in range(9)]
+        cursor = read_all(source).cursor
+        crm.book_meeting(people[-1], "Demo")
+        for ref in people[:-1]:
+            crm.change(ref, first_name="Ann")
+        peer.clock.move(hours=3)
+        crm.short_pages(4)
+        first = next(iter(source.pull(cursor)))
+        assert first.signals == ()
+        assert [one.detail for one in read_all(peer.source(), first.cursor).signals] == ["Demo"]
+
     def test_a_canceled_meeting_is_none(self, peer, source, person):
         """Nobody meets there."""
         cursor = read_all(source).cursor
