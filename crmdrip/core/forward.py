@@ -14,6 +14,7 @@ from crmdrip.core.inbound import InboundMail
 from crmdrip.core.keys import domain_of
 from crmdrip.core.message import EmailMessage
 from crmdrip.core.sender import clean_name, is_address
+from crmdrip.core.struct import replace
 from crmdrip.core.words import clip
 
 LOOP = "X-Loop"
@@ -37,7 +38,7 @@ class Forwarding:
     id: str
     """32 lower-case hex characters: of this mail and this rep, the same however often it is read."""
     to: str
-    """The rep: whom the email that is answered was from."""
+    """The rep: whom the email that is answered was from; "" while that is not known (`address_forward`)."""
     domain: str
     """The reply domain."""
     answers: str = ""
@@ -50,14 +51,13 @@ def is_loop(mail: InboundMail, domain: str) -> bool:
 
 
 def compose_forward(mail: InboundMail, forwarding: Forwarding) -> EmailMessage | None:
-    """The email to the rep; None where there is no address to answer to, or none to send it to."""
+    """The email to the rep; None where there is no address to answer to, or what is to be its own is none."""
     person = next((one for one in (*mail.reply_to, mail.sender) if is_address(one)), "")
-    if not person or not is_address(forwarding.to):
+    if not person or (forwarding.to and not is_address(forwarding.to)):
         return None
     text = _text(mail, forwarding, person)
     thread = [one for one in (*mail.references, mail.message_id) if _MESSAGE_ID.fullmatch(one)][-REFERENCES:]
     headers = {
-        "Message-ID": f"<{forwarding.id}@{domain_of(forwarding.to)}>",
         LOOP: forwarding.domain,
         "Auto-Submitted": "auto-generated",  # RFC 3834: answer this with no vacation message
         "X-Auto-Response-Suppress": "All",  # the same for Exchange
@@ -66,11 +66,11 @@ def compose_forward(mail: InboundMail, forwarding: Forwarding) -> EmailMessage |
         headers |= {"In-Reply-To": thread[-1], "References": " ".join(thread)}
     subject = " ".join(_BREAKS.sub(" ", mail.subject).split())
     name = clean_name(mail.sender_name) or person
-    return EmailMessage(
+    message = EmailMessage(
         touch_id=forwarding.id,
-        to_address=forwarding.to,
+        to_address="",
         to_name="",
-        from_address=forwarding.to,
+        from_address="",
         from_name=clean_name(name),
         reply_to=person,
         subject=clip(subject) or "(no subject)",
@@ -78,6 +78,13 @@ def compose_forward(mail: InboundMail, forwarding: Forwarding) -> EmailMessage |
         text=text,
         headers=headers,
     )
+    return address_forward(message, forwarding.to) if forwarding.to else message
+
+
+def address_forward(message: EmailMessage, to: str) -> EmailMessage:
+    """The email from the rep to the rep, whose address it is."""
+    own = {"Message-ID": f"<{message.touch_id}@{domain_of(to)}>"}
+    return replace(message, to_address=to, from_address=to, headers={**own, **message.headers})
 
 
 def _text(mail: InboundMail, forwarding: Forwarding, person: str) -> str:

@@ -6,18 +6,24 @@ timeline, which was owed before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
+from sqlalchemy import Connection
 
-from crmdrip.core.errors import ErrorClass
-from crmdrip.core.keys import share
-from crmdrip.core.retry import Verdict, decide_retry
+from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError
+from crmdrip.core.forward import address_forward
+from crmdrip.core.keys import normalize_address, share
+from crmdrip.core.model import Owner
+from crmdrip.core.retry import LONGEST_DELAY, Verdict, decide_retry
+from crmdrip.core.sender import is_address
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import forwards
-from crmdrip.ledger.forwards import Claimed
+from crmdrip.ledger.errors import LedgerBrokenError
+from crmdrip.ledger.forwards import Claimed, Unaddressed
 from crmdrip.ports import SendOutcome, SendStatus
 
 log = structlog.get_logger()
@@ -62,6 +68,7 @@ def forward_once(parts: Parts) -> ForwardCount:
         with parts.ledger.read() as connection:
             if not forwards.any_to_do(connection, now):
                 break
+        _address(parts)
         with parts.ledger.write() as connection:
             forwards.recover(connection)
             claimed = forwards.claim(connection, now, TOGETHER)
@@ -76,6 +83,50 @@ def forward_once(parts: Parts) -> ForwardCount:
         if not count.forwarded:
             break
     return total
+
+
+def _address(parts: Parts) -> None:
+    """Ask the CRM for the reps whose address nobody here knows: again and again, for as long as it cannot be asked."""
+    with parts.ledger.read() as connection:
+        waiting = forwards.read_unaddressed(connection, parts.clock.now(), TOGETHER)
+    if not waiting:
+        return
+    try:
+        owners = parts.source.owners({one.owner_id for one in waiting})
+    except LedgerBrokenError:
+        raise
+    except CrmdripError as error:
+        log.warning("owners_not_read", error_class=error.error_class.value)
+        with parts.ledger.write() as connection:
+            for one in waiting:
+                _wait_for_owner(parts, connection, one, error)
+        return
+    with parts.ledger.write() as connection:
+        for one in waiting:
+            _address_one(connection, one, owners)
+
+
+def _address_one(connection: Connection, one: Unaddressed, owners: Mapping[str, Owner]) -> None:
+    owner = owners.get(one.owner_id)
+    rep = normalize_address(owner.email) if owner is not None and owner.active and owner.email else ""
+    if is_address(rep):
+        forwards.address(connection, address_forward(one.message, rep))
+        return
+    detail = f"the CRM knows no active user with an address as {one.owner_id}"
+    forwards.fail(connection, one.message.touch_id, detail, was=forwards.WAITING)
+    log.error("forward_given_up", forward=one.message.touch_id, detail=detail)
+
+
+def _wait_for_owner(parts: Parts, connection: Connection, one: Unaddressed, error: CrmdripError) -> None:
+    now, forward_id, attempt = parts.clock.now(), one.message.touch_id, one.attempt + 1
+    retry = decide_retry(
+        error.error_class,
+        attempt,
+        now,
+        jitter=share(forward_id, str(attempt)),
+        retry_after=error.retry_after if isinstance(error, RateLimitedError) else None,
+    )
+    forwards.put_off(connection, forward_id, retry.not_before or now + LONGEST_DELAY, error.what, was=forwards.WAITING)
 
 
 def _send(parts: Parts, claimed: dict[str, Claimed]) -> ForwardCount:

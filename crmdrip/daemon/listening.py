@@ -7,7 +7,6 @@ goes on the timeline, and on to the rep where it came to us instead of them. Nev
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,12 +14,11 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core import unsubscribing, words
-from crmdrip.core.errors import CrmdripError
 from crmdrip.core.forward import is_loop
 from crmdrip.core.freemail import is_free_mail
 from crmdrip.core.hearing import HUMAN, SOURCE, Heard, read_signals, reported_addresses
 from crmdrip.core.inbound import InboundMail, MailKind, Reading
-from crmdrip.core.keys import domain_of, normalize_address
+from crmdrip.core.keys import domain_of
 from crmdrip.core.model import Signal
 from crmdrip.core.received import RawMail
 from crmdrip.core.whose import Addressee, Clues, How, Known, Whose, find_whose, read_clues
@@ -73,10 +71,8 @@ def take_mail(parts: Parts, raw: RawMail, now: datetime) -> None:
     with parts.ledger.write() as connection:
         if mails.is_known(connection, opened.key):
             return
-        suppressing, forward = _take(connection, parts, opened, heard, now=now)
+        suppressing = _take(connection, parts, opened, heard, now=now)
     tell(parts, suppressing)
-    if forward is not None:
-        forward()
 
 
 def forget_mails(parts: Parts) -> None:
@@ -97,24 +93,22 @@ def _key(raw: RawMail, mail: InboundMail) -> str:
     return hashlib.sha256(b"mail\x1f" + told).hexdigest()[:32]
 
 
-def _take(
-    connection: Connection, parts: Parts, opened: _Opened, heard: Heard, *, now: datetime
-) -> tuple[list[Signal], Callable[[], None] | None]:
-    """Returns the signals that every record of their address is to be told of, and what takes a further call."""
+def _take(connection: Connection, parts: Parts, opened: _Opened, heard: Heard, *, now: datetime) -> list[Signal]:
+    """Returns the signals that every record of their address is to be told of."""
     mail, replies = opened.mail, parts.replies
     if is_loop(mail, replies.domain):
         _keep(connection, opened, Whose(how=How.OURSELVES))
-        return [], None
+        return []
     who = unsubscribing.read_mail(
         mail, domain=replies.domain, tags=replies.tags, tokens=replies.unsubscribes, org=parts.org_id
     )
     if who is not None:
         _keep(connection, opened, Whose(how=How.TOKEN), kind=MailKind.UNSUBSCRIBE)
-        return unsubscribe(connection, who, SOURCE, now), None
+        return unsubscribe(connection, who, SOURCE, now)
     background = load_background(connection)
     telling = Telling(connection, parts, heard, background, now=now)
     suppressing = apply_signals(connection, read_signals(heard), background, parts.org_id, now)
-    owner_id = telling.tell()
+    telling.tell()
     _keep(connection, opened, heard.whose)
     log.info(
         "mail_read",
@@ -125,19 +119,7 @@ def _take(
         how=heard.whose.how.value,
         records=[person.ref.id for person in heard.whose.people],
     )
-    return suppressing, (lambda: _forward_to_owner(parts, telling, owner_id)) if owner_id else None
-
-
-def _forward_to_owner(parts: Parts, telling: Telling, owner_id: str) -> None:
-    """Ask the CRM for the rep's address. Where it cannot be asked now, the answer is on the timeline all the same."""
-    try:
-        owner = parts.source.owners([owner_id]).get(owner_id)
-    except CrmdripError as error:
-        log.warning("owner_not_read", error_class=error.error_class.value)
-        return
-    if owner is not None and owner.active and owner.email:
-        with parts.ledger.write() as connection:
-            telling.forward(connection, normalize_address(owner.email))
+    return suppressing
 
 
 def _find(connection: Connection, parts: Parts, opened: _Opened) -> Heard:

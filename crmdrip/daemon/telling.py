@@ -73,15 +73,11 @@ class Telling:
         self._now = now
         self._answerers = [self._answerer(person, background) for person in heard.whose.people]
 
-    def tell(self) -> str:
-        """Owe all of it, after the signals were applied.
-
-        Returns the id of the user to send the answer on to, where the ledger does not know their address (`forward`);
-        "" in all other cases.
-        """
+    def tell(self) -> None:
+        """Owe all of it, after the signals were applied."""
         kind = self._heard.reading.kind
         if self._heard.whose.how is How.OURSELVES:
-            return ""
+            return
         if kind in HUMAN:
             entries = [(self._entry(one), Priority.REPORT) for one in self._answerers if self._is_answer(one)]
             outbox.owe(self._connection, entries, self._now)
@@ -89,8 +85,7 @@ class Telling:
         if kind is MailKind.LEFT_COMPANY:
             self._tell_left()
         if kind in HUMAN or kind is MailKind.CALENDAR:
-            return self._forward()
-        return ""
+            self._forward()
 
     def _answerer(self, person: Addressee, background: Background) -> _Answerer:
         found = runs.runs_of_record(self._connection, person.ref.id)
@@ -192,30 +187,25 @@ class Telling:
             open=True,
         )
 
-    def _forward(self) -> str:
-        """Send it on to one rep, where it came to us instead of them."""
+    def _forward(self) -> None:
+        """Have it sent on to one rep, where it came to us instead of them."""
         if not any(self._parts.replies.holds(address) for address in self._heard.mail.delivered_to):
-            return ""
+            return
         reps = [one.person.sender for one in self._answerers if one.person.sender] or [*self._senders_nearby()]
-        if reps:
-            self.forward(self._connection, reps[0])
-            return ""
-        # After a rebuild nobody here knows any more who wrote.
-        owners = (one.run.owner_id for one in self._answerers if one.run is not None and one.run.owner_id)
-        return next(owners, "")
-
-    def forward(self, connection: Connection, rep: str) -> None:
-        """Have it sent on to this address, in a transaction that may be a later one."""
+        # After a rebuild nobody here knows any more who wrote: the CRM is asked before it is sent on.
+        owners = [one.run.owner_id for one in self._answerers if one.run is not None and one.run.owner_id]
+        if not reps and not owners:
+            return
         clause = next((one.clause for one in self._answerers if one.clause), "")
         forwarding = Forwarding(
             id=reply_id(self._parts.org_id, self._heard.key, "rep"),
-            to=rep,
+            to=reps[0] if reps else "",
             domain=self._parts.replies.domain,
             answers=clause,
         )
         message = compose_forward(self._heard.mail, forwarding)
         if message is not None:
-            forwards.add(connection, message, self._now)
+            forwards.add(self._connection, message, self._now, owner_id="" if reps else owners[0])
 
     def _senders_nearby(self) -> Iterable[str]:
         """Who writes to the company of a stranger who answers."""

@@ -35,18 +35,50 @@ class Claimed:
     """How often it was refused before."""
 
 
-def add(connection: Connection, message: EmailMessage, now: datetime) -> None:
-    """Have an answer sent on, under the message's touch_id; one of the same id is there already and stays."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unaddressed:
+    """An answer to somebody of whom the CRM's id alone is known."""
+
+    message: EmailMessage
+    owner_id: str
+    attempt: int
+    """How often the CRM was asked for the address in vain."""
+
+
+def add(connection: Connection, message: EmailMessage, now: datetime, *, owner_id: str = "") -> None:
+    """Have an answer sent on, under the message's touch_id; one of the same id is there already and stays.
+
+    owner_id: whom the CRM is to be asked for (`address`), for a message without an address.
+    """
     row = {
         "id": message.touch_id,
         "state": WAITING,
         "attempt": 0,
         "not_before": now,
         "created_at": now,
+        "owner_id": owner_id,
         "message": _encode(message),
         "detail": "",
     }
     connection.execute(upsert(connection, forward).on_conflict_do_nothing(), row)
+
+
+def read_unaddressed(connection: Connection, now: datetime, limit: int) -> list[Unaddressed]:
+    """What waits for an address that may be asked for now. At most limit, the oldest first."""
+    rows = connection.execute(
+        select(forward.c.message, forward.c.owner_id, forward.c.attempt)
+        .where(IS_WAITING, forward.c.not_before <= now, forward.c.owner_id != "")
+        .order_by(forward.c.created_at)
+        .limit(limit)
+    )
+    return [
+        Unaddressed(message=_decode(bytes(row.message)), owner_id=row.owner_id, attempt=row.attempt) for row in rows
+    ]
+
+
+def address(connection: Connection, message: EmailMessage) -> None:
+    """The message with its address takes the place of the one without, and may be claimed."""
+    _move(connection, message.touch_id, WAITING, owner_id="", attempt=0, message=_encode(message), detail="")
 
 
 def any_to_do(connection: Connection, now: datetime) -> bool:
@@ -59,7 +91,7 @@ def claim(connection: Connection, now: datetime, limit: int) -> list[Claimed]:
     """Commit to what waits: "intended" once this transaction is. At most limit, the oldest first."""
     rows = connection.execute(
         select(forward.c.id, forward.c.attempt, forward.c.message)
-        .where(IS_WAITING, forward.c.not_before <= now)
+        .where(IS_WAITING, forward.c.not_before <= now, forward.c.owner_id == "")
         .order_by(forward.c.created_at)
         .limit(limit)
         .with_for_update()
@@ -71,27 +103,27 @@ def claim(connection: Connection, now: datetime, limit: int) -> list[Claimed]:
 
 def accept(connection: Connection, forward_id: str) -> None:
     """The provider took it; what it says is dropped."""
-    _move(connection, forward_id, state=ACCEPTED, message=b"", detail="")
+    _move(connection, forward_id, INTENDED, state=ACCEPTED, message=b"", detail="")
 
 
 def doubt(connection: Connection, forward_id: str, detail: str) -> None:
     """It may have gone out, and is not sent again."""
-    _move(connection, forward_id, state=IN_DOUBT, message=b"", detail=detail)
+    _move(connection, forward_id, INTENDED, state=IN_DOUBT, message=b"", detail=detail)
 
 
-def put_off(connection: Connection, forward_id: str, not_before: datetime, detail: str) -> None:
-    """It was certainly not taken, and is tried again."""
+def put_off(connection: Connection, forward_id: str, not_before: datetime, detail: str, *, was: str = INTENDED) -> None:
+    """It was certainly not taken, and is tried again. was: the state it is in."""
     attempt = forward.c.attempt + 1
-    _move(connection, forward_id, state=WAITING, not_before=not_before, attempt=attempt, detail=detail)
+    _move(connection, forward_id, was, state=WAITING, not_before=not_before, attempt=attempt, detail=detail)
 
 
-def fail(connection: Connection, forward_id: str, detail: str) -> None:
-    """It was certainly not taken, and trying again would not help."""
-    _move(connection, forward_id, state=FAILED, message=b"", detail=detail)
+def fail(connection: Connection, forward_id: str, detail: str, *, was: str = INTENDED) -> None:
+    """It was certainly not taken, and trying again would not help. was: the state it is in."""
+    _move(connection, forward_id, was, state=FAILED, message=b"", detail=detail)
 
 
-def _move(connection: Connection, forward_id: str, **values: object) -> None:
-    connection.execute(update(forward).where(forward.c.id == forward_id, forward.c.state == INTENDED).values(values))
+def _move(connection: Connection, forward_id: str, was: str, **values: object) -> None:
+    connection.execute(update(forward).where(forward.c.id == forward_id, forward.c.state == was).values(values))
 
 
 def recover(connection: Connection) -> int:

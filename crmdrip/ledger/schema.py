@@ -320,6 +320,7 @@ forward = Table(
     Column("attempt", Integer, nullable=False),
     Column("not_before", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("owner_id", String(64), nullable=False),
     Column("message", LargeBinary, nullable=False),
     Column("detail", Text, nullable=False),
     CheckConstraint(
@@ -328,7 +329,7 @@ forward = Table(
     Index("forward_waiting", "not_before", sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
 )
 """Answers to be sent on to the rep, each once: the row says "intended" before the request leaves (B1). What an answer
-said is dropped once it was sent on."""
+said is dropped once it was sent on. owner_id: of the rep in the CRM, while nobody here knows their address; else ""."""
 
 suppression = Table(
     "suppression",

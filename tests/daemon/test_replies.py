@@ -649,3 +649,33 @@ class TestLostLedgers:
         passes.forward(stage.parts)
         [sent] = stage.sent(rep_address(stage))
         assert sent.reply_to == "al@home.example"
+
+    def test_an_answer_goes_to_its_rep_once_the_crm_can_be_asked(self, stage):
+        """P6, P3: the CRM is down when the answer comes and a pass runs; the process even ends. It is sent on later."""
+        _, email = mailed(stage)
+        self.lose(stage)
+        rep = rep_address(stage)
+        stage.later(hours=1)  # the rep's address that the last look read is too old
+        stage.fail_crm(Fault(kind=FaultKind.ANSWER, body="down", times=None))
+        came_in(stage, answer(email, "Yes, let us talk."))
+        passes.forward(stage.parts)
+        with stage.parts.ledger.read() as connection:
+            assert forwards.count_by_state(connection) == {"waiting": 1}
+        stage.mend()
+        stage.restart()
+        stage.later(hours=1)
+        passes.forward(stage.parts)
+        [sent] = stage.sent(rep)
+        assert (sent.sender, sent.reply_to) == (rep, "ann.lee@acme.example")
+        assert header(sent, "Message-ID").endswith(f"@{rep.partition('@')[2]}>")
+
+    def test_an_answer_to_a_rep_who_has_gone_is_told(self, stage):
+        """P3: nobody is there to be sent it, which status says; the timeline has it."""
+        _, email = mailed(stage)
+        self.lose(stage)
+        stage.later(hours=1)
+        stage.change(stage.rep, IsActive=False)
+        came_in(stage, answer(email, "Yes, let us talk."))
+        passes.forward(stage.parts)
+        with stage.parts.ledger.read() as connection:
+            assert forwards.count_by_state(connection) == {"failed": 1}
