@@ -9,7 +9,7 @@ from crmdrip.config import Settings
 from crmdrip.daemon.loop import Daemon
 from crmdrip.daemon.parts import Parts
 from crmdrip.web.door import Door, build_app, listen
-from crmdrip.web.health import Health, LoopHealth
+from crmdrip.web.health import Health, LoopHealth, MailboxHealth
 from crmdrip.web.hooks import Figures, Hooks
 from crmdrip.web.pages import Pages
 from crmdrip.web.unsubscribe import Unsubscribes
@@ -56,4 +56,7 @@ def watch(daemon: Daemon, parts: Parts, figures: Figures) -> Health:
         calls_used=budget.used,
         calls_limit=budget.limit,
         posts=figures.read(),
+        mailboxes={
+            one.name: MailboxHealth(heard_at=one.heard_at, error=one.error) for one in parts.mailboxes.hearings()
+        },
     )

@@ -116,6 +116,7 @@ def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
         lines.append(f"THE BRAKE IS PULLED{by} in the CRM. Release it there and sending goes on.")
     if "" in overview.paused:
         lines.append("EVERYTHING IS PAUSED by command. Type crmdrip resume to go on.")
+    lines += describe_mailboxes(door)
     lines += describe_received(overview.received, door)
     lines += describe_answers(overview.answers)
     waits = overview.touches.get("needs_person", 0)
@@ -124,13 +125,24 @@ def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
     return lines
 
 
+def describe_mailboxes(door: dict[str, Any] | None) -> list[str]:
+    """Which mailboxes cannot be read, and why; nothing where all are heard."""
+    mailboxes: dict[str, dict[str, Any]] = (door or {}).get("mailboxes") or {}
+    return [
+        f"THE MAILBOX {name} CANNOT BE READ: {one['error']} Nothing goes out until it can."
+        f" Last heard: {(one['heard_at'] or 'never')[:19]}."
+        for name, one in sorted(mailboxes.items())
+        if one["error"]
+    ]
+
+
 def describe_received(count: ReceivedCount, door: dict[str, Any] | None) -> list[str]:
     """What came in and was not read, and what the door turned away; nothing where all is well."""
     lines = []
     if count.waiting:
         lines.append(f"Came in and is not read yet: {count.waiting}. Nothing goes out until it is.")
     if count.failed:
-        lines.append(f"Came in and cannot be read: {count.failed}. Type crmdrip retry.")
+        lines.append(f"Came in and cannot be read: {count.failed}. Type crmdrip retry --received.")
     if count.unclear:
         lines.append(f"Came in with something that nobody knows in it: {count.unclear}, kept raw for a week.")
     posts: dict[str, dict[str, int]] = (door or {}).get("posts") or {}

@@ -20,6 +20,16 @@ class LoopHealth:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MailboxHealth:
+    """One mailbox that is listened to."""
+
+    heard_at: datetime | None
+    """When it was last read to its end."""
+    error: str
+    """Why it cannot be read now, "" while it can."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
     """The daemon at one moment."""
 
@@ -33,6 +43,9 @@ class Health:
     calls_limit: int | None = None
     posts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """What vendors posted since the door opened, by source and what became of it."""
+
+    mailboxes: Mapping[str, MailboxHealth] = field(default_factory=dict)
+    """By name. While one cannot be read no email goes out; the daemon is ready all the same, since it takes the rest."""
 
 
 Watch = Callable[[], Health]
@@ -51,5 +64,10 @@ def describe(health: Health, *, in_full: bool) -> dict[str, Any]:
         }
         for name, loop in health.loops.items()
     }
+    mailboxes = {
+        name: {"heard_at": one.heard_at.isoformat() if one.heard_at is not None else None, "error": one.error}
+        for name, one in health.mailboxes.items()
+    }
     calls = {"used": health.calls_used, "limit": health.calls_limit}
-    return {**brief, "loops": loops, "crm_calls": calls, "posts": {key: dict(n) for key, n in health.posts.items()}}
+    posts = {key: dict(n) for key, n in health.posts.items()}
+    return {**brief, "loops": loops, "crm_calls": calls, "posts": posts, "mailboxes": mailboxes}

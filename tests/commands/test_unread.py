@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from office import Office, Shell
 
-from crmdrip.commands.status import describe_received
+from crmdrip.commands.status import describe_mailboxes, describe_received
 from crmdrip.core.engagement import Engagement
 from crmdrip.core.model import SignalKind
 from crmdrip.core.received import Delivery
@@ -69,4 +69,16 @@ class TestReceived:
         }
         assert describe_received(ReceivedCount(), door) == [
             "Refused at the door since it opened, from sendgrid:events: 2 not authentic, 1 too large."
+        ]
+
+
+class TestMailboxes:
+    """Mailboxes that are listened to."""
+
+    def test_one_that_cannot_be_read_is_named_with_what_follows(self) -> None:
+        """P3, P4: nothing goes out meanwhile, and status says why."""
+        heard = {"heard_at": "2026-11-02T09:00:00+00:00", "error": ""}
+        deaf = {"heard_at": None, "error": "the login was refused."}
+        assert describe_mailboxes({"mailboxes": {"one": heard, "two": deaf}}) == [
+            "THE MAILBOX two CANNOT BE READ: the login was refused. Nothing goes out until it can. Last heard: never."
         ]

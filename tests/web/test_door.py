@@ -10,7 +10,7 @@ from open_door import OpenDoor
 
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.web.door import listen
-from crmdrip.web.health import Health, LoopHealth
+from crmdrip.web.health import Health, LoopHealth, MailboxHealth
 
 FAILING = Health(
     alive=True,
@@ -44,6 +44,13 @@ class TestHealth:
             "error": "no answer",
         }
         assert told["crm_calls"] == {"used": 5, "limit": 100}
+
+    def test_this_machine_is_told_of_each_mailbox(self, door: OpenDoor) -> None:
+        """P3: nothing goes out while one cannot be read, so its trouble is to be seen."""
+        sales = MailboxHealth(heard_at=None, error="the login was refused.")
+        door.health = Health(alive=True, ready=True, mailboxes={"sales": sales})
+        told = json.loads(door.ask("GET", "/readyz").body)
+        assert told["mailboxes"] == {"sales": {"heard_at": None, "error": "the login was refused."}}
 
     @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
     def test_whoever_comes_through_a_proxy_learns_no_more_than_yes_or_no(self, door: OpenDoor, header: str) -> None:
