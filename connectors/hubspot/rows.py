@@ -10,7 +10,7 @@ from connectors.hubspot.trail import add_trail
 from connectors.hubspot.values import LONGEST, show_box, show_time
 from crmdrip.core.mapping import CrmMapping
 from crmdrip.core.struct import replace
-from crmdrip.ports import BounceWrite, ReplyWrite, StatusWrite, TaskWrite, TouchWrite, Write
+from crmdrip.ports import ApprovalWrite, BounceWrite, ReplyWrite, StatusWrite, TaskWrite, TouchWrite, Write
 
 _EVERYWHERE = frozenset({"at", "body", "owner", "subject", "direction", "status", "type"})
 """What every portal has for it."""
@@ -84,6 +84,12 @@ def bounce_row(mapping: CrmMapping, write: BounceWrite) -> Row:
     """That the address does not accept mail."""
     values = {"bounced_reason": write.reason, "bounced_at": show_time(write.at)}
     return Row(writes=(write,), id=write.ref.id, properties=_named(mapping, "contact", values))
+
+
+def approval_row(mapping: CrmMapping, write: ApprovalWrite) -> Row:
+    """The approval is used up."""
+    values = _named(mapping, "contact", {"approved": show_box(ticked=False)})
+    return Row(writes=(write,), id=write.ref.id, properties=values)
 
 
 def join(one: Row, other: Row) -> Row:

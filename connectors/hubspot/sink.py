@@ -9,18 +9,29 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 from connectors.hubspot.client import BATCH, TRACE, Answer, segment
 from connectors.hubspot.control import control_values
 from connectors.hubspot.faults import Fault
 from connectors.hubspot.meter import Purpose
-from connectors.hubspot.rows import Row, bounce_row, join, news_row, status_row, timeline_row, touch_row, word_of
+from connectors.hubspot.rows import (
+    Row,
+    approval_row,
+    bounce_row,
+    join,
+    news_row,
+    status_row,
+    timeline_row,
+    touch_row,
+    word_of,
+)
 from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.trail import split_trail
 from crmdrip.core.errors import ConfigurationError, ErrorClass, RejectedError
 from crmdrip.core.struct import replace
 from crmdrip.ports import (
+    ApprovalWrite,
     BounceWrite,
     ControlWrite,
     OptOutWrite,
@@ -49,6 +60,11 @@ class _Plan:
     """By touch id, the newest last."""
     sequences: list[SequenceWrite] = field(default_factory=list)
     controls: list[ControlWrite] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        """A contact stands in a batch once, whatever changes of it."""
+        before = self.contacts.get(row.id)
+        self.contacts[row.id] = row if before is None else join(before, row)
 
 
 class HubSpotSink:
@@ -83,10 +99,12 @@ class HubSpotSink:
         mapping, plan = self._portal.mapping, _Plan()
         for write in writes:
             match write:
-                case StatusWrite() | BounceWrite():
-                    row = status_row(mapping, write) if isinstance(write, StatusWrite) else bounce_row(mapping, write)
-                    before = plan.contacts.get(row.id)
-                    plan.contacts[row.id] = row if before is None else join(before, row)
+                case StatusWrite():
+                    plan.add(status_row(mapping, write))
+                case BounceWrite():
+                    plan.add(bounce_row(mapping, write))
+                case ApprovalWrite():
+                    plan.add(approval_row(mapping, write))
                 case OptOutWrite():
                     plan.opt_outs.append(write)
                 case TaskWrite() | ReplyWrite():
@@ -97,6 +115,8 @@ class HubSpotSink:
                     plan.sequences.append(write)
                 case ControlWrite():
                     plan.controls.append(write)
+                case _:
+                    assert_never(write)
         return plan
 
     # the timeline

@@ -6,7 +6,17 @@ import pytest
 
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind, RecordRef
-from crmdrip.ports import BounceWrite, Capability, ControlWrite, CrmSink, CrmSource, OptOutWrite, SequenceWrite, Write
+from crmdrip.ports import (
+    ApprovalWrite,
+    BounceWrite,
+    Capability,
+    ControlWrite,
+    CrmSink,
+    CrmSource,
+    OptOutWrite,
+    SequenceWrite,
+    Write,
+)
 from crmdrip.testing.crm.driver import CrmDriver, CrmTrouble
 from crmdrip.testing.crm.reading import read_all
 from crmdrip.testing.crm.suite import CrmSuite
@@ -41,6 +51,14 @@ class WriteContract(CrmSuite):
         write_all(sink, status_write(person, status="Stopped", enrolled=False, next_touch=None))
         assert crm.read(person, "enrolled") is False
         assert crm.read(person, "next_touch") is None
+
+    def test_an_approval_that_was_used_is_unticked(self, crm: CrmDriver, sink: CrmSink, person: RecordRef) -> None:
+        """The next step that needs one asks again; the box of the sequence is left alone."""
+        crm.change(person, approved=True)
+        write = ApprovalWrite(key=f"approval:{person.id}", ref=person)
+        assert write_all(sink, write)[write.key].error is None
+        assert crm.read(person, "approved") is False
+        assert crm.read(person, "enrolled") is True
 
     def test_a_touch_is_written_once(self, crm: CrmDriver, sink: CrmSink, person: RecordRef) -> None:
         """P1, B21: the same touch id written twice makes one entry, and both writes are settled."""
