@@ -144,7 +144,9 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
         automatic = noticed or not (seen.text and (seen.answers or (mail.in_reply_to and (mail.quoted or engaged))))
     if not automatic and "subject" in said and not (mail.quoted and engaged):
         automatic, why = True, "subject"
-    if not automatic and "topic" in said and not engaged:
+    if not automatic and "topic" in said and not engaged and (not mail.quoted or _bears_out(seen)):
+        automatic, why = True, "subject"
+    if not automatic and "case" in said and said & {"machine", "acknowledged", "received"} and not engaged:
         automatic, why = True, "subject"
     if not automatic and "machine" in said and not (mail.quoted and (engaged or seen.answers) and not seen.ticket):
         automatic, why = True, "words:machine"
@@ -157,6 +159,12 @@ def _read_machine(mail: InboundMail, seen: _Seen, received: datetime) -> Reading
     return _describe_machine(mail, seen, why, received) if automatic else None
 
 
+def _bears_out(seen: _Seen) -> bool:
+    """Whether the text is that of a notice, as its subject has it: whole, or by a formula no person uses."""
+    formal = any(one.search(seen.text) for language in seen.likely for one in language.formulas)
+    return not seen.text or formal or is_notice(seen.text, seen.likely)
+
+
 def _is_sent_by_itself(seen: _Seen) -> bool:
     """Whether it is a notice from the first sentence to the last, and not under the subject of a person's answer."""
     return (seen.ticket or not seen.answers) and is_notice(seen.text, seen.likely)
@@ -167,9 +175,12 @@ def _describe_machine(mail: InboundMail, seen: _Seen, why: str, received: dateti
     if len(seen.text) > NOTICE and why.startswith(_BY_LIST) and not any(_subject_hit(one, seen) for one in _NOTICES):
         return Reading(kind=MailKind.AUTO_REPLY, why=why)  # a newsletter, whatever it tells of absences
     left = _hit("left_surely", seen.languages, seen) or _hit("gone", seen.languages, seen)
-    if left or _names_who_left(seen, seen.languages):
+    if left:
         return Reading(kind=MailKind.LEFT_COMPANY, why=f"{why} words:left", language=left)
     away = _hit("away", seen.languages, seen) or _subject_hit("away", seen)
+    left = "" if away else _names_who_left(seen, seen.languages)
+    if left:
+        return Reading(kind=MailKind.LEFT_COMPANY, why=f"{why} words:left", language=left)
     # Without a word of an absence a day of return is one, unless it is when somebody will answer.
     until, told = _find_return(mail, seen, received) if away or not _count_acknowledgements(seen) else (None, "")
     if until is not None:
@@ -192,6 +203,8 @@ def _machine_words(seen: _Seen) -> Iterator[tuple[str, str]]:
                 yield "subject", language.code
             if any(language.subject[name].match(seen.subject) for name in ("away", "left")):
                 yield "topic", language.code  # a person may choose it, too
+            if language.subject["acknowledged"].match(seen.subject):
+                yield "case", language.code
         if language.words["machine"].search(seen.text):
             yield "machine", language.code
         if (
