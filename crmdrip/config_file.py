@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -227,10 +229,12 @@ class _Reader:
             text = json.dumps(self._resolve(model, table, path), default=str)
             return model.model_validate_json(text, strict=True)
         except ValidationError as error:
+            by_setting: dict[KeyPath, list[ErrorDetails]] = defaultdict(list)
             for detail in error.errors(include_input=False, include_url=False):
-                at = (*path, *detail["loc"])
-                if not any(_overlap(at, unread) for unread in self._unread):
-                    self._explain(model, detail, path)
+                by_setting[_typed_part(model, detail["loc"])].append(detail)
+            for typed, details in by_setting.items():
+                if not any(_overlap((*path, *typed), unread) for unread in self._unread):
+                    self._explain(model, details, (*path, *typed))
         except ConfigurationError as error:
             self.add(path, error.what, error.do_next)
         return None
@@ -289,25 +293,21 @@ class _Reader:
 
     # --- words
 
-    def _explain(self, model: type[BaseModel], detail: ErrorDetails, path: KeyPath) -> None:
-        at = (*path, *detail["loc"])
+    def _explain(self, model: type[BaseModel], details: list[ErrorDetails], at: KeyPath) -> None:
+        """details: several where a setting may be one thing or another, and is neither."""
         name = next((str(part) for part in reversed(at) if isinstance(part, str)), "")
-        info = _field_at(model, detail["loc"])
-        context = detail.get("ctx", {})
-        kind = detail["type"]
-        if kind == "missing":
+        info = _field_at(model, details[0]["loc"])
+        if details[0]["type"] == "missing":
             table = _path_text(at[:-1])
             self.add(at, "is missing", f"Add {name} = {_example(info)} under [{table}].")
             return
-        error = context.get("error")
-        if isinstance(error, ValueError) and error.args:
-            what, *do_next = (str(part) for part in error.args)
-            self.add(at, what, " ".join(do_next) or _default_hint(name, info))
-            return
-        words = _WORDS.get(kind)
-        message = detail["msg"]
-        what = words.format_map(context) if words else message[:1].lower() + message[1:]
-        self.add(at, what, _default_hint(name, info))
+        for detail in details:
+            error = detail.get("ctx", {}).get("error")
+            if isinstance(error, ValueError) and error.args:
+                what, *do_next = (str(part) for part in error.args)
+                self.add(at, what, " ".join(do_next) or _default_hint(name, info))
+                return
+        self.add(at, ", or ".join(dict.fromkeys(map(_describe, details))), _default_hint(name, info))
 
 
 _WORDS: dict[str, str] = {
@@ -335,6 +335,22 @@ _WORDS: dict[str, str] = {
     "finite_number": "must be a finite number",
 }
 """Plain words by pydantic's error type; its own message serves where none stand here."""
+
+
+def _describe(detail: ErrorDetails) -> str:
+    """What is wrong, in a clause."""
+    words, message = _WORDS.get(detail["type"]), detail["msg"]
+    return words.format_map(detail.get("ctx", {})) if words else message[:1].lower() + message[1:]
+
+
+def _typed_part(model: type[BaseModel], location: tuple[int | str, ...]) -> KeyPath:
+    """Where an error lies, without pydantic's names for the kinds of value that a setting may have."""
+    for end in range(1, len(location)):
+        info = _field_at(model, location[:end])
+        named = isinstance(location[end], str) and _field_at(model, location[: end + 1]) is not info
+        if info is not None and not named and get_origin(info.annotation) in (Union, UnionType):
+            return location[:end] if isinstance(location[end], str) else location
+    return location
 
 
 def _path_text(path: KeyPath) -> str:

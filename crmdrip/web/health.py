@@ -45,7 +45,7 @@ class Health:
     """What vendors posted since the door opened, by source and what became of it."""
 
     mailboxes: Mapping[str, MailboxHealth] = field(default_factory=dict)
-    """By name. While one cannot be read no email goes out; the daemon is ready all the same, since it takes the rest."""
+    """By name. While one cannot be read no email goes out; the daemon is ready all the same, as it takes the rest."""
 
 
 Watch = Callable[[], Health]
