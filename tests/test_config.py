@@ -20,6 +20,8 @@ from crmdrip.config import ConfigProblems, Problem, Settings, load
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.ports import Role
 from crmdrip.sandbox import control
+from crmdrip.sandbox.__main__ import explain
+from crmdrip.sandbox.wires import REPLY_DOMAIN, Wires
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 
@@ -86,6 +88,11 @@ postal_address = "1 Street, Town"
 base_url = "https://mail.acme.example"
 keys = [{ env = "LINK_KEY" }]
 """
+KEY = (
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEHY83zru5U7WN4My+hpRZXVrtRbzq"
+    "eOvBsSY5ocWvYK9OE5dpilKLww0CTo4+w/ufYTLWEOGgKsW2fA/SOyKMXg=="
+)
+"""A verification key as SendGrid shows it."""
 ENV = {"MAIL_KEY": "SG.real-secret-one", "LINK_KEY": "real-secret-two-of-32-characters"}
 
 
@@ -548,3 +555,24 @@ class TestExample:
             if not in_force and has_default and default not in ((), given):
                 wrong.append((path, value, default))
         assert wrong == []
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_setting_that_may_be_one_thing_or_another_is_told_once_by_its_own_name(tmp_path: Path) -> None:
+    """Not once per kind of value, under names that nobody typed."""
+    found = problems(tmp_path, f'{GOOD}[web]\npublic_url = "http://mail.acme.example"\n')
+    assert list(found) == ["web.public_url"]
+    assert found["web.public_url"].what.startswith("must be https")
+
+
+def test_what_the_sandbox_prints_fits_into_the_example(tmp_path: Path) -> None:
+    """Pasted behind the heads of the tables it names: a daemon that hears the sandbox's posts."""
+    text, table = EXAMPLE.read_text(encoding="utf-8"), ""
+    for line in explain(Wires(event_key=KEY, inbound_key=KEY)).splitlines():
+        if head := re.search(r"under (\[.+\]):", line):
+            table = head[1]
+        elif " = " in line:
+            text = text.replace(f"\n{table}\n", f"\n{table}\n{line}\n")
+    settings = read(tmp_path, text)
+    assert settings.replies.domain == REPLY_DOMAIN
+    assert settings.mail.settings.event_keys == settings.mail.settings.inbound_keys == (KEY,)

@@ -113,15 +113,23 @@ def _announce(sandbox: Sandbox, ports_file: Path | None, wires: Wires | None) ->
     for name, address in sandbox.addresses.items():
         print(f"{name:<10} {address}", flush=True)  # noqa: T201 - a command's output
     if wires is not None:
-        print("To hear what is posted to the door, type in config.toml:")  # noqa: T201 - a command's output
-        print(f'  [replies] domain = "{REPLY_DOMAIN}"')  # noqa: T201 - as above
-        print(f'  [mail.sendgrid] event_keys = ["{wires.event_key}"]')  # noqa: T201 - as above
-        print(f'  [mail.sendgrid] inbound_keys = ["{wires.inbound_key}"]', flush=True)  # noqa: T201 - as above
+        print(explain(wires), flush=True)  # noqa: T201 - a command's output
     print("Tick boxes and answer emails on the pages. Ctrl-C ends.", flush=True)  # noqa: T201 - a command's output
     if ports_file is not None:
         partial = ports_file.with_name(ports_file.name + ".part")
         partial.write_text(json.dumps(addresses), encoding="utf-8")
         partial.replace(ports_file)
+
+
+def explain(wires: Wires) -> str:
+    """What makes a daemon take what is posted: lines to paste into the tables that a configuration has already."""
+    return f"""To hear what is posted to the door, type these lines in config.toml
+under [mail.sendgrid]:
+event_keys = ["{wires.event_key}"]
+inbound_keys = ["{wires.inbound_key}"]
+and under [replies]:
+domain = "{REPLY_DOMAIN}"
+"""
 
 
 if __name__ == "__main__":
