@@ -264,13 +264,19 @@ def test_a_logged_reply_is_a_signal_with_address_and_record(peer, source, person
 
 
 def test_a_logged_auto_reply_is_no_reply(peer, source, person) -> None:
-    """B8: the headers say that a machine answered."""
+    """B8: the headers say that a machine answered, the subject says why."""
     cursor = read_all(source).cursor
     mail = {"FromAddress": "ann@acme.example", "Subject": "Away", "Incoming": True, "Status": "0"}
-    peer.do("insert", "EmailMessage", {**mail, "Headers": "From: ann@acme.example\nAuto-Submitted: auto-replied\n"})
+    answered = {**mail, "Headers": "From: ann@acme.example\nAuto-Submitted: auto-replied\n"}
+    peer.do("insert", "EmailMessage", answered)
+    peer.do("insert", "EmailMessage", {**answered, "Subject": "Request 4711"})
     peer.do("insert", "EmailMessage", {**mail, "Headers": "Auto-Submitted: no\n", "Subject": "Here"})
     kinds = {detail: kind for kind, _, _, detail in _signals(source, cursor)}
-    assert kinds == {"Away": SignalKind.AUTO_REPLY, "Here": SignalKind.REPLY}
+    assert kinds == {
+        "Away": SignalKind.OUT_OF_OFFICE,
+        "Request 4711": SignalKind.AUTO_REPLY,
+        "Here": SignalKind.REPLY,
+    }
 
 
 def test_an_old_opportunity_keeps_its_age(peer, crm, source, person) -> None:
