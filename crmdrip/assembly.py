@@ -25,8 +25,10 @@ from crmdrip.ports import (
     Connector,
     ConnectorContext,
     CrmSource,
+    Hint,
     Hook,
     Mailbox,
+    OffersHints,
     OffersHooks,
     OffersMailboxes,
     Role,
@@ -148,6 +150,13 @@ def build_hooks(*connections: Connection) -> dict[str, Hook]:
     }
 
 
+def build_hints(crm: Connection) -> dict[str, Hint]:
+    """The ways in by which the CRM tells of changes, by their source. Raises ConfigurationError; makes no call."""
+    if not isinstance(crm.connector, OffersHints):
+        return {}
+    return {hint.source: hint for hint in crm.connector.build_hints(crm.context)}
+
+
 def identify_org(source: CrmSource, ledger: Ledger) -> str:
     """The id of the CRM account that answers, checked against the ledger's own (B25)."""
     with ledger.read() as connection:
@@ -185,6 +194,7 @@ def assemble(settings: Settings, clock: Clock, *, exclusive: bool) -> Iterator[P
                 limits=build_limits(settings),
                 replies=build_replies(settings),
                 hooks=build_hooks(crm, mail),
+                hints=build_hints(crm),
                 mailboxes=mailboxes,
             )
         finally:

@@ -60,6 +60,7 @@ __all__ = [
     "Delivery",
     "EmailMessage",
     "Finding",
+    "Hint",
     "Hook",
     "HookRequest",
     "LogFinding",
@@ -67,6 +68,7 @@ __all__ = [
     "MailPage",
     "Mailbox",
     "Mailer",
+    "OffersHints",
     "OffersHooks",
     "OffersMailboxes",
     "OptOutWrite",
@@ -378,11 +380,14 @@ class HookRequest:
     """Untouched. b"" while only the headers have been read (`Hook.admits`)."""
 
 
-class Hook(Protocol):
-    """A way in by HTTP: who may use it, and what their deliveries say. Called from several threads; makes no call."""
+class Hint(Protocol):
+    """A way in by HTTP for whoever says that the CRM has changed: the next pull is made at once.
+
+    Nothing else of it is believed, and nothing is stored. Called from several threads; makes no call.
+    """
 
     source: str
-    """Of the deliveries: "<connector>:<what>". The door answers at <prefix>/hooks/<connector>/<what>."""
+    """"<connector>:<what>". The door answers at <prefix>/hooks/<connector>/<what>."""
     limit: int
     """Bytes of the largest body that is taken."""
     seconds: float
@@ -396,12 +401,25 @@ class Hook(Protocol):
         """Whether the request with its body comes from the vendor. Raises nothing, whatever the bytes are (B28)."""
         ...
 
+
+class Hook(Hint, Protocol):
+    """A way in by HTTP whose deliveries, of its source, are stored and say something."""
+
     def read(self, delivery: Delivery) -> Iterable[Signal | RawMail]:
         """What a stored delivery says, in its order; the same every time it is read.
 
         A part that means nothing known is a Signal of kind UNKNOWN. Raises RejectedError for a delivery that cannot
         be read at all.
         """
+        ...
+
+
+@runtime_checkable
+class OffersHints(Protocol):
+    """A connector whose CRM tells of changes."""
+
+    def build_hints(self, context: ConnectorContext) -> tuple[Hint, ...]:
+        """The hints that the settings allow; makes no call. Raises ConfigurationError."""
         ...
 
 

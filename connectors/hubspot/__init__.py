@@ -9,8 +9,9 @@ from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.sink import HubSpotSink
 from connectors.hubspot.source import HubSpotSource
+from connectors.hubspot.webhooks import ChangeHint
 from crmdrip.core.errors import ConfigurationError
-from crmdrip.ports import CheckResult, ConnectorContext, CrmSink, CrmSource, Mailer, Role, SignalFeed
+from crmdrip.ports import CheckResult, ConnectorContext, CrmSink, CrmSource, Hint, Mailer, Role, SignalFeed
 
 __all__ = ["connector"]
 
@@ -44,6 +45,14 @@ class HubSpotConnector:
         """HubSpot's signals come with the pull."""
         del context
         return None
+
+    def build_hints(self, context: ConnectorContext) -> tuple[Hint, ...]:
+        """The app's webhooks, where the settings say how to tell HubSpot from others."""
+        settings: HubSpotSettings = context.settings
+        if not settings.client_secrets:
+            return ()
+        secrets = [secret.get_secret_value() for secret in settings.client_secrets]
+        return (ChangeHint(secrets, settings.webhook_url),)
 
     def check(self, context: ConnectorContext) -> Iterator[CheckResult]:
         """Every preflight check, in order; makes calls; raises nothing."""

@@ -64,6 +64,11 @@ class HubSpotSettings(_Strict):
     """Whether what stands on a contact's timeline stands on that of its company too; a call more for each hundred."""
     progress: Path | None = Field(default=None, strict=False)
     """The folder where version, error and counts of each sequence are shown; None for "progress" in the former."""
+    webhook_url: str = ""
+    """Where the app's webhooks are posted to, word by word as HubSpot calls it, since HubSpot signs it:
+    <[web] public_url>/hooks/hubspot/changes. "" for no webhooks."""
+    client_secrets: tuple[SecretStr, ...] = ()
+    """Client secrets of the app that has the webhooks; while one is replaced, the old one too."""
     base_url: str = ""
     """A stand-in on this machine, such as http://127.0.0.1:8183; "" for the real HubSpot."""
     versions: dict[str, str] = Field(default_factory=dict)
@@ -87,6 +92,20 @@ class HubSpotSettings(_Strict):
     again after this wait, so that the newest touches are among them."""
     watch_minutes: int = Field(default=5, ge=1)
     """How often everybody in a sequence is read by id, which tells who was deleted or merged."""
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _a_plain_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and ((parts.scheme != "https" and not is_loopback(value)) or parts.query or parts.fragment):
+            raise ValueError("must begin with https:// and have no ? or #: HubSpot signs it as it stands")
+        return value
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if bool(self.webhook_url) != bool(self.client_secrets):
+            raise ValueError("webhook_url and client_secrets go together: HubSpot's signature is proved by both")
+        return self
 
     @field_validator("base_url")
     @classmethod

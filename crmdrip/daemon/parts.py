@@ -10,7 +10,7 @@ from crmdrip.core.compose import Composer
 from crmdrip.core.replyto import ReplyDomain
 from crmdrip.daemon.mailboxes import Mailboxes
 from crmdrip.ledger.store import Ledger
-from crmdrip.ports import Clock, CrmSink, CrmSource, Hook, Mailer, SignalFeed
+from crmdrip.ports import Clock, CrmSink, CrmSource, Hint, Hook, Mailer, SignalFeed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +49,8 @@ class Parts:
     """Where answers come to, and the readers of what is signed into them."""
     hooks: Mapping[str, Hook] = field(default_factory=dict)
     """The ways in by HTTP, by the source of what they bring."""
+    hints: Mapping[str, Hint] = field(default_factory=dict)
+    """Those by which the CRM says that it has changed, by their source."""
     mailboxes: Mailboxes = field(default_factory=Mailboxes)
     """The folders into which people answer."""
     draining: Lock = field(default_factory=Lock)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -26,7 +27,7 @@ from crmdrip.core.errors import CrmdripError
 from crmdrip.core.received import Delivery
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import received
-from crmdrip.ports import Hook, HookRequest
+from crmdrip.ports import Hint, Hook, HookRequest
 from crmdrip.web.body import Body, Bounds, Refusal, Room
 
 log = structlog.get_logger()
@@ -105,6 +106,7 @@ class Hooks:
         """
         self._parts = parts
         self._hooks = {source.replace(":", "/"): hook for source, hook in parts.hooks.items()}
+        self._hints = {source.replace(":", "/"): hint for source, hint in parts.hints.items()}
         self._secrets = tuple(secret.encode() for secret in hint_secrets)
         self._on_stored = on_stored
         self._on_hint = on_hint
@@ -122,13 +124,19 @@ class Hooks:
 
     async def receive(self, request: Request) -> Response:
         """One post of a vendor."""
-        hook = self._hooks.get("{connector}/{name}".format_map(request.path_params))
-        if hook is None:
+        path = "{connector}/{name}".format_map(request.path_params)
+        hook, hint = self._hooks.get(path), self._hints.get(path)
+        asked: Hint
+        act: Callable[[HookRequest], Fate]
+        if hook is not None:
+            asked, act = hook, partial(self._store, hook)
+        elif hint is not None:
+            asked, act = hint, partial(self._wake, hint)
+        else:
             raise HTTPException(404)
         if request.method == "HEAD":
             return Response(status_code=200)  # some consoles ask so whether anybody is there
-        fate = await self._take(hook, request)
-        return self._answer(hook.source, fate)
+        return self._answer(asked.source, await self._take(asked, request, act))
 
     async def hint(self, request: Request) -> Response:
         """The CRM says that something changed; nothing is believed but that it is worth a look."""
@@ -143,7 +151,7 @@ class Hooks:
         self._on_hint()
         return self._answer(HINTS, Fate.HINTED)
 
-    async def _take(self, hook: Hook, request: Request) -> Fate:
+    async def _take(self, hook: Hint, request: Request, act: Callable[[HookRequest], Fate]) -> Fate:
         asked = HookRequest(
             headers={name.lower(): value for name, value in request.headers.items()},
             secret=request.path_params.get("secret", ""),
@@ -157,7 +165,13 @@ class Hooks:
             read = await body.read(request, Bounds(limit=hook.limit, seconds=hook.seconds))
             if isinstance(read, Refusal):
                 return Fate(read.value)
-            return await run_in_threadpool(self._store, hook, replace(asked, body=read))
+            return await run_in_threadpool(act, replace(asked, body=read))
+
+    def _wake(self, hint: Hint, asked: HookRequest) -> Fate:
+        if not hint.authentic(asked, self._parts.clock.now()):
+            return Fate.NOT_AUTHENTIC
+        self._on_hint()
+        return Fate.HINTED
 
     def _store(self, hook: Hook, asked: HookRequest) -> Fate:
         now = self._parts.clock.now()

@@ -100,6 +100,28 @@ class TestTaking:
         connection.close()
         assert [one.body for one in stored(stage)] == [data]
 
+    def test_a_hint_wakes_the_pull_and_leaves_nothing_behind(self, door: OpenDoor, stage: Stage) -> None:
+        """B28: only from whoever the connector says may give one."""
+
+        class Whisper:
+            source, limit, seconds = "whisper:changes", 1000, 5.0
+
+            def admits(self, asked: HookRequest, now: datetime) -> bool:
+                return "x-one" in asked.headers
+
+            def authentic(self, asked: HookRequest, now: datetime) -> bool:
+                return asked.body == b"true"
+
+        door.hooks._hints["whisper/changes"] = Whisper()
+        before = door.hints
+        assert door.ask("POST", "/hooks/whisper/changes", b"true").status == 403
+        assert door.ask("POST", "/hooks/whisper/changes", b"false", {"X-One": "1"}).status == 403
+        assert door.ask("HEAD", "/hooks/whisper/changes").status == 200
+        assert door.hints == before
+        assert door.ask("POST", "/hooks/whisper/changes", b"true", {"X-One": "1"}).status == 202
+        assert door.hints == before + 1
+        assert stored(stage) == []
+
     def test_a_hook_sees_the_request_as_it_was_called(self, door: OpenDoor, stage: Stage) -> None:
         """Some vendors sign the address: path and query, with nothing decoded; the secret comes beside it."""
         seen: list[HookRequest] = []
