@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -15,12 +14,13 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from crmdrip.config_file import ConfigProblems, Problem, read_settings
 from crmdrip.core.footer import WORDINGS
 from crmdrip.core.tokens import KEY_LENGTH
 from crmdrip.secrets import is_sandbox_constant
+from crmdrip.settings import StrictModel, is_loopback
 
 __all__ = ["ConfigProblems", "Problem", "Settings", "load"]
 
@@ -42,20 +42,11 @@ def _check_text(value: str) -> str:
     return value.strip()
 
 
-def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this very machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _check_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("is not the address of a web site", 'Type it as "https://mail.example.com".')
-    if parts.scheme == "http" and not is_loopback(value):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("must be https: links in emails cross the open net", "Type it with https://.")
     return value.rstrip("/")
 
@@ -70,13 +61,7 @@ Seconds = Annotated[float, Field(gt=0)]
 _HINT_SECRET = re.compile(r"[A-Za-z0-9_-]{20,}")
 
 
-class Section(BaseModel):
-    """A table of config.toml: strict, frozen, and without room for unknown keys."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CrmSettings(Section):
+class CrmSettings(StrictModel):
     """[crm]: which CRM, and how it names things."""
 
     connector: str = "salesforce"
@@ -86,7 +71,7 @@ class CrmSettings(Section):
     """The connector's own validated model, from [crm.<connector>]."""
 
 
-class MailSettings(Section):
+class MailSettings(StrictModel):
     """[mail]: through which provider email goes out."""
 
     connector: str = "sendgrid"
@@ -94,7 +79,7 @@ class MailSettings(Section):
     """The connector's own validated model, from [mail.<connector>]."""
 
 
-class MailboxSettings(Section):
+class MailboxSettings(StrictModel):
     """[[mailbox]]: an account into which people answer; as many as there are."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", examples=["replies"])
@@ -104,7 +89,7 @@ class MailboxSettings(Section):
     """The connector's own validated model, from the other keys of the table."""
 
 
-class LedgerSettings(Section):
+class LedgerSettings(StrictModel):
     """[ledger]: where the daemon's own state lives."""
 
     url: str = "sqlite:///crmdrip.sqlite3"
@@ -120,7 +105,7 @@ class LedgerSettings(Section):
         return value
 
 
-class SenderSettings(Section):
+class SenderSettings(StrictModel):
     """[sender]: who stands behind every email (P7)."""
 
     company: Words = Field(examples=["Example Ltd"])
@@ -145,7 +130,7 @@ class SenderSettings(Section):
         return value
 
 
-class RepliesSettings(Section):
+class RepliesSettings(StrictModel):
     """[replies]: answers that come to crmdrip itself, to be read, put on the timeline and sent on to the rep."""
 
     domain: str = ""
@@ -161,7 +146,7 @@ class RepliesSettings(Section):
             raise ValueError("is no domain", 'Type domain = "reply.example.com", or "" for none.') from None
 
 
-class UnsubscribeSettings(Section):
+class UnsubscribeSettings(StrictModel):
     """[unsubscribe]: the signed link and the one-click header of every email (P7, RFC 8058)."""
 
     base_url: WebAddress = Field(examples=["https://mail.example.com"])
@@ -184,7 +169,7 @@ class UnsubscribeSettings(Section):
     @model_validator(mode="after")
     def _sandbox_keys_stay_on_loopback(self) -> UnsubscribeSettings:
         known = any(is_sandbox_constant(key.get_secret_value()) for key in self.keys)
-        if known and not is_loopback(self.base_url):
+        if known and not is_loopback(urlsplit(self.base_url).hostname):
             raise ValueError(
                 "keys holds the sandbox's key, which everybody knows: links signed with it can be forged",
                 'Give it as keys = [{ env = "UNSUBSCRIBE_KEY" }].',
@@ -192,7 +177,7 @@ class UnsubscribeSettings(Section):
         return self
 
 
-class LimitSettings(Section):
+class LimitSettings(StrictModel):
     """[limits]: how much goes out. How many calls the CRM is asked for stands in its connector's own table (P5)."""
 
     sender_per_day: int = Field(default=200, ge=1)
@@ -201,7 +186,7 @@ class LimitSettings(Section):
     """Emails per recipient domain and hour."""
 
 
-class SafetySettings(Section):
+class SafetySettings(StrictModel):
     """[safety]: when the daemon waits for a person."""
 
     confirm_above: int = Field(default=500, ge=1)
@@ -216,7 +201,7 @@ class SafetySettings(Section):
     """Hours after which an email still in doubt is shown as needing a person."""
 
 
-class DaemonSettings(Section):
+class DaemonSettings(StrictModel):
     """[daemon]: the rhythm of the loops, in seconds, and when the process gives up."""
 
     pull_seconds: Seconds = 60
@@ -237,7 +222,7 @@ class DaemonSettings(Section):
     """Failures in a row of one loop, after which the process exits for its supervisor to restart it."""
 
 
-class WebSettings(Section):
+class WebSettings(StrictModel):
     """[web]: the door: /healthz, /readyz, the page behind every unsubscribe link, and what vendors post."""
 
     listen: str = "127.0.0.1:8025"
@@ -277,14 +262,14 @@ class WebSettings(Section):
         return urlsplit(self.public_url).path
 
 
-class LogSettings(Section):
+class LogSettings(StrictModel):
     """[log]: what is written to standard error."""
 
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Settings(Section):
+class Settings(StrictModel):
     """Everything config.toml says."""
 
     crm: CrmSettings

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from crmdrip import registry
 from crmdrip.assembly import Connection, WallClock, build_hooks, connect_crm, connect_mail, connect_mailboxes
-from crmdrip.config import ConfigProblems, Settings, is_loopback, load
+from crmdrip.config import ConfigProblems, Settings, load
 from crmdrip.core.compose import merge_paths
 from crmdrip.core.definition import validate
 from crmdrip.core.errors import ConfigurationError, CrmdripError, UnknownPathsError
@@ -29,6 +29,7 @@ from crmdrip.ledger.errors import LedgerBusyError
 from crmdrip.ledger.store import ROOM, Ledger
 from crmdrip.ports import CheckLevel, CheckResult, CrmSource
 from crmdrip.secrets import is_sandbox_constant
+from crmdrip.settings import is_loopback
 
 
 def examine(config: Path) -> Iterator[CheckResult]:
@@ -159,7 +160,7 @@ def check_pauses(path: Path) -> Iterator[CheckResult]:
 def check_unsubscribe(settings: Settings) -> Iterator[CheckResult]:
     """People can reach the page in every email, and nobody can forge its links (P7)."""
     url = settings.unsubscribe.base_url
-    if is_loopback(url):
+    if is_loopback(urlsplit(url).hostname):
         yield _warn(
             "UNSUB-URL",
             f"{url} leads to this machine: nobody else can unsubscribe there.",
@@ -207,7 +208,7 @@ def check_door(settings: Settings, sources: tuple[str, ...]) -> Iterator[CheckRe
             "vendors are to post here, and it is not said where they reach the door.",
             "Set [web] public_url to its https address, and type the addresses that are shown then at the vendors.",
         )
-    elif is_loopback(url):
+    elif is_loopback(urlsplit(url).hostname):
         yield _warn("WEB-URL", f"{url} leads to this machine: no vendor can post there.", "Give its https address.")
     else:
         paths = [f"{url}/hooks/{source.replace(':', '/')}" for source in sources]

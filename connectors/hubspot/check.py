@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import RIGHT_PORTAL, Portal, wrong_portal
 from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.timeline import Timeline
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
-from crmdrip.ports import CheckLevel, CheckResult
+from crmdrip.ports import CheckLevel, CheckResult, Purpose
 
 _NEEDED: Mapping[str, str] = {
     "contact": "nobody can be read",

@@ -21,11 +21,11 @@ from hubspot.crm.objects.exceptions import ApiException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from connectors.hubspot.faults import Fault, read_fault, row_fault
-from connectors.hubspot.meter import CallMeter, Pace, Purpose, Window
+from connectors.hubspot.pace import Pace, Window
 from connectors.hubspot.paths import path_of
 from connectors.hubspot.settings import HubSpotSettings
 from crmdrip.core.errors import AuthError, ConfigurationError, ErrorClass, RetriableError
-from crmdrip.ports import Clock
+from crmdrip.ports import CallMeter, Clock, Purpose
 
 HOST = "https://api.hubapi.com"
 BATCH = 100
@@ -70,6 +70,14 @@ class Answer:
         return [(row, row.context or {}) for row in rows]
 
 
+def read_usage(headers: Mapping[str, str]) -> tuple[int, int] | None:
+    """The portal's day as (used, limit) from an answer's headers; None for an OAuth app's, which do not tell it."""
+    limit, left = (headers.get(f"x-hubspot-ratelimit-daily{what}", "") for what in ("", "-remaining"))
+    if not (limit.isdecimal() and left.isdecimal()):
+        return None
+    return int(limit) - int(left), int(limit)
+
+
 class HubSpotClient:
     """One portal, one pool of connections, one budget; shared by source, sink and checks, and by their threads."""
 
@@ -83,7 +91,14 @@ class HubSpotClient:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.meter = CallMeter(clock, daily_cap=settings.daily_cap, reserve=settings.reserve)
+        self.meter = CallMeter(
+            clock,
+            vendor="HubSpot",
+            account="portal",
+            renews="Wait for midnight in the account's time zone.",
+            daily_cap=settings.daily_cap,
+            reserve=settings.reserve,
+        )
         self._pace = Pace(burst=settings.burst, searches=settings.searches, tick=tick, sleep=sleep)
         self._sleep = sleep
         host = settings.base_url or HOST
@@ -229,7 +244,8 @@ class HubSpotClient:
         except AttributeError:
             # A TLS failure has no body, which the library decodes nevertheless (12.0.0, api_client.py, call_api).
             raise RetriableError("no secure connection.", where="HubSpot") from None
-        self.meter.hear(headers)
+        if usage := read_usage(headers):
+            self.meter.hear(*usage)
         if (most := headers.get("x-hubspot-ratelimit-max", "")).isdecimal():
             self._pace.hear(int(most))
         if status >= 300:

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.hubspot.client import segment
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.records import hidden_opt_out
 from connectors.hubspot.values import Properties, is_ticked, parse_time, show_time
 from crmdrip.core.errors import CrmdripError
 from crmdrip.core.model import Brake
-from crmdrip.ports import ControlWrite
+from crmdrip.ports import ControlWrite, Purpose
 
 
 class ControlReader:

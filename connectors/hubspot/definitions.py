@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 import orjson
 
-from connectors.hubspot.meter import Purpose
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import CrmMapping
 from crmdrip.core.model import SequenceDraft, SequenceStatus, StepDraft
+from crmdrip.ports import Purpose
 
 WRITTEN_BY_US = frozenset({"version", "error", "active", "sent", "replied", "meetings", "stopped", "held"})
 """Words of a sequence that nobody else writes. A step's own "active" is not among them."""

@@ -13,12 +13,11 @@ from connectors.hubspot.control import ControlReader
 from connectors.hubspot.cursor import parse_cursor
 from connectors.hubspot.definitions import stop_field
 from connectors.hubspot.merge_fields import MergeColumns, owner_field, resolve
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.signals import SignalReader
 from connectors.hubspot.values import Properties
 from crmdrip.core.model import RecordRef
-from crmdrip.ports import ControlWrite, Look
+from crmdrip.ports import ControlWrite, Look, Purpose
 
 
 class LastLook:

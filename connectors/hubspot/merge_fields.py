@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal
 from crmdrip.core.errors import UnknownPathsError
 from crmdrip.core.model import Owner
+from crmdrip.ports import Purpose
 
 _ELSEWHERE = "sender"
 """Whoever the email is from: not a matter of the record, so never read here."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.hubspot.client import TRACE
 from connectors.hubspot.definitions import WRITTEN_BY_US, in_our_words
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.values import Properties
 from crmdrip.core.model import SequenceDraft, StepDraft
+from crmdrip.ports import Purpose
 
 if TYPE_CHECKING:
     from connectors.hubspot.portal import Portal

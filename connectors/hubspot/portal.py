@@ -9,13 +9,12 @@ from typing import Any
 
 from connectors.hubspot.client import BATCH, HubSpotClient, chunks, segment
 from connectors.hubspot.definitions import Definitions, SequenceFolder
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.objects import SequenceObjects
 from connectors.hubspot.records import ContactReader
 from connectors.hubspot.values import Properties
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.model import Owner
-from crmdrip.ports import CrmIdentity, CrmMapping
+from crmdrip.ports import CrmIdentity, CrmMapping, Purpose
 
 RIGHT_PORTAL = "Correct the key, or portal_id if this portal is meant."
 

@@ -14,13 +14,12 @@ from connectors.hubspot.client import BATCH
 from connectors.hubspot.control import ControlReader
 from connectors.hubspot.cursor import Cursor, Reading, parse_cursor
 from connectors.hubspot.definitions import digest, stop_field
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal, condition
 from connectors.hubspot.signals import SignalReader
 from connectors.hubspot.values import Properties, show_box, to_millis
 from crmdrip.core.model import Record, RunStatus, SequenceDraft
 from crmdrip.core.struct import replace
-from crmdrip.ports import PullPage
+from crmdrip.ports import PullPage, Purpose
 
 _PAGE = 200
 """Results of one page of a search, the most there are."""

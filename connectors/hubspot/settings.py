@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.hubspot.paths import FAMILIES, VERSION
+from crmdrip.settings import StrictModel, is_stand_in
 
 
-def is_loopback(url: str) -> bool:
-    """Whether the URL is plain http to this very machine."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname is None:
-        return False
-    if parts.hostname == "localhost":
-        return True
-    try:
-        return ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return False
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class OAuthApp(_Strict):
+class OAuthApp(StrictModel):
     """A project app that was installed in the portal: its access tokens last half an hour and are renewed."""
 
     client_id: str
@@ -37,7 +20,7 @@ class OAuthApp(_Strict):
     refresh_token: SecretStr
 
 
-class Auth(_Strict):
+class Auth(StrictModel):
     """Exactly one of two ways to log in."""
 
     token: SecretStr | None = None
@@ -51,7 +34,7 @@ class Auth(_Strict):
         return self
 
 
-class HubSpotSettings(_Strict):
+class HubSpotSettings(StrictModel):
     """The table of the HubSpot connector."""
 
     portal_id: str = Field(default="", pattern=r"^\d*$")
@@ -97,7 +80,7 @@ class HubSpotSettings(_Strict):
     @classmethod
     def _a_plain_address(cls, value: str) -> str:
         parts = urlsplit(value)
-        if value and ((parts.scheme != "https" and not is_loopback(value)) or parts.query or parts.fragment):
+        if value and ((parts.scheme != "https" and not is_stand_in(value)) or parts.query or parts.fragment):
             raise ValueError("must begin with https:// and have no ? or #: HubSpot signs it as it stands")
         return value
 
@@ -110,7 +93,7 @@ class HubSpotSettings(_Strict):
     @field_validator("base_url")
     @classmethod
     def _loopback(cls, value: str) -> str:
-        if value and not is_loopback(value):
+        if value and not is_stand_in(value):
             raise ValueError("must be http:// on this machine (127.0.0.1); the real HubSpot needs no base_url")
         return value.rstrip("/")
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from connectors.hubspot.mails import read_kind
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal, condition
 from connectors.hubspot.timeline import Timeline
 from connectors.hubspot.values import Properties, parse_time, to_millis
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.model import Signal, SignalKind
+from crmdrip.ports import Purpose
 
 SOURCE = "hubspot"
 _DETAIL = 255

@@ -14,7 +14,6 @@ from typing import Any, assert_never
 from connectors.hubspot.client import BATCH, TRACE, Answer, segment
 from connectors.hubspot.control import control_values
 from connectors.hubspot.faults import Fault
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.rows import (
     Row,
     approval_row,
@@ -35,6 +34,7 @@ from crmdrip.ports import (
     BounceWrite,
     ControlWrite,
     OptOutWrite,
+    Purpose,
     ReplyWrite,
     SequenceWrite,
     StatusWrite,

@@ -10,14 +10,13 @@ from typing import Any
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.control import ControlReader
 from connectors.hubspot.look import LastLook
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal, condition
 from connectors.hubspot.pull import Pull
 from connectors.hubspot.signals import SignalReader
 from connectors.hubspot.timeline import Timeline
 from connectors.hubspot.values import Properties, show_box, to_millis
 from crmdrip.core.model import Owner, Record, RecordRef, Signal, TouchRecord
-from crmdrip.ports import Budget, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage
+from crmdrip.ports import Budget, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage, Purpose
 
 _FOUND = 50
 """People given for a name."""

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.hubspot.client import Answer
-from connectors.hubspot.meter import Purpose
 from connectors.hubspot.portal import Portal, condition
 from connectors.hubspot.trail import WORD, WORDS, split_trail
 from connectors.hubspot.values import Properties, parse_time, to_number
 from crmdrip.core.model import StepKind, TouchRecord
+from crmdrip.ports import Purpose
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = (("email", StepKind.EMAIL), ("task", StepKind.TASK))

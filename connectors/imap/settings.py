@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from crmdrip.core.errors import ConfigurationError
+from crmdrip.settings import StrictModel, is_loopback
 
 
 class Tls(StrEnum):
@@ -30,10 +30,8 @@ LONGEST_IDLE = 29 * 60
 """Seconds: a server may log out whoever idles for half an hour, so IDLE is to be renewed before (RFC 2177)."""
 
 
-class ImapSettings(BaseModel):
+class ImapSettings(StrictModel):
     """How to reach one account. Times are in seconds."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: Annotated[str, Field(min_length=1, max_length=253, examples=["imap.example.com"])]
     port: Annotated[int, Field(ge=0, le=65535)] = 0
@@ -100,7 +98,7 @@ class ImapSettings(BaseModel):
         ]
         if sum(ways) != 1:
             raise ValueError("needs exactly one of password, token and token_file")
-        if self.tls is Tls.NONE and not self.on_loopback:
+        if self.tls is Tls.NONE and not is_loopback(self.host):
             raise ValueError(
                 'tls = "none" would show the password and every email to everyone on the way',
                 'Type tls = "implicit" or tls = "starttls".',
@@ -108,16 +106,6 @@ class ImapSettings(BaseModel):
         if self.ca_file is not None and not self.ca_file.is_file():
             raise ValueError("ca_file does not name a file")
         return self
-
-    @property
-    def on_loopback(self) -> bool:
-        """Whether the server is this machine, decided without a name look-up."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
     @property
     def real_port(self) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from connectors.salesforce.client import Answers, Part
-from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org
 from connectors.salesforce.records import Row, parse_time
 from connectors.salesforce.rows import control_values
 from connectors.salesforce.schema import Access, Schema, control_query
 from crmdrip.core.errors import ErrorClass, RateLimitedError, RetriableError
 from crmdrip.core.model import Brake
-from crmdrip.ports import ControlWrite
+from crmdrip.ports import ControlWrite, Purpose
 
 _PART = "control"
 _HEARTBEAT = "heartbeat"

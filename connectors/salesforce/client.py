@@ -6,6 +6,7 @@ one API call (REST API guide, "Send Multiple Requests Using Composite", read 202
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,15 +23,15 @@ from connectors.salesforce.auth import Token, request_token
 from connectors.salesforce.codes import Fault, read_fault, response_fault
 from connectors.salesforce.envelope import open_envelope, read_json
 from connectors.salesforce.library import Salesforce
-from connectors.salesforce.meter import CallMeter, Purpose
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.transport import open_session
 from crmdrip.core.errors import RetriableError
-from crmdrip.ports import Clock
+from crmdrip.ports import CallMeter, Clock, Purpose
 
 PARTS = 25
 HEAVY_PARTS = 5
 _READ_ATTEMPTS = 3
+_USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")
 
 _REFUSED_INSIDE = frozenset({"NOT_FOUND", "METHOD_NOT_ALLOWED", "INVALID_INPUT", "UNSUPPORTED_OPERATION"})
 """Codes by which an org may refuse a collection inside a composite that it takes on its own."""
@@ -166,6 +167,12 @@ class Wire(Salesforce):
         raise AttributeError(name)  # no sf.Contact, no sf.bulk: those paths loop and have no time-outs
 
 
+def read_usage(header: str | None) -> tuple[int, int] | None:
+    """The org's day as (used, limit) from a Sforce-Limit-Info header ("api-usage=18/15000; api-bursts=1/750")."""
+    found = _USAGE.search(header or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
 class SalesforceClient:
     """One org, one session, one budget; shared by source, sink and checks, and by their threads."""
 
@@ -174,7 +181,14 @@ class SalesforceClient:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.meter = CallMeter(clock, daily_cap=settings.daily_cap, reserve=settings.reserve)
+        self.meter = CallMeter(
+            clock,
+            vendor="Salesforce",
+            account="org",
+            renews="Wait: the org's count rolls on over 24 hours.",
+            daily_cap=settings.daily_cap,
+            reserve=settings.reserve,
+        )
         self._session = open_session(settings)
         self._wire: Wire | None = None
         self._opening = threading.Lock()
@@ -290,7 +304,8 @@ class SalesforceClient:
             return self._wire
 
     def _hear(self, response: requests.Response) -> None:
-        self.meter.hear(response.headers.get("Sforce-Limit-Info"))
+        if usage := read_usage(response.headers.get("Sforce-Limit-Info")):
+            self.meter.hear(*usage)
         if date := response.headers.get("Date"):
             try:
                 told = parsedate_to_datetime(date).astimezone(UTC)

@@ -14,12 +14,11 @@ from connectors.salesforce.client import Answers, Part
 from connectors.salesforce.cursor import parse_cursor
 from connectors.salesforce.definitions import in_our_words
 from connectors.salesforce.merge_fields import MergeColumns, resolve
-from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org, read_rows, retrieve
 from connectors.salesforce.records import RecordReader, Row
 from connectors.salesforce.schema import Schema
 from crmdrip.core.model import Record, RecordRef
-from crmdrip.ports import ControlWrite, Look
+from crmdrip.ports import ControlWrite, Look, Purpose
 
 LOOK_SIZE = 2_000
 """Ids per collection retrieve (REST API guide, sObject Collections, POST retrieve)."""

@@ -9,14 +9,13 @@ from typing import Any, TypeVar
 from connectors.salesforce import soql
 from connectors.salesforce.client import Answers, Part, SalesforceClient
 from connectors.salesforce.definitions import Definitions
-from connectors.salesforce.meter import Purpose
 from connectors.salesforce.parents import Parents
 from connectors.salesforce.records import Row
 from connectors.salesforce.schema import Schema, load_schema
 from connectors.salesforce.signals import Stream, open_streams
 from crmdrip.core.errors import ConfigurationError, ErrorClass
 from crmdrip.core.model import Record, RecordKind, Signal
-from crmdrip.ports import CrmIdentity, CrmMapping
+from crmdrip.ports import CrmIdentity, CrmMapping, Purpose
 
 T = TypeVar("T")
 

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.salesforce.client import Part, SalesforceClient
-from connectors.salesforce.meter import Purpose
 from connectors.salesforce.records import Row, read_owner
 from connectors.salesforce.schema import Schema
 from crmdrip.core.model import Owner
+from crmdrip.ports import Purpose
 
 _LIFE = timedelta(minutes=5)
 _KEPT = 20_000

@@ -22,14 +22,13 @@ from connectors.salesforce.brake import BrakeReader
 from connectors.salesforce.client import HEAVY_PARTS, Answers, Part
 from connectors.salesforce.cursor import Cursor, Progress, parse_cursor
 from connectors.salesforce.definitions import Definitions
-from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org, page, read_rows
 from connectors.salesforce.records import RecordReader, Row
 from connectors.salesforce.schema import Schema
 from connectors.salesforce.turns import take_turns
 from crmdrip.core.model import Record, RecordKind, SequenceDraft, Signal
 from crmdrip.core.struct import replace
-from crmdrip.ports import PullPage
+from crmdrip.ports import PullPage, Purpose
 
 _DEFINITIONS = "definitions"
 """The stream of sequences and steps, which are always asked for together."""

@@ -13,10 +13,9 @@ from typing import Any
 
 from connectors.salesforce import soql
 from connectors.salesforce.client import Answers, Part, SalesforceClient
-from connectors.salesforce.meter import Purpose
 from crmdrip.core.errors import ConfigurationError, ErrorClass
 from crmdrip.core.model import RecordKind
-from crmdrip.ports import CrmIdentity, CrmMapping
+from crmdrip.ports import CrmIdentity, CrmMapping, Purpose
 
 PERMISSION_SET = "Drip Integration"
 

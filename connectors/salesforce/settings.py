@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from crmdrip.settings import StrictModel, is_stand_in
 
 
-def is_loopback(url: str) -> bool:
-    """Whether the URL is plain http to this very machine."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname is None:
-        return False
-    if parts.hostname == "localhost":
-        return True
-    try:
-        return ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return False
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class ClientCredentials(_Strict):
+class ClientCredentials(StrictModel):
     """OAuth client credentials: an External Client App with a run-as integration user."""
 
     consumer_key: str
     consumer_secret: SecretStr
 
 
-class JwtBearer(_Strict):
+class JwtBearer(StrictModel):
     """OAuth JWT bearer: a certificate on the app, and a user approved for it. No secret on the wire."""
 
     consumer_key: str
@@ -44,7 +28,7 @@ class JwtBearer(_Strict):
     """"" means https://test.salesforce.com for a sandbox's domain and https://login.salesforce.com for all others."""
 
 
-class ExistingSession(_Strict):
+class ExistingSession(StrictModel):
     """A session somebody already has, for trials. It cannot be renewed."""
 
     session_id: SecretStr
@@ -58,7 +42,7 @@ class ExistingSession(_Strict):
         return value
 
 
-class Auth(_Strict):
+class Auth(StrictModel):
     """Exactly one of three ways to log in. There is no SOAP login: Salesforce ends it in Summer '27."""
 
     client_credentials: ClientCredentials | None = None
@@ -73,7 +57,7 @@ class Auth(_Strict):
         return self
 
 
-class SalesforceSettings(_Strict):
+class SalesforceSettings(StrictModel):
     """The table of the Salesforce connector."""
 
     domain: str = ""
@@ -98,7 +82,7 @@ class SalesforceSettings(_Strict):
     @field_validator("base_url")
     @classmethod
     def _loopback(cls, value: str) -> str:
-        if value and not is_loopback(value):
+        if value and not is_stand_in(value):
             raise ValueError("must be http:// on this machine (127.0.0.1); the real Salesforce needs no base_url")
         return value.rstrip("/")
 

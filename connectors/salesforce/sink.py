@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from connectors.salesforce.client import HEAVY_PARTS, Part
 from connectors.salesforce.codes import Fault, read_fault
-from connectors.salesforce.meter import Purpose
 from connectors.salesforce.rows import RowWrite, plan_rows
 from connectors.salesforce.schema import Schema
 from connectors.salesforce.source import SalesforceSource
@@ -19,7 +18,7 @@ from connectors.salesforce.verdicts import Batch, Verdicts
 from connectors.salesforce.whereabouts import find_tasks, find_whereabouts
 from crmdrip.core.errors import ConfigurationError, ErrorClass, RetriableError
 from crmdrip.core.struct import replace
-from crmdrip.ports import ControlWrite, TouchWrite, Write, WriteOutcome
+from crmdrip.ports import ControlWrite, Purpose, TouchWrite, Write, WriteOutcome
 
 ROWS_PER_COLLECTION = 200
 

@@ -10,14 +10,13 @@ from connectors.salesforce import soql
 from connectors.salesforce.brake import BrakeReader
 from connectors.salesforce.client import Part, SalesforceClient
 from connectors.salesforce.look import LOOK_SIZE, LastLook
-from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org, read_rows
 from connectors.salesforce.pull import Pull
 from connectors.salesforce.records import RecordReader, TouchReader
 from connectors.salesforce.schema import Schema
 from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, Signal, TouchRecord
-from crmdrip.ports import Budget, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage
+from crmdrip.ports import Budget, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage, Purpose
 
 _FOUND = 50
 """People given for a name."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from connectors.salesforce import soql
 from connectors.salesforce.client import Part
-from connectors.salesforce.meter import Purpose
 from connectors.salesforce.org import Org
 from connectors.salesforce.schema import Schema
+from crmdrip.ports import Purpose
 
 _SUCCESSORS = ("converted_contact", "merged_into")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import ssl
 from enum import StrEnum
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.sendgrid.signature import load_key
 from crmdrip.core.errors import ConfigurationError
+from crmdrip.settings import StrictModel, is_loopback
 
 SECRET_LENGTH = 20
 _URL_SAFE = re.compile(r"[A-Za-z0-9_-]+")
@@ -30,20 +30,8 @@ BASE_URLS = {Region.GLOBAL: "https://api.sendgrid.com", Region.EU: "https://api.
 """The two servers named in the vendor's OpenAPI files (tsg_mail_v3.json, servers)."""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine, decided without a name look-up."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-class SendGridSettings(BaseModel):
+class SendGridSettings(StrictModel):
     """How to reach one SendGrid account. Times are in seconds."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     api_key: SecretStr
     """Needs mail.send; reading the Email Logs and the suppression lists lets doubts be settled and stops be heard."""

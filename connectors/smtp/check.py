@@ -9,11 +9,12 @@ from connectors.smtp.session import SmtpRefusedError, SmtpSession
 from connectors.smtp.settings import SmtpSettings, Tls
 from crmdrip.core.errors import ErrorClass
 from crmdrip.ports import CheckLevel, CheckResult
+from crmdrip.settings import is_loopback
 
 
 def check_server(settings: SmtpSettings, tls: ssl.SSLContext) -> Iterator[CheckResult]:
     """Whether a session can be had. Connects once, sends nothing, raises nothing."""
-    if settings.tls is Tls.NONE and not settings.on_loopback:
+    if settings.tls is Tls.NONE and not is_loopback(settings.host):
         yield CheckResult(
             code="SMTP-CLEAR",
             level=CheckLevel.WARN,

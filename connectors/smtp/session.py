@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from connectors.smtp.settings import SmtpSettings, Tls
 from crmdrip.core.errors import ErrorClass
+from crmdrip.settings import is_loopback
 
 
 class Stage(StrEnum):
@@ -138,7 +139,7 @@ class SmtpSession:
             if smtp.has_extn("starttls"):
                 _expect(Stage.HELLO, smtp.starttls(context=tls))
                 _expect(Stage.HELLO, smtp.ehlo())
-            elif not settings.on_loopback:
+            elif not is_loopback(settings.host):
                 raise SmtpRefusedError(
                     ErrorClass.CONFIGURATION,
                     "the server offers no STARTTLS, and nothing is sent in clear",

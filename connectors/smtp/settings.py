@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from crmdrip.core.errors import ConfigurationError
+from crmdrip.settings import StrictModel, is_loopback
 
 
 class Tls(StrEnum):
@@ -27,10 +27,8 @@ class Tls(StrEnum):
 PORTS = {Tls.STARTTLS: 587, Tls.IMPLICIT: 465, Tls.NONE: 25}
 
 
-class SmtpSettings(BaseModel):
+class SmtpSettings(StrictModel):
     """How to reach one mail server. Times are in seconds."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: Annotated[str, Field(min_length=1, max_length=253)]
     port: Annotated[int, Field(ge=0, le=65535)] = 0
@@ -69,19 +67,9 @@ class SmtpSettings(BaseModel):
             raise ValueError("ca_file does not name a file")
         if bool(self.username) != bool(self.password.get_secret_value()):
             raise ValueError("username and password belong together")
-        if self.username and self.tls is Tls.NONE and not self.on_loopback:
+        if self.username and self.tls is Tls.NONE and not is_loopback(self.host):
             raise ValueError('tls = "none" would show the password to everyone on the way')
         return self
-
-    @property
-    def on_loopback(self) -> bool:
-        """Whether the server is this machine, decided without a name look-up."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
     @property
     def real_port(self) -> int:

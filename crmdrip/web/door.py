@@ -6,7 +6,6 @@ nothing (B22); a request is bounded in size, and nothing of it is stored unless 
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 import time
@@ -23,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from crmdrip.core.errors import ConfigurationError
+from crmdrip.settings import is_loopback
 from crmdrip.web.allowance import Allowance
 from crmdrip.web.health import Watch, describe
 from crmdrip.web.pages import Pages
@@ -87,10 +87,7 @@ def _is_local(request: Request) -> bool:
     """Whether whoever asks sits on this very machine, with no proxy between."""
     if request.client is None or any(name in request.headers for name in _FORWARDED):
         return False
-    try:
-        return ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(request.client.host)
 
 
 def listen(address: tuple[str, int]) -> socket.socket:

@@ -9,8 +9,9 @@ from hubspot_driver import HubSpotDriver
 from hubspot_peer import HubSpotPeer
 from pydantic import SecretStr, ValidationError
 
+from connectors.hubspot.client import read_usage
 from connectors.hubspot.faults import Fault, read_fault
-from connectors.hubspot.meter import CallMeter, Pace, Purpose, Window
+from connectors.hubspot.pace import Pace, Window
 from connectors.hubspot.paths import path_of
 from connectors.hubspot.settings import Auth, OAuthApp
 from crmdrip.core.errors import AuthError, ConfigurationError, ErrorClass, RateLimitedError, RetriableError
@@ -220,23 +221,15 @@ class TestPace:
         assert waited == [10.0]
 
 
-class TestMeter:
-    """The day's calls."""
+class TestUsage:
+    """The day's calls, as the answers tell them."""
 
-    def test_reporting_leaves_the_reserve(self, peer):
-        """P5: when calls are scarce, stops go on and reporting waits."""
-        meter = CallMeter(peer.clock, daily_cap=None, reserve=100)
-        meter.hear({"x-hubspot-ratelimit-daily": "1000", "x-hubspot-ratelimit-daily-remaining": "100"})
-        meter.spend(Purpose.STOP)
-        with pytest.raises(RateLimitedError, match="100 API calls left"):
-            meter.spend(Purpose.REPORT)
+    def test_used_is_what_is_no_longer_left(self):
+        """HubSpot tells the day's limit and what remains of it."""
+        headers = {"x-hubspot-ratelimit-daily": "1000", "x-hubspot-ratelimit-daily-remaining": "100"}
+        assert read_usage(headers) == (900, 1000)
 
-    def test_the_cap_outlives_a_restart(self, peer):
-        """P5: what an earlier process called counts."""
-        meter = CallMeter(peer.clock, daily_cap=2, reserve=0)
-        meter.spend(Purpose.PULL)
-        meter.spend(Purpose.PULL)
-        again = CallMeter(peer.clock, daily_cap=2, reserve=0)
-        again.remember(meter.hours())
-        with pytest.raises(RateLimitedError, match="daily cap of 2"):
-            again.spend(Purpose.STOP)
+    @pytest.mark.parametrize("headers", [{}, {"x-hubspot-ratelimit-daily": "1000"}, {"x-hubspot-ratelimit-daily": "x"}])
+    def test_an_oauth_apps_answers_tell_none(self, headers):
+        """What is missing is no usage of zero."""
+        assert read_usage(headers) is None

@@ -8,13 +8,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr, ValidationError
 from salesforce_driver import SalesforceDriver, error_body
-from salesforce_peer import SalesforcePeer, SteppedClock
+from salesforce_peer import SalesforcePeer
 
-from connectors.salesforce.client import Part
-from connectors.salesforce.meter import CallMeter, Purpose
+from connectors.salesforce.client import Part, read_usage
 from connectors.salesforce.settings import Auth, ClientCredentials, ExistingSession, JwtBearer, SalesforceSettings
 from crmdrip.core.errors import AuthError, ConfigurationError, RateLimitedError, RetriableError
 from crmdrip.core.model import RecordKind
+from crmdrip.ports import Purpose
 from crmdrip.sandbox.faults import Fault, FaultKind
 from crmdrip.testing.crm import CrmTrouble, read_all, status_write, write_all
 
@@ -212,16 +212,14 @@ def test_the_orgs_own_count_is_read(peer) -> None:
         ("api-usage=18/5000", (18, 5000)),
         ("api-usage=25/5000; api-bursts=1/750", (25, 5000)),
         ("api-usage=25/5000; per-app-api-usage=17/250(appName=x)", (25, 5000)),
-        ("per-app-api-usage=17/250(appName=x)", (None, None)),
-        ("nonsense", (None, None)),
-        (None, (None, None)),
+        ("per-app-api-usage=17/250(appName=x)", None),
+        ("nonsense", None),
+        (None, None),
     ],
 )
 def test_the_limit_header_is_understood(header, expected) -> None:
     """The three shapes the vendor documents, and anything else is ignored."""
-    meter = CallMeter(SteppedClock(), daily_cap=None, reserve=0)
-    meter.hear(header)
-    assert (meter.budget().used, meter.budget().limit) == expected
+    assert read_usage(header) == expected
 
 
 def test_the_daily_cap_is_never_crossed(peer) -> None:
@@ -231,33 +229,6 @@ def test_the_daily_cap_is_never_crossed(peer) -> None:
         _pull_for_ever(source, None)
     assert peer.calls() == 5
     assert caught.value.retry_after == pytest.approx(25 * 3600)
-
-
-def test_calls_come_free_after_a_day() -> None:
-    """The cap is on any 24 hours."""
-    clock = SteppedClock()
-    meter = CallMeter(clock, daily_cap=1, reserve=0)
-    meter.spend(Purpose.PULL)
-    clock.move(hours=24)
-    assert not meter.allows(Purpose.PULL)
-    clock.move(hours=1)
-    assert meter.allows(Purpose.PULL)
-
-
-def test_reporting_leaves_the_reserve_to_stops_and_looks() -> None:
-    """P5: with only the reserve left, stops, looks and pulls go on, reporting waits."""
-    meter = CallMeter(SteppedClock(), daily_cap=100, reserve=40)
-    for _ in range(60):
-        meter.spend(Purpose.REPORT)
-    assert {purpose for purpose in Purpose if meter.allows(purpose)} == {Purpose.STOP, Purpose.LOOK, Purpose.PULL}
-
-
-def test_the_orgs_own_limit_keeps_a_reserve_too() -> None:
-    """P5: other programs use the same calls; what is left of them is kept for stops."""
-    meter = CallMeter(SteppedClock(), daily_cap=None, reserve=100)
-    meter.hear("api-usage=14950/15000")
-    assert not meter.allows(Purpose.REPORT)
-    assert meter.allows(Purpose.STOP)
 
 
 def test_a_stop_is_written_from_the_reserve_and_takes_reports_along(peer) -> None:

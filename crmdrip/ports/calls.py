@@ -1,19 +1,19 @@
 """Counts API calls and says who may still make one: stops first, then last looks and pulls, reporting last (P5, B20).
 
-It knows two limits: the admin's cap on our own calls, which is never crossed, and the org's, as the CRM's header tells.
+It knows two limits: the admin's cap on our own calls, which is never crossed, and the account's, as the vendor
+tells it.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping
 from enum import StrEnum
 
 from crmdrip.core.errors import RateLimitedError
-from crmdrip.ports import Budget, Clock
+from crmdrip.ports.crm import Budget
+from crmdrip.ports.outside import Clock
 
-_USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")
 _HOUR = 3600
 _DAY = 24
 """In hours."""
@@ -29,10 +29,21 @@ class Purpose(StrEnum):
 
 
 class CallMeter:
-    """Our calls by the hour over the last day, and the org's own count."""
+    """Our calls by the hour over the last day, and the account's own count. For several threads."""
 
-    def __init__(self, clock: Clock, *, daily_cap: int | None, reserve: int) -> None:
+    def __init__(
+        self, clock: Clock, *, vendor: str, account: str, renews: str, daily_cap: int | None, reserve: int
+    ) -> None:
+        """Count for one account.
+
+        account: what its people call it ("org", "portal"). renews: what to do until the account's own count is renewed,
+        as a sentence. daily_cap: calls in any 24 hours, None for the account's own limit alone. reserve: calls that
+        reporting leaves to the others.
+        """
         self._clock = clock
+        self._vendor = vendor
+        self._account = account
+        self._renews = renews
         self._cap = daily_cap
         self._reserve = reserve
         self._hours: dict[int, int] = {}
@@ -58,11 +69,10 @@ class CallMeter:
                 return False
             return True
 
-    def hear(self, header: str | None) -> None:
-        """Take in a Sforce-Limit-Info header ("api-usage=18/15000; api-bursts=1/750"). Anything else is ignored."""
-        if header and (match := _USAGE.search(header)):
-            with self._lock:
-                self._used, self._limit = int(match[1]), int(match[2])
+    def hear(self, used: int, limit: int) -> None:
+        """Take in what the vendor's answer says of the account's day, the calls of all its apps."""
+        with self._lock:
+            self._used, self._limit = used, limit
 
     def budget(self) -> Budget:
         """As of the last answer."""
@@ -84,7 +94,7 @@ class CallMeter:
 
     def _this_hour(self) -> int:
         hour = int(self._clock.now().timestamp()) // _HOUR
-        for old in [h for h in self._hours if h < hour - _DAY]:
+        for old in [each for each in self._hours if each < hour - _DAY]:
             del self._hours[old]
         return hour
 
@@ -96,17 +106,17 @@ class CallMeter:
             if sum(self._hours.values()) + min(kept, self._cap // 2) >= self._cap:
                 frees = (min(self._hours, default=0) + _DAY + 1) * _HOUR
                 raise RateLimitedError(
-                    f"the daily cap of {self._cap} Salesforce calls leaves none for a {purpose}.",
-                    where="Salesforce",
+                    f"the daily cap of {self._cap} {self._vendor} calls leaves none for a {purpose}.",
+                    where=self._vendor,
                     do_next="Raise daily_cap, or wait: it frees by the hour.",
                     retry_after=max(frees - self._clock.now().timestamp(), 1.0),
                 )
-        # The org's own count is as old as its last answer, so it holds back reporting alone: pulls keep it fresh.
+        # The account's own count is as old as its last answer, so it holds back reporting alone: pulls keep it fresh.
         if kept and self._used is not None and self._limit is not None:
             left = self._limit - self._used
             if left <= min(kept, self._limit // 2):
                 raise RateLimitedError(
-                    f"the org has {left} API calls left today; they are kept for stops and last looks.",
-                    where="Salesforce",
-                    do_next="Wait: the org's count rolls on over 24 hours. Or lower reserve.",
+                    f"the {self._account} has {left} API calls left today; they are kept for stops and last looks.",
+                    where=self._vendor,
+                    do_next=f"{self._renews} Or lower reserve.",
                 )
