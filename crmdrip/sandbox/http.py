@@ -219,11 +219,22 @@ class Server:
         self._server = await loop.create_server(lambda: _Connection(self), HOST, self._port, backlog=1024)
         self._port = self._server.sockets[0].getsockname()[1]
 
+    async def stop_listening(self) -> None:
+        """Refuse further connections; those that are open stay so."""
+        if self._server is None:
+            return
+        # asyncio forgets a connection that is being accepted while its server is closed, and leaves its socket open
+        # (Python 3.11, base_events.Server._attach). So accepting ends first, and what has begun gets its two turns.
+        loop = asyncio.get_running_loop()
+        for listener in self._server.sockets:
+            loop.remove_reader(listener.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self._server.close()
+
     async def close(self) -> None:
         """Stop listening and drop open connections."""
-        if self._server is not None:
-            self._server.close()
-        await asyncio.sleep(0)  # connections just accepted appear, so that none is left to the garbage collector
+        await self.stop_listening()
         for transport in list(self.connections):
             transport.abort()
         await asyncio.sleep(0)
@@ -280,13 +291,17 @@ class ServerThread:
             raise value
         return value  # type: ignore[no-any-return]
 
-    def __exit__(self, *exc: object) -> None:
+    def stop_listening(self) -> None:
+        """Refuse further connections from now on."""
+
         async def stop() -> None:
             for server in self._servers:
-                await server.close()
-            # Connections that were being accepted just now are finished, then dropped too: none is left open.
-            pending = asyncio.all_tasks() - {asyncio.current_task()}
-            await asyncio.gather(*pending, return_exceptions=True)
+                await server.stop_listening()
+
+        asyncio.run_coroutine_threadsafe(stop(), self._loop).result()
+
+    def __exit__(self, *exc: object) -> None:
+        async def stop() -> None:
             for server in self._servers:
                 await server.close()
             self._loop.stop()

@@ -45,9 +45,6 @@ class SendGridPeer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        # Connections may still be on their way in; the thread would leave them open and unreported.
-        self.stop()
-        self.hang_up()
         self._thread.__exit__(*exc)
         assert self.server.errors == []
 
@@ -81,7 +78,7 @@ class SendGridPeer:
 
     def stop(self) -> None:
         """Listen no more."""
-        self.call(self.server._server.close)
+        self._thread.stop_listening()
         self.hang_up()
 
 
