@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crmdrip.config import Settings, load
-from crmdrip.doctor import check_door
+from crmdrip.doctor.door import check_door
 from crmdrip.ports import CheckLevel
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"

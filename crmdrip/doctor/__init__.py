@@ -1,0 +1,59 @@
+"""The doctor: every check before sending, each with a stable code, what is wrong, and what to do. Changes nothing.
+
+Codes of its own: CFG-INVALID, CFG-LOADED, CFG-CONNECTOR, PKG-CONNECTORS, LEDGER-FILE, LEDGER-WRITABLE, LEDGER-ROOM,
+LEDGER-DAEMON, LEDGER-PAUSED, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, WEB-URL, WEB-REPLIES, TEMPLATES. Those of connectors
+have letters of their own (SF-, SG-, IMAP-).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from crmdrip import registry
+from crmdrip.assembly import WallClock, build_hooks, connect_crm, connect_mail, connect_mailboxes
+from crmdrip.config import ConfigProblems, load
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.doctor.door import check_door, check_unsubscribe
+from crmdrip.doctor.finding import fail, ok
+from crmdrip.doctor.ledger import check_ledger, check_org
+from crmdrip.doctor.sequences import check_sequences
+from crmdrip.ports import CheckLevel, CheckResult
+
+
+def examine(config: Path) -> Iterator[CheckResult]:
+    """Every check, in order, as they are made. Raises nothing that was foreseen."""
+    yield registry.check_connectors_owner()
+    if not config.exists():
+        yield fail(
+            "CFG-INVALID", f"{config}: there is no such file.", "Type crmdrip init, or name yours with --config."
+        )
+        return
+    try:
+        settings = load(config)
+    except ConfigProblems as problems:
+        for problem in problems.problems:
+            place = f"{config}:{problem.line}" if problem.line else str(config)
+            what = f"{place}: {problem.path} {problem.what}".replace("  ", " ")
+            yield fail("CFG-INVALID", what if what.endswith((".", "?")) else f"{what}.", problem.do_next)
+        return
+    yield ok("CFG-LOADED", f"{config} is valid.")
+    yield from check_ledger(Path(settings.ledger.url.removeprefix("sqlite:///")))
+    yield from check_unsubscribe(settings)
+    try:
+        crm, mail = connect_crm(settings, WallClock()), connect_mail(settings, WallClock())
+        mailboxes = connect_mailboxes(settings, WallClock())
+    except ConfigurationError as error:
+        yield fail("CFG-CONNECTOR", str(error), error.do_next)
+        return
+    failed = False
+    for result in crm.connector.check(crm.context):
+        failed = failed or result.level is CheckLevel.FAIL
+        yield result
+    if not failed:
+        yield from check_sequences(crm)
+        yield from check_org(settings, crm)
+    yield from check_door(settings, tuple(build_hooks(crm, mail)))
+    yield from mail.connector.check(mail.context)
+    for mailbox in mailboxes:
+        yield from mailbox.connector.check(mailbox.context)
