@@ -18,6 +18,7 @@ from crmdrip import __version__
 COMMANDS = {
     "demo": ("demo:demo", "Play two weeks against stand-ins on this machine, and check the promises."),
     "init": ("init:init", "Write a commented config.toml that runs against the sandbox."),
+    "install": ("install:install", "Install in the CRM what crmdrip reads and writes there."),
     "doctor": ("doctor:doctor", "Check everything that sending needs, and say how to mend what is wrong."),
     "run": ("run:run", "Run the daemon: pull, send, write back, until told to stop."),
     "once": ("once:once", "Make one full pass and exit, for cron."),

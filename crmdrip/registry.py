@@ -19,6 +19,7 @@ from typing import Any, cast
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import CrmMapping, parse_mapping
 from crmdrip.ports import CheckLevel, CheckResult, Connector, Role
+from crmdrip.shipped import shipped
 
 GROUP = "crmdrip.connectors"
 _OPEN_TABLES = frozenset({"merge", "values"})
@@ -112,13 +113,9 @@ def mapping_for(name: str, path: str = "") -> CrmMapping:
 
 
 def _builtin_document(name: str) -> dict[str, Any]:
-    """From the wheel's crmdrip/_mappings, or from mappings/ of a source tree (an editable install has no other)."""
-    package = files("crmdrip")
-    folders = (package / "_mappings", Path(str(package)).parent / "mappings")
-    for folder in folders:
-        file: Traversable = folder / f"{name}.toml"
-        if file.is_file():
-            return _read_document(file, file.name)
+    file = shipped(f"{name}.toml")
+    if file.is_file():
+        return _read_document(file, file.name)
     raise ConfigurationError(
         f"crmdrip brings no mapping for {name!r}.", where="[crm] mapping", do_next='Set mapping = "path/to/your.toml".'
     )

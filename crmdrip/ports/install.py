@@ -59,7 +59,11 @@ class Installer(Protocol):
         ...
 
     def write_package(self, folder: Path) -> Sequence[str]:
-        """Write what people install with the vendor's own tools; returns the commands to type, () for none."""
+        """Write what people install with the vendor's own tools; returns the commands to type, () for none.
+
+        folder: empty or not there yet. Makes no call. Raises ConfigurationError where the vendor has no such tools, and
+        OSError.
+        """
         ...
 
 
