@@ -56,6 +56,7 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
     yield _check_suppressions(client)
     yield _check_groups(settings, client)
     yield _check_events(settings, client)
+    yield _check_senders(client)
 
 
 def _check_server(settings: SendGridSettings) -> CheckResult:
@@ -167,6 +168,41 @@ def _check_events(settings: SendGridSettings, client: SendGridClient) -> CheckRe
     return CheckResult(
         code="SG-EVENTS", level=CheckLevel.OK, what=f"Events go to {', '.join(str(one.get('url')) for one in ours)}."
     )
+
+
+def _check_senders(client: SendGridClient) -> CheckResult:
+    """Whose emails SendGrid takes: domains with its CNAME records in DNS (DKIM, return path), and single senders."""
+    try:
+        domains = client.get("/v3/whitelabel/domains", {"limit": 200})
+        senders = client.get("/v3/verified_senders", {"limit": 200})
+    except CrmdripError as error:
+        return CheckResult(
+            code="SG-SENDERS",
+            level=CheckLevel.WARN,
+            what=f"Whose emails SendGrid takes cannot be read ({error.what}): a sender that is not verified is held.",
+            do_next="Give the key Sender Authentication: Read Access, or look at Settings, Sender Authentication.",
+        )
+    known = [one for one in domains if isinstance(one, dict)] if isinstance(domains, list) else []
+    listed = senders.get("results") if isinstance(senders, dict) else None
+    single = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    broken = sorted({str(one.get("domain")) for one in known if not one.get("valid")})
+    good = sorted({str(one.get("domain")) for one in known if one.get("valid")})
+    good += sorted({str(one.get("from_email")) for one in single if one.get("verified")})
+    if broken:
+        return CheckResult(
+            code="SG-SENDERS",
+            level=CheckLevel.WARN,
+            what=f"SendGrid does not find its DNS records for {', '.join(broken)}: emails from there are not signed.",
+            do_next="Add the CNAME records shown in SendGrid under Settings, Sender Authentication, and verify there.",
+        )
+    if not good:
+        return CheckResult(
+            code="SG-SENDERS",
+            level=CheckLevel.WARN,
+            what="No domain and no sender is verified in SendGrid: every email will be held.",
+            do_next="Authenticate the domain of your reps in SendGrid under Settings, Sender Authentication.",
+        )
+    return CheckResult(code="SG-SENDERS", level=CheckLevel.OK, what=f"SendGrid takes emails from {', '.join(good)}.")
 
 
 _WANTED = ("processed", "delivered", "bounce", "dropped", "deferred", "spam_report", "unsubscribe")

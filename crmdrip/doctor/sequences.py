@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crmdrip.assembly import Connection
 from crmdrip.core.compose import merge_paths
 from crmdrip.core.definition import validate
 from crmdrip.core.errors import CrmdripError, UnknownPathsError
-from crmdrip.core.model import Sequence
+from crmdrip.core.model import Sequence, SequenceDraft
 from crmdrip.core.render import check_template
 from crmdrip.doctor.finding import fail, ok, warn
-from crmdrip.inspection.preview import read_drafts
 from crmdrip.ports import CheckResult, CrmSource
 
 
-def check_sequences(crm: Connection) -> Iterator[CheckResult]:
+def check_sequences(source: CrmSource, drafts: tuple[SequenceDraft, ...]) -> Iterator[CheckResult]:
     """Every sequence is valid, its templates too."""
-    source = crm.connector.build_source(crm.context)
-    try:
-        drafts = read_drafts(source)
-    except CrmdripError as error:
-        yield fail("TEMPLATES", f"the sequences cannot be read: {error}", error.do_next)
-        return
     good: list[Sequence] = []
     for draft in drafts:
         result = validate(draft, check_template=check_template)

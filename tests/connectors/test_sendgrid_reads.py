@@ -287,6 +287,7 @@ def test_a_full_key_passes_every_check(peer):
         "SG-SUPPRESSIONS": CheckLevel.OK,
         "SG-GROUPS": CheckLevel.OK,
         "SG-EVENTS": CheckLevel.WARN,
+        "SG-SENDERS": CheckLevel.OK,
     }
     assert peer.accepted() == []
 
@@ -301,11 +302,12 @@ def test_a_full_key_passes_every_check(peer):
                 "SG-SUPPRESSIONS": CheckLevel.WARN,
                 "SG-GROUPS": CheckLevel.WARN,
                 "SG-EVENTS": CheckLevel.WARN,
+                "SG-SENDERS": CheckLevel.WARN,
             },
         ),
         (
             ["messages.read", "suppression.bounces.read", "asm.groups.read", "asm.suppressions.read"],
-            {"SG-SEND": CheckLevel.FAIL, "SG-EVENTS": CheckLevel.WARN},
+            {"SG-SEND": CheckLevel.FAIL, "SG-EVENTS": CheckLevel.WARN, "SG-SENDERS": CheckLevel.WARN},
         ),
     ],
 )
@@ -351,6 +353,23 @@ def test_the_event_webhook_is_compared_with_the_keys_configured(peer, settings, 
     (found,) = [r for r in connector.check(context(peer, event_keys=(keys[key],))) if r.code == "SG-EVENTS"]
     assert says in found.what
     assert (found.level is CheckLevel.OK) is found.what.startswith("Events go to")
+
+
+@pytest.mark.parametrize(
+    ("identities", "level", "says"),
+    [
+        ({"domains": {"acme.example"}}, CheckLevel.OK, "SendGrid takes emails from acme.example."),
+        ({"senders": {"ann@acme.example"}}, CheckLevel.OK, "SendGrid takes emails from ann@acme.example."),
+        ({"pending": {"beta.example"}}, CheckLevel.WARN, "does not find its DNS records for beta.example"),
+        ({}, CheckLevel.WARN, "No domain and no sender is verified"),
+    ],
+)
+def test_whose_emails_are_taken_is_told(peer, identities, level, says):
+    """B16: a sender that is not verified would hold every email, which is better known before."""
+    for kind in ("domains", "pending", "senders"):
+        setattr(peer.account.identities, kind, identities.get(kind, set()))
+    (found,) = [r for r in connector.check(context(peer)) if r.code == "SG-SENDERS"]
+    assert (found.level, says in found.what) == (level, True)
 
 
 def test_a_refused_key_fails(peer):

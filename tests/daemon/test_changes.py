@@ -143,13 +143,13 @@ def test_a_deactivated_rep_holds_and_resumes_by_itself_when_mended(stage: Stage)
 def test_a_sender_the_provider_does_not_know_holds_with_the_reason(stage: Stage) -> None:
     """B16: nothing is lost, and once the domain is verified the email goes out."""
     contact = started(stage)
-    stage.do(stage.sandbox.account.verified_domains.clear)
+    stage.do(stage.sandbox.account.identities.domains.clear)
     stage.at(SECOND)
     stage.turn()
     status, reason = stage.shown(contact)
     assert status == RunStatus.HELD
     assert "verified Sender Identity" in reason
-    stage.do(stage.sandbox.account.verified_domains.add, "acme.example")
+    stage.do(stage.sandbox.account.identities.domains.add, "acme.example")
     stage.play(SECOND + timedelta(hours=2), step=timedelta(minutes=10))
     assert len(stage.sent()) == 2
 

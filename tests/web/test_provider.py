@@ -162,7 +162,7 @@ def test_disturbed_deliveries_are_counted_once(stage: Stage, account: Account, l
 def test_a_mail_arrives_the_same_in_both_modes(stage: Stage, account: Account, listening: OpenDoor, mode: str) -> None:
     """B6: headers and text are there, whatever its charset."""
     url = f"http://127.0.0.1:{listening.door.port}/hooks/sendgrid/inbound"
-    stage.do(stage.sandbox.account.verified_domains.add, "acme.example")
+    stage.do(stage.sandbox.account.identities.domains.add, "acme.example")
     setting = {"hostname": HOST, "url": url, "send_raw": mode == "raw", "security_policy": account.policy_id}
     account.ask("POST", "parse/settings", setting)
     stage.do(stage.sandbox.account.parse.receive, MAIL, sender=ANN, recipient=f"rep@{HOST}")

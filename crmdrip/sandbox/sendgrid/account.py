@@ -17,11 +17,12 @@ import orjson
 
 from crmdrip.sandbox.faults import Faults
 from crmdrip.sandbox.http import Request, Response, json_response
-from crmdrip.sandbox.sendgrid import answers, logs
+from crmdrip.sandbox.sendgrid import answers, identities, logs
 from crmdrip.sandbox.sendgrid.accepted import AcceptedEmail, Fate, Keep, recipients
 from crmdrip.sandbox.sendgrid.answers import Problem, refuse
 from crmdrip.sandbox.sendgrid.deliveries import Deliveries
 from crmdrip.sandbox.sendgrid.events import EventKind
+from crmdrip.sandbox.sendgrid.identities import Identities
 from crmdrip.sandbox.sendgrid.message import check_message
 from crmdrip.sandbox.sendgrid.parse import InboundParse
 from crmdrip.sandbox.sendgrid.suppressions import Suppressions
@@ -60,6 +61,7 @@ SCOPES = (
     "user.webhooks.parse.settings.delete",
     "user.webhooks.parse.settings.read",
     "user.webhooks.parse.settings.update",
+    "whitelabel.read",
 )
 """What a key with full access to these endpoints carries."""
 
@@ -105,13 +107,12 @@ class SendGridAccount:
         indexing_delay: timedelta = timedelta(0),
         seed: int = 0,
     ) -> None:
-        self.verified_domains = {domain.lower() for domain in verified_domains}
-        self.verified_senders = {address.lower() for address in verified_senders}
+        self.identities = Identities(verified_domains, verified_senders)
         self.suppressions = Suppressions(clock)
         self.deliveries = Deliveries(clock)
         """Webhook requests on their way. Nothing leaves before it has a `post`."""
         self.webhooks = EventWebhooks(clock, self.deliveries, seed=seed)
-        self.parse = InboundParse(clock, self.deliveries, self.verified_domains, seed=seed)
+        self.parse = InboundParse(clock, self.deliveries, self.identities.domains, seed=seed)
         self.accepted: list[AcceptedEmail] = []
         """Every email ever accepted, one record per recipient, oldest first."""
         self.calls: Counter[str] = Counter()
@@ -238,6 +239,8 @@ class SendGridAccount:
 
         routes = [
             route("GET", "/v3/scopes", "", self._list_scopes),
+            route("GET", "/v3/whitelabel/domains", identities.SCOPE, self.identities.list_domains),
+            route("GET", "/v3/verified_senders", identities.SCOPE, self.identities.list_senders),
             route("POST", "/v3/logs", "messages.read", self._search_logs),
             route("GET", "/v3/logs/*", "messages.read", self._show_log),
             route("POST", "/v3/asm/suppressions/global", "asm.suppressions.global.create", lists.global_add),
@@ -325,13 +328,9 @@ class SendGridAccount:
         return self.rate_limit is None or self._in_second <= self.rate_limit
 
     def _all_verified(self, message: Mapping[str, Any]) -> bool:
-        if not self._verified(message["from"]["email"]):
+        if not self.identities.allow(message["from"]["email"]):
             return False
-        return all(self._verified(b["from"]["email"]) for b in message["personalizations"] if "from" in b)
-
-    def _verified(self, address: str) -> bool:
-        address = address.lower()
-        return address.rpartition("@")[2] in self.verified_domains or address in self.verified_senders
+        return all(self.identities.allow(b["from"]["email"]) for b in message["personalizations"] if "from" in b)
 
     def _mint_id(self) -> str:
         bits = self._random.getrandbits(132)
