@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from connectors.hubspot.check import check_portal
 from connectors.hubspot.client import HubSpotClient
+from connectors.hubspot.install import HubSpotInstaller
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.sink import HubSpotSink
 from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.webhooks import ChangeHint
 from crmdrip.core.errors import ConfigurationError
-from crmdrip.ports import CheckResult, ConnectorContext, CrmSink, CrmSource, Hint, Mailer, Role, SignalFeed
+from crmdrip.ports import CheckResult, ConnectorContext, CrmSink, CrmSource, Hint, Installer, Mailer, Role, SignalFeed
 
 __all__ = ["connector"]
 
@@ -53,6 +54,11 @@ class HubSpotConnector:
             return ()
         secrets = [secret.get_secret_value() for secret in settings.client_secrets]
         return (ChangeHint(secrets, settings.webhook_url),)
+
+    def build_installer(self, context: ConnectorContext) -> Installer:
+        """Makes no call. Raises ConfigurationError."""
+        portal = _build(context).portal
+        return HubSpotInstaller(portal.client, portal.mapping)
 
     def check(self, context: ConnectorContext) -> Iterator[CheckResult]:
         """Every preflight check, in order; makes calls; raises nothing."""

@@ -34,7 +34,7 @@ class ControlReader:
     ) -> tuple[dict[str, Properties], Brake]:
         """People by id and the brake, together as long as the control contact is known. Raises as the client."""
         portal = self._portal
-        wanted = list(dict.fromkeys([*names, *self.properties(), portal.contacts.name("opted_out")]))
+        wanted = list(dict.fromkeys([*names, *self.properties(), *portal.contacts.opt_outs]))
         known = portal.control_id
         rows = portal.read_contacts([*ids, known] if known is not None else ids, wanted, purpose)
         control = rows.pop(known, None) if known is not None and known not in ids else None
@@ -58,10 +58,10 @@ class ControlReader:
     def _demand_opt_out(self, purpose: Purpose) -> None:
         """Where nobody was read, by the property itself."""
         portal = self._portal
-        name = portal.contacts.name("opted_out")
-        path = f"{portal.mapping.object('contact')}/{segment(name)}"
-        if portal.client.get("properties", path, purpose, absent=True).fault is not None:
-            raise hidden_opt_out(name)
+        for name in portal.contacts.opt_outs:
+            path = f"{portal.mapping.object('contact')}/{segment(name)}"
+            if portal.client.get("properties", path, purpose, absent=True).fault is not None:
+                raise hidden_opt_out(name)
 
     def _brake(self, control: Properties | None, purpose: Purpose) -> Brake:
         field = self._portal.mapping.field

@@ -16,6 +16,7 @@ FAMILIES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
         "objects": ("/crm", "/objects", "2026-09"),
         "properties": ("/crm", "/properties", "2026-09"),
+        "schemas": ("/crm-object-schemas", "", "2026-03"),
         "owners": ("/crm", "/owners", "2026-09"),
         "associations": ("/crm", "/associations", "2026-03"),
         "preferences": ("/communication-preferences", "", "2026-09"),
@@ -23,7 +24,7 @@ FAMILIES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "oauth": ("/oauth", "", "2026-03"),
     }
 )
-"""Area, family and the version called. Associations are documented for 2026-03 only."""
+"""Area, family and the version called. Associations and schemas are documented for 2026-03 only."""
 
 
 def path_of(family: str, rest: str, versions: Mapping[str, str]) -> str:

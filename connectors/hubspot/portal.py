@@ -13,7 +13,7 @@ from connectors.hubspot.objects import SequenceObjects
 from connectors.hubspot.records import ContactReader
 from connectors.hubspot.values import Properties
 from crmdrip.core.errors import ConfigurationError
-from crmdrip.core.model import Owner
+from crmdrip.core.model import OnElsewhere, Owner
 from crmdrip.ports import CrmIdentity, CrmMapping, Purpose
 
 RIGHT_PORTAL = "Correct the key, or portal_id if this portal is meant."
@@ -31,12 +31,17 @@ class Portal:
     def __init__(self, client: HubSpotClient, mapping: CrmMapping) -> None:
         self.client = client
         self.mapping = mapping
-        self.contacts = ContactReader(mapping)
-        folder = client.settings.sequences
+        settings = client.settings
+        self.contacts = ContactReader(
+            mapping,
+            subscription_type=settings.subscription_type,
+            on_own_sequence=None if settings.on_own_sequence == "ignore" else OnElsewhere(settings.on_own_sequence),
+        )
+        folder = settings.sequences
         self.definitions: Definitions = (
             SequenceObjects(self)
             if folder is None
-            else SequenceFolder(folder, client.settings.progress or folder / "progress", mapping)
+            else SequenceFolder(folder, settings.progress or folder / "progress", mapping)
         )
         self.control_id: str | None = None
         """Of the contact that carries the brake, once it was seen."""

@@ -159,7 +159,7 @@ class Pull:
             [condition(reader.name("status"), "HAS_PROPERTY")],
         ]
         if reading.begin is not None:
-            ours.append([condition(reader.name("opted_out"), "EQ", value=show_box(ticked=True))])
+            ours += [[condition(name, "EQ", value=show_box(ticked=True))] for name in reader.opt_outs]
             if name := reader.name("bounced_at"):
                 ours.append([condition(name, "HAS_PROPERTY")])
             changed = condition(reader.modified, "GTE", value=to_millis(reading.begin))

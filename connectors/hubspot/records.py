@@ -9,7 +9,7 @@ from typing import Any
 from connectors.hubspot.values import Properties, is_ticked, parse_time, to_number, to_zone
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import CrmMapping
-from crmdrip.core.model import Record, RecordKind, RecordRef
+from crmdrip.core.model import OnElsewhere, Record, RecordKind, RecordRef
 
 _WORDS = (
     "email",
@@ -34,6 +34,7 @@ _WORDS = (
     "meeting_booked",
     "meeting_logged",
     "mail_replied",
+    "in_sequence",
     "modified",
 )
 
@@ -43,12 +44,34 @@ _OURS = frozenset({"status", "run", "last_touch", "modified"})
 """What our own writes change, and activities logged by anybody: no news of the person."""
 
 
+_OPTED_OUT_OF = "hs_email_optout_"
+"""Before the number of a subscription type: the property that says who opted out of that type alone."""
+_OWN_SEQUENCE = "a sequence of HubSpot's own"
+
+
 class ContactReader:
     """Reads contacts by the mapping's words."""
 
-    def __init__(self, mapping: CrmMapping) -> None:
+    def __init__(
+        self,
+        mapping: CrmMapping,
+        *,
+        subscription_type: str = "",
+        on_own_sequence: OnElsewhere | None = OnElsewhere.HOLD,
+    ) -> None:
+        """Read by a mapping.
+
+        subscription_type: the number of the one our emails belong to, "" for none. on_own_sequence: what being in one of
+        HubSpot's own sequences does, None for nothing.
+        """
         self._names = {word: mapping.field("contact", word) for word in _WORDS}
+        self._names["opted_out_of_type"] = f"{_OPTED_OUT_OF}{subscription_type}" if subscription_type else ""
+        self._on_own_sequence = on_own_sequence or OnElsewhere.HOLD
+        if on_own_sequence is None:
+            self._names["in_sequence"] = ""
         self._telling = [name for word, name in self._names.items() if name and word not in _OURS]
+        self.opt_outs = tuple(filter(None, (self._names["opted_out"], self._names["opted_out_of_type"])))
+        """The properties that say who wants no email: none at all, and none of our type."""
 
     @property
     def modified(self) -> str:
@@ -65,8 +88,9 @@ class ContactReader:
 
     def demand_opt_out(self, properties: Properties) -> None:
         """Raises ConfigurationError when the answer does not tell who opted out (B26)."""
-        if self._names["opted_out"] not in properties:
-            raise hidden_opt_out(self._names["opted_out"])
+        for name in self.opt_outs:
+            if name not in properties:
+                raise hidden_opt_out(name)
 
     def digest(self, properties: Properties, extra: Iterable[str] = ()) -> int:
         """Changes with everything that is news of the person, and not with what we write ourselves."""
@@ -97,7 +121,7 @@ class ContactReader:
             sequence_id=get(names["sequence"]) or None,
             paused_until=parse_time(get(names["paused_until"])),
             approved=is_ticked(get(names["approved"])),
-            opted_out=is_ticked(get(names["opted_out"])),
+            opted_out=any(is_ticked(get(name)) for name in self.opt_outs),
             bounced=any(get(names[word]) for word in ("hard_bounce", "bounced_reason", "bounced_at")),
             owner_id=get(names["owner"]) or None,
             account_id=get(names["account"]) or None,
@@ -111,6 +135,8 @@ class ContactReader:
             deleted=deleted,
             merged_into=merged_into,
             stop_field=str(get(stop) or "") if stop else "",
+            elsewhere=_OWN_SEQUENCE if is_ticked(get(names["in_sequence"])) else "",
+            on_elsewhere=self._on_own_sequence,
             fields=fields or {},
         )
 
@@ -120,5 +146,6 @@ def hidden_opt_out(name: str) -> ConfigurationError:
     return ConfigurationError(
         f"the opt-out property {name} cannot be read, so it is not known who opted out.",
         where="HubSpot",
-        do_next="Let the key read contacts with this property, or correct [contact] opted_out in the mapping.",
+        do_next="Let the key read contacts with this property, or correct [contact] opted_out in the mapping or"
+        " [crm.hubspot] subscription_type.",
     )

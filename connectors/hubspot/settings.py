@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -43,6 +43,13 @@ class HubSpotSettings(StrictModel):
     sequences: Path | None = Field(default=None, strict=False)
     """The folder with the sequences, one TOML file each, best under version control. None where they are custom
     objects in HubSpot (Enterprise)."""
+    subscription_type: str = Field(default="", pattern=r"^\d*$")
+    """The number of the subscription type that our emails belong to: whoever opted out of it gets none, like whoever
+    opted out of all. "" where opting out of all alone counts."""
+    opt_out_of: Literal["all", "subscription_type"] = "all"
+    """What somebody who unsubscribes here is opted out of in HubSpot."""
+    on_own_sequence: Literal["hold", "stop", "ignore"] = "hold"
+    """What becomes of a run while its person is in one of HubSpot's own sequences."""
     log_on_company: bool = False
     """Whether what stands on a contact's timeline stands on that of its company too; a call more for each hundred."""
     progress: Path | None = Field(default=None, strict=False)
@@ -88,6 +95,12 @@ class HubSpotSettings(StrictModel):
     def _both_or_neither(self) -> Self:
         if bool(self.webhook_url) != bool(self.client_secrets):
             raise ValueError("webhook_url and client_secrets go together: HubSpot's signature is proved by both")
+        return self
+
+    @model_validator(mode="after")
+    def _a_type_to_opt_out_of(self) -> Self:
+        if self.opt_out_of == "subscription_type" and not self.subscription_type:
+            raise ValueError("opt_out_of needs subscription_type: name the one our emails belong to")
         return self
 
     @field_validator("base_url")

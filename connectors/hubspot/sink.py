@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from connectors.hubspot.client import BATCH, TRACE, Answer, segment
+from connectors.hubspot.client import BATCH, TRACE, Answer
 from connectors.hubspot.control import control_values
 from connectors.hubspot.faults import Fault
+from connectors.hubspot.preferences import opt_out
 from connectors.hubspot.rows import (
     Row,
     approval_row,
@@ -209,24 +210,23 @@ class HubSpotSink:
     # what is no row
 
     def _opt_out(self, writes: Sequence[OptOutWrite]) -> Iterator[WriteOutcome]:
-        """Through the communication preferences, by address and one by one: the property itself is read-only."""
-        email = self._portal.contacts.name("email")
-        rows = self._portal.read_contacts([write.ref.id for write in writes], [email], Purpose.STOP) if writes else {}
+        """Through the communication preferences, by address and one by one: the properties themselves are read-only."""
+        portal, name = self._portal, self._portal.contacts.name("email")
+        rows = portal.read_contacts([write.ref.id for write in writes], [name], Purpose.STOP) if writes else {}
         done: dict[str, Fault | None] = {}
         for write in writes:
-            if write.ref.id not in rows:
+            row = rows.get(write.ref.id)
+            if row is None:  # merged into another, who is the same person (B12)
+                row = (portal.survivor_of(write.ref.id, [name], Purpose.STOP) or ("", None))[1]
+            if row is None:
                 yield _outcome(write, Fault(category=_GONE, message="the contact is gone"))
                 continue
-            address = rows[write.ref.id].get(email) or ""
+            address = row.get(name) or ""
             if not address:
                 yield _outcome(write, Fault(category=_GONE, message="the contact has no address to opt out"))
                 continue
             if address not in done:
-                path = f"statuses/{segment(address)}/unsubscribe-all"
-                query = {"channel": "EMAIL"}
-                done[address] = self._portal.client.change(
-                    "POST", "preferences", path, None, purpose=Purpose.STOP, query=query
-                ).fault
+                done[address] = opt_out(portal, address)
             yield _outcome(write, done[address])
 
     def _show_sequence(self, write: SequenceWrite) -> WriteOutcome:

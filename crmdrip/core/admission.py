@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 
 from crmdrip.core.decisions import Decision, Enroll, Refuse
 from crmdrip.core.keys import is_valid_address, normalize_address, person_key
-from crmdrip.core.model import BoxPending, Enrollment, Record, Reenrollment, RunStatus, Sequence, SequenceStatus
+from crmdrip.core.model import (
+    BoxPending,
+    Enrollment,
+    OnElsewhere,
+    Record,
+    Reenrollment,
+    RunStatus,
+    Sequence,
+    SequenceStatus,
+)
 from crmdrip.core.reasons import Reason, RefuseReason
 from crmdrip.core.schedule import plan_due
 from crmdrip.core.snapshot import Snapshot
@@ -91,6 +100,8 @@ def refuse(snapshot: Snapshot, record: Record, now: datetime) -> Reason | None:
         return Reason(
             code=RefuseReason.SUPPRESSED, detail="bounced; correct it, clear the bounce and tick the box again"
         )
+    if record.elsewhere and record.on_elsewhere is OnElsewhere.STOP:
+        return Reason(code=RefuseReason.ELSEWHERE, detail=record.elsewhere)
     if snapshot.twin:
         return Reason(code=RefuseReason.SAME_ADDRESS, detail=snapshot.twin)
     if sequence is None:

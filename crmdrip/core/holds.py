@@ -127,6 +127,14 @@ def hold_while_rep_decides(snapshot: Snapshot, _: Enrollment, __: datetime) -> H
     return None
 
 
+def hold_while_elsewhere(snapshot: Snapshot, _: Enrollment, now: datetime) -> Hold | None:
+    """The CRM's own sequences write to the person: two programs at once would be one too many."""
+    record = snapshot.record
+    if record is None or not record.elsewhere:
+        return None
+    return hold(HoldReason.ELSEWHERE, record.elsewhere, check_at=now + RECHECK)
+
+
 def hold_while_sender_broken(snapshot: Snapshot, run: Enrollment, now: datetime) -> Hold | None:
     """The one who would send cannot: inactive, a queue, without an address, or changed against policy (B16)."""
     sequence, owner, record = snapshot.sequence, snapshot.owner, snapshot.record
@@ -157,5 +165,6 @@ HOLD_RULES: tuple[HoldRule, ...] = (
     hold_while_paused,
     hold_while_rep_decides,
     hold_while_away,
+    hold_while_elsewhere,
     hold_while_sender_broken,
 )

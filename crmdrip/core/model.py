@@ -157,6 +157,13 @@ class OnConversion(StrEnum):
     CONTINUE = "continue"
 
 
+class OnElsewhere(StrEnum):
+    """What a sequence of the CRM's own, in which a person is just now, does to their run of ours."""
+
+    HOLD = "hold"
+    STOP = "stop"
+
+
 class SignalKind(StrEnum):
     """Something that happened. The closed set; what a vendor says beyond it is kept raw as UNKNOWN."""
 
@@ -235,6 +242,9 @@ class Record(Struct, frozen=True, kw_only=True):
     """Whether the conversion created an opportunity."""
     stop_field: str = ""
     """The value of the field the sequence's stop condition names, as text; "" when there is none."""
+    elsewhere: str = ""
+    """What else writes to the person just now, for people ("a sequence of HubSpot's own"); "" for nothing."""
+    on_elsewhere: OnElsewhere = OnElsewhere.HOLD
     fields: Mapping[str, Any] = {}
     """Merge fields by the path asked for ("first_name", "account.name"); None when empty in the CRM."""
 

@@ -30,6 +30,7 @@ class StopReason(Enum):
     CONVERTED = "The lead was converted{detail}. No further email goes out."
     OPPORTUNITY = "An opportunity was created{detail}. No further email goes out."
     FIELD_CONDITION = "The sequence's stop condition is met: {detail}. No further email goes out."
+    ELSEWHERE = "The person is in {detail}. No further email goes out; once they have left it, tick the box again."
     SEQUENCE_CHANGED = "The record was moved to another sequence. This run has ended."
     SEQUENCE_CLEARED = "This record names no sequence any more. Choose one and tick the box to start a new run."
     SEQUENCE_RETIRED = "The sequence was retired. No further email goes out."
@@ -61,6 +62,7 @@ class HoldReason(Enum):
     COLLEAGUE_REPLIED = (
         "Paused: a colleague replied{detail}. Complete the task on your list to go on, or untick the box to stop."
     )
+    ELSEWHERE = "Waiting: the person is in {detail}. The email goes out once they have left it."
     NEEDS_APPROVAL = "Waiting for approval: tick Approved on this record to let step {detail} go out."
     OWNER_CHANGED = (
         "Waiting: the owner changed to {detail}, and this sequence then waits. Change the owner back, or its Sender."
@@ -103,6 +105,7 @@ class RefuseReason(Enum):
     OPTED_OUT = "Not started: Email Opt Out is ticked on this person, and no email goes out."
     SUPPRESSED = "Not started: this address {detail}."
     LEFT_SEQUENCE = "Not started: the person unsubscribed from this sequence{detail}. Choose another."
+    ELSEWHERE = "Not started: the person is in {detail}. Once they have left it, tick the box again."
     SAME_ADDRESS = "Not started: same address as {detail}, which is already in a sequence."
     ALREADY_RUN = "Not started: this person already went through the sequence, and it does not run twice."
     NOT_FINISHED = "Not started: the last run was stopped, and this sequence runs again only after a finished one."

@@ -10,6 +10,7 @@ from crmdrip.core.model import (
     Enrollment,
     OnColleagueReply,
     OnConversion,
+    OnElsewhere,
     OnOpportunity,
     Record,
     RecordRef,
@@ -139,6 +140,14 @@ def withdrawn(snapshot: Snapshot, run: Enrollment) -> Stop | None:
     return None
 
 
+def stop_when_elsewhere(snapshot: Snapshot, _: Enrollment) -> Stop | None:
+    """The CRM's own sequences write to the person, and ours is to end then."""
+    record = snapshot.record
+    if record is None or not record.elsewhere or record.on_elsewhere is not OnElsewhere.STOP:
+        return None
+    return _stop(StopReason.ELSEWHERE, record.elsewhere)
+
+
 def waits_as_mass_stop(snapshot: Snapshot, run: Enrollment) -> bool:
     """Whether this stop is one of an abnormal share, which waits for a confirmation too (B10)."""
     return bool(snapshot.suspicion) and run.reason == Reason(code=HoldReason.MASS_STOP).key
@@ -149,4 +158,5 @@ STOP_RULES: tuple[StopRule, ...] = (
     stop_when_unwanted,
     stop_when_answered,
     stop_when_withdrawn,
+    stop_when_elsewhere,
 )

@@ -193,3 +193,16 @@ def test_a_merged_contact_goes_on_as_the_third(office):
     office.play(days=4)
     assert office.sent() == ["Hello", "Again"]
     assert len(office.crm.timeline(survivor)) == 2
+
+
+def test_whoever_is_in_a_sequence_of_hubspot_waits_until_it_is_over(office):
+    """P2: two programs do not write to one person; the record says so, and the run goes on by itself."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    office.play(hours=30)
+    office.peer.do("enroll_in_sequence", ref.id, 7)
+    office.play(days=2)
+    assert office.sent() == ["Hello"]
+    assert "a sequence of HubSpot's own" in office.crm.read(ref, "reason")
+    office.peer.do("leave_sequence", ref.id)
+    office.play(days=2)
+    assert office.sent() == ["Hello", "Again"]

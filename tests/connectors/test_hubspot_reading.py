@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from hubspot_driver import HubSpotDriver
 from hubspot_peer import HubSpotPeer
+from pydantic import ValidationError
 
 from connectors.hubspot.values import to_zone
 from crmdrip.core.definition import validate
 from crmdrip.core.errors import ConfigurationError
-from crmdrip.core.model import RecordKind, Sequence, SignalKind
+from crmdrip.core.model import OnElsewhere, RecordKind, Sequence, SignalKind
 from crmdrip.sandbox.hubspot.auth import SCOPES
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 from crmdrip.testing.crm import NO_PATHS, read_all, status_write, write_all
@@ -223,6 +224,69 @@ class TestLook:
         )
         peer.do("enroll_in_sequence", person.id, 7)
         assert source.look([person], NO_PATHS, None).records[person.id].stop_field == "true"
+
+
+class TestPreferences:
+    """What HubSpot's communication preferences say, with the contact and in the same call."""
+
+    def opted_out(self, peer, person, **settings):
+        """What a look says of the person."""
+        return peer.source(**settings).look([person], NO_PATHS, None).records[person.id].opted_out
+
+    def test_whoever_opted_out_of_all_email_gets_none(self, peer, person):
+        """P2, B22: whatever types of email there are."""
+        peer.do("opt_out", "ann@acme.example")
+        assert self.opted_out(peer, person)
+
+    @pytest.mark.parametrize(("ours", "none"), [("1001", True), ("1002", False), ("", False)])
+    def test_whoever_opted_out_of_our_type_gets_none(self, peer, person, ours, none):
+        """P2, B22: of the type that the settings name, and of no other."""
+        peer.do("unsubscribe", "ann@acme.example", 1001)
+        assert self.opted_out(peer, person, subscription_type=ours) is none
+
+    def test_a_twin_who_opted_out_of_our_type_comes_with_the_pull(self, peer, crm, person):
+        """B13: a contact that is in no sequence speaks for its address."""
+        source = peer.source(subscription_type="1001")
+        cursor = read_all(source).cursor
+        twin = crm.add_person(RecordKind.CONTACT, email="twin@acme.example")
+        peer.do("unsubscribe", "twin@acme.example", 1001)
+        assert read_all(source, cursor).records[twin.id].opted_out
+
+    def test_a_type_whose_property_cannot_be_read_stops_everything(self, peer, person):
+        """B26: it is not known then who opted out of it."""
+        with pytest.raises(ConfigurationError, match="hs_email_optout_4711"):
+            self.opted_out(peer, person, subscription_type="4711")
+
+    def test_opting_out_of_a_type_needs_its_number(self, peer):
+        """Said when the settings are read."""
+        with pytest.raises(ValidationError, match="opt_out_of needs subscription_type"):
+            peer.settings(opt_out_of="subscription_type")
+
+
+class TestOwnSequences:
+    """HubSpot's own sequences, which reps put people into."""
+
+    @pytest.mark.parametrize(("policy", "does"), [("hold", OnElsewhere.HOLD), ("stop", OnElsewhere.STOP)])
+    def test_a_look_sees_who_is_in_one(self, peer, person, policy, does):
+        """P2: with what the settings want of it."""
+        peer.do("enroll_in_sequence", person.id, 7)
+        record = peer.source(on_own_sequence=policy).look([person], NO_PATHS, None).records[person.id]
+        assert (record.elsewhere, record.on_elsewhere) == ("a sequence of HubSpot's own", does)
+
+    def test_it_can_be_no_matter(self, peer, person):
+        """Whoever sets it so writes to people twice."""
+        peer.do("enroll_in_sequence", person.id, 7)
+        record = peer.source(on_own_sequence="ignore").look([person], NO_PATHS, None).records[person.id]
+        assert record.elsewhere == ""
+
+    def test_leaving_it_comes_with_the_pull(self, peer, source, person):
+        """What held the run is gone: it goes on at once and not within the hour."""
+        peer.do("enroll_in_sequence", person.id, 7)
+        reading = read_all(source)
+        peer.do("leave_sequence", person.id)
+        after = read_all(source, reading.cursor)
+        said = [one.records[person.id].elsewhere for one in (reading, after)]
+        assert said == ["a sequence of HubSpot's own", ""]
 
 
 class TestSequences:

@@ -17,7 +17,7 @@ from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind
 from crmdrip.ports import ControlWrite, OptOutWrite, ReplyWrite, SequenceWrite
 from crmdrip.sandbox.hubspot.trouble import TROUBLES
-from crmdrip.testing.crm import AT, status_write, task_write, write_all
+from crmdrip.testing.crm import AT, NO_PATHS, status_write, task_write, write_all
 
 
 @pytest.fixture
@@ -107,6 +107,23 @@ def test_an_opt_out_is_one_for_the_whole_portal(peer, crm, sink, person):
     """B22: it goes through the communication preferences, which the portal's other emails obey as well."""
     assert write_all(sink, OptOutWrite(key="o", ref=person))["o"].error is None
     assert peer.thread.call(lambda: peer.portal.preferences.is_opted_out("ann@acme.example"))
+
+
+def test_an_opt_out_can_be_one_of_our_type_alone(peer, crm, person):
+    """B22: where the portal's admin wants it so, the newsletter goes on; the last look sees it all the same."""
+    source = peer.source(subscription_type="1001", opt_out_of="subscription_type")
+    peer.portal.preferences.privacy = True
+    assert write_all(peer.sink(source), OptOutWrite(key="o", ref=person))["o"].error is None
+    assert not peer.thread.call(lambda: peer.portal.preferences.is_opted_out("ann@acme.example"))
+    assert source.look([person], NO_PATHS, None).records[person.id].opted_out
+
+
+def test_an_opt_out_follows_its_person_into_a_merge(peer, crm, sink, person):
+    """B12, B22: the contact it was owed to is a third one by now."""
+    twin = crm.add_person(RecordKind.CONTACT, email="ann.lee@acme.example")
+    survivor = crm.merge(person, twin)
+    assert write_all(sink, OptOutWrite(key="o", ref=twin))["o"].error is None
+    assert crm.read(survivor, "opted_out") is True
 
 
 def test_nobody_without_an_address_is_opted_out(peer, sink):

@@ -9,7 +9,7 @@ import pytest
 from run_values import DAY, HOUR, LEAD, NOW, REP, ada, sequence_of, steps_with, ticked
 
 from crmdrip.core.decisions import Enroll, Refuse
-from crmdrip.core.model import BoxPending, Reenrollment, RunStatus, SequenceStatus, ZonePolicy
+from crmdrip.core.model import BoxPending, OnElsewhere, Reenrollment, RunStatus, SequenceStatus, ZonePolicy
 from crmdrip.core.plan import plan
 from crmdrip.core.snapshot import PastRun
 from crmdrip.core.struct import replace
@@ -85,6 +85,12 @@ BOX = [
         "Not started: this address bounced; correct it, clear the bounce and tick the box again.",
         record={"bounced": True},
     ),
+    row(
+        "the CRM's own sequence has the person, and ours is to end then",
+        "Not started: the person is in a sequence of HubSpot's own. Once they have left it, tick the box again.",
+        record={"elsewhere": "a sequence of HubSpot's own", "on_elsewhere": OnElsewhere.STOP},
+    ),
+    row("the CRM's own sequence has the person: the run waits", STARTS, record={"elsewhere": "a sequence of its own"}),
     row(
         "B13 the address is in a sequence on another record",
         "Not started: same address as lead 00Q, which is already in a sequence.",

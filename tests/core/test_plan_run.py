@@ -33,6 +33,7 @@ from crmdrip.core.model import (
     BoxPending,
     Brake,
     OnConversion,
+    OnElsewhere,
     OnOpportunity,
     Owner,
     RecordKind,
@@ -141,6 +142,12 @@ ENDS = [
         "B9 moved to another sequence",
         "stop: The record was moved to another sequence. This run has ended.",
         record={"sequence_id": "other"},
+    ),
+    row(
+        "the CRM's own sequence has the person, and ours is to end then",
+        "stop, untick: The person is in a sequence of HubSpot's own. No further email goes out; once they have left it,"
+        " tick the box again.",
+        record={"elsewhere": "a sequence of HubSpot's own", "on_elsewhere": OnElsewhere.STOP},
     ),
     row(
         "the stop condition is met",
@@ -417,6 +424,11 @@ HOLDS = [
         record={"paused_until": NOW + 2 * DAY},
     ),
     row("the pause is over", SEND, record={"paused_until": NOW}),
+    row(
+        "the CRM's own sequence has the person",
+        "held: Waiting: the person is in a sequence of HubSpot's own. The email goes out once they have left it.",
+        record={"elsewhere": "a sequence of HubSpot's own"},
+    ),
     row(
         "the step waits for approval",
         "held: Waiting for approval: tick Approved on this record to let step 2 of 3 go out.",

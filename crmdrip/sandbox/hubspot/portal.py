@@ -72,7 +72,7 @@ class HubSpotPortal:
         self.batches = Batches(self.records, seed)
         self.lists = Lists(self.store)
         self.preferences = Preferences(self._preferences_changed)
-        self.records.is_opted_out = self.preferences.is_opted_out
+        self.records.preferences_of = self.preferences.shown
         self.owners: list[Owner] = []
         self.tokens = Tokens(clock, portal_id, seed)
         self.tokens.issue(DEFAULT_TOKEN)
@@ -209,12 +209,16 @@ class HubSpotPortal:
         said = Preference(status=Status.UNSUBSCRIBED, at=self.now_ms(), source="Email unsubscribe page")
         self.preferences.opt_out(address, said)
 
+    def unsubscribe(self, address: str, subscription_id: int) -> None:
+        """The person unsubscribes from one type of email."""
+        said = Preference(status=Status.UNSUBSCRIBED, at=self.now_ms(), source="Email preferences page")
+        self.preferences.set(address, subscription_id, said)
+
     def _preferences_changed(self, address: str) -> None:
         found = self.store.owner_of("contacts", "email", address)
         record = self.store.find("contacts", found) if found is not None else None
         if record is not None and record.get("email") == address.lower():
-            value = "true" if self.preferences.is_opted_out(address) else ""
-            self._set(record, {"hs_email_optout": value}, Source.PREFERENCES)
+            self._set(record, self.preferences.shown(address), Source.PREFERENCES)
 
     def _set(self, record: Record, values: Properties, source: Source) -> None:
         with self.store.savepoint():

@@ -43,6 +43,9 @@ class Preference:
 ONE_TO_ONE = Subscription(id=1001, name="One to One", description="One to One emails", purpose="Sales")
 NEWSLETTER = Subscription(id=1002, name="Marketing Information", description="Marketing offers and updates.")
 
+PROPERTY = "hs_email_optout"
+"""Of a contact: opted out of all email. With a subscription's id behind it: opted out of that one."""
+
 Changed = Callable[[str], None]
 """Told of the address whose preferences changed."""
 
@@ -70,6 +73,15 @@ class Preferences:
         """Whether an address wants no email at all."""
         wide = self.wide(address)
         return wide is not None and wide.status is Status.UNSUBSCRIBED
+
+    def shown(self, address: str) -> dict[str, str]:
+        """What a contact of the address shows: a property for all email and one for each subscription."""
+        said = self.of(address)
+        stopped = {each for each in self.subscriptions if each in said and said[each].status is Status.UNSUBSCRIBED}
+        return {
+            PROPERTY: "true" if self.is_opted_out(address) else "",
+            **{f"{PROPERTY}_{each}": "true" if each in stopped else "" for each in self.subscriptions},
+        }
 
     def set(self, address: str, subscription_id: int, preference: Preference) -> None:
         """Keep what an address said of one subscription. Subscribing lifts the opt-out from all email."""

@@ -10,6 +10,7 @@ from typing import Any
 from crmdrip.sandbox.hubspot.associations import Associations, LinkType
 from crmdrip.sandbox.hubspot.events import Event
 from crmdrip.sandbox.hubspot.kinds import Kind, Kinds
+from crmdrip.sandbox.hubspot.preferences import PROPERTY
 from crmdrip.sandbox.hubspot.properties import Property, ValueProblem, accept, show_stamp
 from crmdrip.sandbox.hubspot.refusals import (
     Problem,
@@ -41,8 +42,8 @@ class Records:
         self.locks: dict[str, Lock] = {}
         self.events: list[Event] = []
         """Not yet handed to anybody."""
-        self.is_opted_out: Callable[[str], bool] = lambda _: False
-        """Whether nothing may be sent to an address; the communication preferences know."""
+        self.preferences_of: Callable[[str], Mapping[str, str]] = lambda _: {}
+        """What a contact of an address shows of its communication preferences."""
 
     # values
 
@@ -187,8 +188,8 @@ class Records:
         if kind.name == "contacts" and "email" in changes:
             address = changes["email"]
             result["hs_email_domain"] = address.rpartition("@")[2]
-            if address and self.is_opted_out(address):
-                result["hs_email_optout"] = "true"
+            if address:
+                result |= {name: text for name, text in self.preferences_of(address).items() if text}
         if kind.name == "emails" and changes.get("hs_email_headers"):
             result |= _people_of(json.loads(changes["hs_email_headers"]))
         if kind.name == "emails" and (text := changes.get("hs_email_text")):
@@ -317,8 +318,8 @@ class Records:
         stamp = show_stamp(write.stamp)
         own = {kind.created, kind.modified, "hs_object_id", "hs_merged_object_ids", "hs_additional_emails"}
         values = {n: t for n, t in {**other.properties, **_set(primary)}.items() if n not in own and t}
-        if "true" in (primary.get("hs_email_optout"), other.get("hs_email_optout")):
-            values["hs_email_optout"] = "true"
+        refused = {name for old in (primary, other) for name, text in old.properties.items() if text == "true"}
+        values |= {name: "true" for name in refused if name.startswith(PROPERTY)}
         values |= {
             "hs_object_id": new_id,
             "hs_merged_object_ids": ";".join(merged),
