@@ -61,8 +61,8 @@ class ContactReader:
     ) -> None:
         """Read by a mapping.
 
-        subscription_type: the number of the one our emails belong to, "" for none. on_own_sequence: what being in one of
-        HubSpot's own sequences does, None for nothing.
+        subscription_type: the number of the one our emails belong to, "" for none. on_own_sequence: what being in one
+        of HubSpot's own sequences does, None for nothing.
         """
         self._names = {word: mapping.field("contact", word) for word in _WORDS}
         self._names["opted_out_of_type"] = f"{_OPTED_OUT_OF}{subscription_type}" if subscription_type else ""
