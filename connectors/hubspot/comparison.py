@@ -9,7 +9,6 @@ from connectors.hubspot.schema import PropertySpec
 from crmdrip.ports import ChangeKind
 
 
-
 def compare(spec: PropertySpec, row: Mapping[str, Any] | None) -> tuple[ChangeKind, str]:
     """What would be done about a property, and what there is to say. row: None when it is not there."""
     if row is None:
@@ -35,7 +34,11 @@ def compare(spec: PropertySpec, row: Mapping[str, Any] | None) -> tuple[ChangeKi
 
 
 def _kinds(spec: PropertySpec) -> list[str]:
-    return [spec.type, *(["unique values"] if spec.unique else []), *([" / ".join(spec.options)] if spec.options else [])]
+    return [
+        spec.type,
+        *(["unique values"] if spec.unique else []),
+        *([" / ".join(spec.options)] if spec.options else []),
+    ]
 
 
 def _missing_options(spec: PropertySpec, row: Mapping[str, Any]) -> list[str]:
