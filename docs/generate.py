@@ -83,8 +83,8 @@ def write_configuration() -> str:
         "# Configuration\n",
         NOTE,
         "Every key of `config.toml`. [`config.example.toml`](../../config.example.toml) is the same with examples,",
-        'ready to be changed. A secret is given as text, as `{ env = "NAME" }` or as `{ file = "PATH" }`. All mistakes are',
-        "reported at once, each with its line; `crmdrip doctor` checks the rest.\n",
+        'ready to be changed. A secret is given as text, as `{ env = "NAME" }` or as `{ file = "PATH" }`. All mistakes',
+        "are reported at once, each with its line; `crmdrip doctor` checks the rest.\n",
     ]
     for name, field in config.Settings.model_fields.items():
         model = _model_of(field.annotation)
