@@ -12,6 +12,7 @@ from typing import Any
 from connectors.hubspot.control import ControlReader
 from connectors.hubspot.cursor import parse_cursor
 from connectors.hubspot.definitions import stop_field
+from connectors.hubspot.lists import ListFollower
 from connectors.hubspot.merge_fields import MergeColumns, owner_field, resolve
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.signals import SignalReader
@@ -23,10 +24,11 @@ from crmdrip.ports import ControlWrite, Look, Purpose
 class LastLook:
     """Reads by id, and never from memory."""
 
-    def __init__(self, portal: Portal, control: ControlReader, signals: SignalReader) -> None:
+    def __init__(self, portal: Portal, control: ControlReader, signals: SignalReader, lists: ListFollower) -> None:
         self._portal = portal
         self._control = control
         self._signals = signals
+        self._lists = lists
 
     def look(
         self,
@@ -46,6 +48,9 @@ class LastLook:
         at = portal.client.clock.now()
         ids = list(dict.fromkeys(ref.id for ref in refs))
         rows, brake = self._control.read_with(ids, names, Purpose.LOOK)
+        gone = self._lists.gone_of(rows, Purpose.LOOK)
+        enrolled = portal.contacts.name("enrolled")
+        rows = {one: {**row, enrolled: None} if one in gone else row for one, row in rows.items()}
         fields = self._merge_fields(rows, columns)
         overlap = timedelta(minutes=portal.client.settings.overlap_minutes)
         heard = state.heard

@@ -20,6 +20,7 @@ FAMILIES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "owners": ("/crm", "/owners", "2026-09"),
         "associations": ("/crm", "/associations", "2026-03"),
         "preferences": ("/communication-preferences", "", "2026-09"),
+        "lists": ("/crm", "/lists", "2026-03"),
         "account": ("/account-info", "", "2026-03"),
         "oauth": ("/oauth", "", "2026-03"),
     }

@@ -14,6 +14,7 @@ from connectors.hubspot.client import BATCH
 from connectors.hubspot.control import ControlReader
 from connectors.hubspot.cursor import Cursor, Reading, parse_cursor
 from connectors.hubspot.definitions import digest, stop_field
+from connectors.hubspot.lists import ListFollower
 from connectors.hubspot.portal import Portal, condition
 from connectors.hubspot.signals import SignalReader
 from connectors.hubspot.values import Properties, show_box, to_millis
@@ -33,10 +34,11 @@ _LIVE = frozenset(status.value for status in RunStatus if status.live)
 class Pull:
     """The pull of one process: it remembers what it gave out, so that neither overlap nor our own writes come again."""
 
-    def __init__(self, portal: Portal, control: ControlReader, signals: SignalReader) -> None:
+    def __init__(self, portal: Portal, control: ControlReader, signals: SignalReader, lists: ListFollower) -> None:
         self._portal = portal
         self._control = control
         self._signals = signals
+        self._lists = lists
         self._seen: dict[str, int] = {}
         """The digest of everybody given out, by id."""
         self._heard: frozenset[str] = frozenset()
@@ -237,7 +239,9 @@ class Pull:
         return changed, sorted(set(state.sequences) - set(drafts)), digests
 
     def _checked(self, draft: SequenceDraft) -> SequenceDraft:
-        """A condition on a property that contacts do not have would never be met, and nobody would know."""
+        """What is wrong by the portal's own knowledge: a list, or a property to stop by, that contacts do not have."""
+        if problem := self._lists.problems.get(draft.id):
+            draft = replace(draft, problems=(*draft.problems, problem))
         name = stop_field(draft)
         if not name or name in self._portal.property_names(self._portal.mapping.object("contact"), Purpose.PULL):
             return draft

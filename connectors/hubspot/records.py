@@ -35,12 +35,13 @@ _WORDS = (
     "meeting_logged",
     "mail_replied",
     "in_sequence",
+    "lists",
     "modified",
 )
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
-_OURS = frozenset({"status", "run", "last_touch", "modified"})
+_OURS = frozenset({"status", "run", "last_touch", "lists", "modified"})
 """What our own writes change, and activities logged by anybody: no news of the person."""
 
 

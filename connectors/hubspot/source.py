@@ -1,4 +1,4 @@
-"""Reading HubSpot: the CrmSource port. The pull and the last look have modules of their own."""
+"""Reading HubSpot: the CrmSource port. The pull, the last look and lists have modules of their own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.control import ControlReader
+from connectors.hubspot.lists import ListFollower
 from connectors.hubspot.look import LastLook
 from connectors.hubspot.portal import Portal, condition
 from connectors.hubspot.pull import Pull
@@ -24,15 +25,16 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 class HubSpotSource:
-    """A CrmSource. Shares its portal, and with it connections and budget, with the sink."""
+    """A CrmSource that FollowsLists. Shares its portal, and with it connections and budget, with the sink."""
 
     def __init__(self, client: HubSpotClient, mapping: CrmMapping) -> None:
         self.portal = Portal(client, mapping)
         self.control = ControlReader(self.portal)
         self.timeline = Timeline(self.portal)
         self.signal_reader = SignalReader(self.portal, self.timeline)
-        self._pull = Pull(self.portal, self.control, self.signal_reader)
-        self._look = LastLook(self.portal, self.control, self.signal_reader)
+        self.lists = ListFollower(self.portal)
+        self._pull = Pull(self.portal, self.control, self.signal_reader, self.lists)
+        self._look = LastLook(self.portal, self.control, self.signal_reader, self.lists)
 
     def capabilities(self) -> frozenset[Capability]:
         """HubSpot has contacts alone: no leads here, and nothing is converted."""
@@ -49,6 +51,11 @@ class HubSpotSource:
     def pull(self, cursor: str | None) -> Iterator[PullPage]:
         """What changed since the cursor. Raises AuthError, RetriableError, RateLimitedError, ConfigurationError."""
         return self._pull.pages(cursor)
+
+    def follow_lists(self) -> None:
+        """Tick whoever joined a list that a sequence names, untick whoever left it. Raises as pull."""
+        self.portal.identity()  # nothing is written to another portal (B25)
+        self.lists.follow()
 
     def look(
         self,

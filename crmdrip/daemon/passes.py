@@ -27,7 +27,7 @@ from crmdrip.daemon.twins import tell
 from crmdrip.daemon.writeback import owe_figures, write_back_once
 from crmdrip.ledger import marks, touches
 from crmdrip.ledger.errors import LedgerBrokenError
-from crmdrip.ports import CrmSource
+from crmdrip.ports import CrmSource, FollowsLists
 
 log = structlog.get_logger()
 
@@ -95,6 +95,8 @@ def _tell_hindrance(parts: Parts, error: ConfigurationError) -> None:
 
 def pull(parts: Parts) -> Mapping[str, Any]:
     """CRM to ledger. A brake that was pulled or released is confirmed in the CRM at once, not with the next beat."""
+    if isinstance(parts.source, FollowsLists):
+        parts.source.follow_lists()
     counts = asdict(pull_once(parts))
     with parts.ledger.read() as connection:
         news = read_state(connection) != (marks.read_mark(connection, marks.STATE) or RUNNING)

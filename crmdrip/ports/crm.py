@@ -138,6 +138,19 @@ class CrmSource(Protocol):
         ...
 
 
+@runtime_checkable
+class FollowsLists(Protocol):
+    """A CrmSource whose sequences may name a list of the CRM: everybody on it is to be in the sequence."""
+
+    def follow_lists(self) -> None:
+        """Tick the box of whoever joined such a list since, and untick that of whoever left it (B9).
+
+        For the daemon alone, before each pull, since it writes: whoever only looks never calls it. Called again after
+        a failure, it does what is left. Raises as pull.
+        """
+        ...
+
+
 class WriteOutcome(Struct, frozen=True, kw_only=True):
     """What became of one write."""
 

@@ -40,7 +40,7 @@ _TIMELINE = {
 PROPERTIES = {
     "contacts": {
         **{f"crmdrip_{word}": BOX for word in ("enrolled", "approved", "brake")},
-        **{f"crmdrip_{word}": TEXT for word in ("sequence", "status", "reason", "step", "bounced_reason")},
+        **{f"crmdrip_{word}": TEXT for word in ("sequence", "status", "reason", "step", "bounced_reason", "lists")},
         **{f"crmdrip_{word}": TEXT for word in ("key", "claim", "state")},
         **{f"crmdrip_{word}": NUMBER for word in ("run", "calls_used", "calls_limit")},
         **{

@@ -206,3 +206,23 @@ def test_whoever_is_in_a_sequence_of_hubspot_waits_until_it_is_over(office):
     office.peer.do("leave_sequence", ref.id)
     office.play(days=2)
     assert office.sent() == ["Hello", "Again"]
+
+
+def test_everybody_on_a_list_is_in_its_sequence(office):
+    """B9: joining ticks, leaving unticks and stops; whoever went through stays on the list and is not mailed again."""
+    office.crm.add_sequence("Intro", ["Hello", "Again"])
+    fair = office.peer.do("create_list", "Met at the fair")
+    file = office.peer.folder / "intro.toml"
+    file.write_text(f"list = {fair.id}\n{file.read_text()}")
+    ann, bob = (
+        office.crm.add_person(RecordKind.CONTACT, email=f"{name}@firm.example", owner=office.rep)
+        for name in ("ann", "bob")
+    )
+    for one in (ann, bob):
+        office.peer.do("join_list", fair, one.id)
+    office.play(hours=30)
+    office.peer.do("leave_list", fair, bob.id)
+    office.play(days=5)
+    assert sorted(office.sent()) == ["Again", "Hello", "Hello"]
+    assert [office.crm.read(one, "status") for one in (ann, bob)] == ["Finished", "Stopped"]
+    assert [office.crm.read(one, "enrolled") for one in (ann, bob)] == [False, False]

@@ -234,6 +234,37 @@ def test_a_list_tells_who_joined_when(api: Api) -> None:
     assert "paging" not in second
 
 
+def test_a_search_of_lists_tells_size_and_when_somebody_came_or_went(api: Api) -> None:
+    """Which spares whoever follows a list from reading all its members."""
+    ann = api.portal.create("contacts", {"email": "ann@acme.example"})
+    warm = api.portal.create_list("Warm")
+    api.portal.create_list("Cold")
+    api.portal.join_list(warm, ann)
+    found = api.post("/lists/search", {"listIds": [warm.id]}).json["lists"]
+    assert [(row["name"], row["additionalProperties"]["hs_list_size"]) for row in found] == [("Warm", "1")]
+    assert "hs_last_record_added_at" in found[0]["additionalProperties"]
+    assert "hs_last_record_removed_at" not in found[0]["additionalProperties"]
+
+
+def test_the_lists_of_many_records_are_read_together(api: Api) -> None:
+    """Of a merged contact, under the id that it has become."""
+    ann, lee = (api.portal.create("contacts", {"email": f"{name}@acme.example"}) for name in ("ann", "lee"))
+    warm = api.portal.create_list("Warm")
+    api.portal.join_list(warm, ann)
+    survivor = api.portal.merge("contacts", lee, ann)
+    body = {"inputs": [{"objectTypeId": "0-1", "recordId": one} for one in (survivor, ann)]}
+    rows = api.call("POST", "/crm/lists/2026-03/records/memberships/batch/read", body).json["results"]
+    assert [[each["listId"] for each in row["recordListMemberships"]] for row in rows] == [[warm.id], []]
+
+
+def test_what_somebody_said_of_one_type_of_email_stands_on_the_contact(api: Api) -> None:
+    """As the properties hs_email_optout_<number>, which nobody can set."""
+    ann = api.portal.create("contacts", {"email": "ann@acme.example"})
+    api.portal.unsubscribe("ann@acme.example", 1001)
+    shown = api.portal.get("contacts", ann)
+    assert [shown.get(f"hs_email_optout{each}") for each in ("", "_1001", "_1002")] == ["", "true", ""]
+
+
 def test_nobody_is_put_on_a_dynamic_list_by_hand(api: Api) -> None:
     """It follows its condition."""
     ulm = api.contact("a@example.com", city="Ulm")

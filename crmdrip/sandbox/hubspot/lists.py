@@ -36,6 +36,10 @@ class PortalList:
     condition: Condition | None = None
     members: dict[str, int] = field(default_factory=dict)
     """When each record came on it, by record id, the first first."""
+    added: int | None = None
+    """When somebody came on it last."""
+    removed: int | None = None
+    """When somebody went off it last."""
     deleted: int | None = None
 
 
@@ -91,6 +95,7 @@ class Lists:
 
     def members(self, found: PortalList, stamp: int) -> dict[str, int]:
         """When each living member came on a list."""
+        self._follow_merges(found)
         if found.processing is Processing.DYNAMIC:
             self._evaluate(found, stamp)
         return {each: at for each, at in found.members.items() if self._store.find(found.kind.name, each) is not None}
@@ -106,13 +111,20 @@ class Lists:
         }
         for gone in found.members.keys() - fitting:
             del found.members[gone]
+            found.removed = stamp
         for record_id in sorted(fitting - found.members.keys(), key=int):
-            found.members[record_id] = stamp
+            found.members[record_id] = found.added = stamp
+
+    def _follow_merges(self, found: PortalList) -> None:
+        """Whoever was merged into another record has that one in their place."""
+        name = found.kind.name
+        found.members = {self._store.resolve(name, each): at for each, at in found.members.items()}
 
     def change(self, found: PortalList, add: Iterable[str], remove: Iterable[str], stamp: int) -> Membership:
         """Put records on a list and take others off. Raises Refusal for a dynamic one."""
         if found.processing is Processing.DYNAMIC:
             raise Refusal("Cannot add or remove records of a list with processing type DYNAMIC")
+        self._follow_merges(found)
         added, missing = [], []
         for each in add:
             if self._store.find(found.kind.name, each) is None:
@@ -122,4 +134,5 @@ class Lists:
                 added.append(each)
         removed = [each for each in remove if found.members.pop(each, None) is not None]
         found.updated = stamp
+        found.added, found.removed = (stamp if added else found.added), (stamp if removed else found.removed)
         return Membership(added=added, removed=removed, missing=missing)

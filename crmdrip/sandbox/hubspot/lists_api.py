@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from crmdrip.sandbox.http import Response, json_response
-from crmdrip.sandbox.hubspot.call import Call, Route, paging
+from crmdrip.sandbox.hubspot.call import Call, Route, batch_answer, paging
 from crmdrip.sandbox.hubspot.lists import Membership, PortalList, Processing
 from crmdrip.sandbox.hubspot.properties import show_stamp
-from crmdrip.sandbox.hubspot.refusals import Refusal, invalid_input, to_int, to_strings
+from crmdrip.sandbox.hubspot.refusals import Refusal, invalid_input, to_int, to_rows, to_strings
 
 if TYPE_CHECKING:
     from crmdrip.sandbox.hubspot.portal import HubSpotPortal
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 READ, WRITE = "crm.lists.read", "crm.lists.write"
 PAGE, LARGEST_PAGE = 100, 250
 MOST_CHANGED = 100_000
+MOST_READ = 100
 
 
 class ListsApi:
@@ -34,6 +35,7 @@ class ListsApi:
             ("POST", r"/search", self._search),
             ("GET", r"/object-type-id/([^/]+)/name/([^/]+)", self._get_by_name),
             ("GET", r"/records/([^/]+)/([^/]+)/memberships", self._of_record),
+            ("POST", r"/records/memberships/batch/read", self._of_records),
             ("GET", r"/(\d+)", self._get),
             ("DELETE", r"/(\d+)", self._delete),
             ("GET", r"/(\d+)/memberships", self._members),
@@ -66,6 +68,16 @@ class ListsApi:
             "createdAt": show_stamp(found.created),
             "updatedAt": show_stamp(found.updated),
         }
+
+    def _show_found(self, found: PortalList, stamp: int) -> dict[str, Any]:
+        """As a search answers it: with what it fetches unless told otherwise (OpenAPI file of lists)."""
+        shown = self._show(found, stamp)
+        more = {
+            "hs_list_size": str(shown.pop("size")),
+            "hs_last_record_added_at": str(found.added or ""),
+            "hs_last_record_removed_at": str(found.removed or ""),
+        }
+        return {**shown, "additionalProperties": {name: text for name, text in more.items() if text}}
 
     def _create(self, call: Call) -> Response:
         call.need(WRITE)
@@ -105,8 +117,13 @@ class ListsApi:
         offset, count = to_int(body, "offset", 0), to_int(body, "count", 20)
         wanted = str(body.get("query") or "").lower()
         types = to_strings(body.get("processingTypes") or [each.value for each in Processing], "processingTypes")
-        found = [each for each in self._lists.all() if wanted in each.name.lower() and each.processing.value in types]
-        rows = [self._show(each, call.stamp) for each in found[offset : offset + count]]
+        asked = to_strings(body.get("listIds") or [each.id for each in self._lists.all()], "listIds")
+        found = [
+            each
+            for each in self._lists.all()
+            if wanted in each.name.lower() and each.processing.value in types and each.id in asked
+        ]
+        rows = [self._show_found(each, call.stamp) for each in found[offset : offset + count]]
         end = offset + len(rows)
         answer = {"lists": rows, "offset": end, "hasMore": end < len(found), "total": len(found)}
         return json_response(200, answer)
@@ -145,15 +162,31 @@ class ListsApi:
     def _of_record(self, call: Call) -> Response:
         call.need(READ)
         kind, record_id = self._portal.kinds.find(call.groups[0]), call.groups[1]
+        rows = self._memberships(kind.name, record_id, call.stamp)
+        return json_response(200, {"results": rows, "total": len(rows)})
+
+    def _of_records(self, call: Call) -> Response:
+        call.need(READ)
+        asked = to_rows(call.body().get("inputs"), "inputs")
+        if len(asked) > MOST_READ:
+            raise Refusal(f"At most {MOST_READ} records can be read at once")
+        rows = []
+        for each in asked:
+            kind, record_id = self._portal.kinds.find(str(each.get("objectTypeId"))), str(each.get("recordId"))
+            found = self._memberships(kind.name, record_id, call.stamp)
+            rows.append({"objectTypeId": kind.id, "recordId": record_id, "recordListMemberships": found})
+        return json_response(200, batch_answer(call, rows))
+
+    def _memberships(self, kind: str, record_id: str, stamp: int) -> list[dict[str, Any]]:
         rows = []
         for each in self._lists.all():
-            at = self._lists.members(each, call.stamp).get(record_id) if each.kind.name == kind.name else None
+            at = self._lists.members(each, stamp).get(record_id) if each.kind.name == kind else None
             if at is not None:
-                stamp = show_stamp(at)
+                shown = show_stamp(at)
                 rows.append(
-                    {"listId": each.id, "listVersion": 1, "firstAddedTimestamp": stamp, "lastAddedTimestamp": stamp}
+                    {"listId": each.id, "listVersion": 1, "firstAddedTimestamp": shown, "lastAddedTimestamp": shown}
                 )
-        return json_response(200, {"results": rows, "total": len(rows)})
+        return rows
 
     def _add(self, call: Call) -> Response:
         return self._changed(call, add=_ids(call.json()))

@@ -30,7 +30,7 @@ from crmdrip.sandbox.hubspot.schemas_api import SchemasApi
 from crmdrip.sandbox.hubspot.store import Properties, Record, Store
 from crmdrip.sandbox.hubspot.webhooks import Webhooks
 
-DEFAULT_TOKEN = "pat-na1-sandbox-service-key"
+DEFAULT_TOKEN = "sandbox-service-key"
 DEFAULT_CLIENT_ID = "sandbox-client-id"
 DEFAULT_CLIENT_SECRET = "sandbox-client-secret"
 
@@ -286,6 +286,14 @@ class HubSpotPortal:
     ) -> PortalList:
         """Create a list; a condition on a record's properties says who is on one that is not manual. Raises Refusal."""
         return self.lists.create(name, self.kinds.find(kind), processing, self.now_ms(), condition)
+
+    def join_list(self, found: PortalList, record_id: str) -> None:
+        """Put a record on a list that is not dynamic. Raises Refusal."""
+        self.lists.change(found, [record_id], [], self.now_ms())
+
+    def leave_list(self, found: PortalList, record_id: str) -> None:
+        """Take a record off a list that is not dynamic. Raises Refusal."""
+        self.lists.change(found, [], [record_id], self.now_ms())
 
     def add_validation_rule(
         self, kind: str, name: str, holds: Callable[[Properties], bool], message: str, *, on_create_only: bool = False
