@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ _ON_CONTACT: Mapping[str, int] = {"email": 198, "task": 204, "note": 202}
 """HubSpot's own association types from an activity to a contact (crm/association_type.py of hubspot-api-client 12)."""
 _ON_COMPANY: Mapping[str, int] = {"email": 186, "task": 192, "note": 190}
 """And to a company."""
+_ON_DEAL: Mapping[str, int] = {"email": 210, "task": 216, "note": 214}
+"""And to a deal."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,8 @@ class Row:
     """The contact it is made for."""
     company: str = ""
     """The company on whose timeline it stands as well."""
+    deals: tuple[str, ...] = ()
+    """And the deals."""
     word: str = ""
     """Our word for what is made."""
     tried: frozenset[str] = frozenset()
@@ -56,6 +60,8 @@ class Row:
             value["associations"] = [_link(self.contact, _ON_CONTACT[self.word])]
         if self.company:
             value["associations"].append(_link(self.company, _ON_COMPANY[self.word]))
+        if self.deals:
+            value["associations"] += [_link(deal, _ON_DEAL[self.word]) for deal in self.deals]
         return value
 
 
@@ -108,10 +114,12 @@ def touch_row(mapping: CrmMapping, write: TouchWrite) -> Row:
     )
 
 
-def timeline_row(mapping: CrmMapping, write: TaskWrite | ReplyWrite, *, keyed: bool, company: str = "") -> Row:
+def timeline_row(
+    mapping: CrmMapping, write: TaskWrite | ReplyWrite, *, keyed: bool, company: str = "", deals: Sequence[str] = ()
+) -> Row:
     """An email, a task or a note. keyed: whether the object has our properties; else all of it goes into the text.
 
-    company: on whose timeline it stands as well, "" for none.
+    company, deals: on whose timelines it stands as well, "" and none for nobody's.
     """
     word = word_of(write)
     value = mapping.value
@@ -142,7 +150,7 @@ def timeline_row(mapping: CrmMapping, write: TaskWrite | ReplyWrite, *, keyed: b
         values["body"] = add_trail(values["body"], values, LONGEST)
         values = {each: value for each, value in values.items() if each in _EVERYWHERE}
     given = {name: text for name, text in _named(mapping, word, values).items() if text}
-    return Row(writes=(write,), properties=given, contact=write.ref.id, company=company, word=word)
+    return Row(writes=(write,), properties=given, contact=write.ref.id, company=company, deals=tuple(deals), word=word)
 
 
 def news_row(mapping: CrmMapping, write: TouchWrite, entry_id: str, words: Mapping[str, str], text: str) -> Row:

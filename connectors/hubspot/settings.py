@@ -52,6 +52,8 @@ class HubSpotSettings(StrictModel):
     """What becomes of a run while its person is in one of HubSpot's own sequences."""
     log_on_company: bool = False
     """Whether what stands on a contact's timeline stands on that of its company too; a call more for each hundred."""
+    log_on_deal: bool = False
+    """Whether it stands on the contact's open deals too; two calls more for each hundred."""
     progress: Path | None = Field(default=None, strict=False)
     """The folder where version, error and counts of each sequence are shown; None for "progress" in the former."""
     webhook_url: str = ""

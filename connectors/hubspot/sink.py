@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
+import structlog
+
 from connectors.hubspot.client import BATCH, TRACE, Answer
 from connectors.hubspot.control import control_values
 from connectors.hubspot.faults import Fault
@@ -28,6 +30,7 @@ from connectors.hubspot.rows import (
 )
 from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.trail import split_trail
+from connectors.hubspot.values import is_ticked
 from crmdrip.core.errors import ConfigurationError, ErrorClass, RejectedError
 from crmdrip.core.struct import replace
 from crmdrip.ports import (
@@ -44,6 +47,8 @@ from crmdrip.ports import (
     Write,
     WriteOutcome,
 )
+
+log = structlog.get_logger()
 
 _TAKEN = "CONFLICTING_UNIQUE_VALUE"
 _NO_OWNER = "INVALID_OWNER_ID"
@@ -132,8 +137,17 @@ class HubSpotSink:
             standing = self._timeline.find(word, people, Purpose.REPORT)
             yield from (WriteOutcome(key=write.key) for write in writes if _touch_id(write) in standing)
             fresh = [write for write in writes if _touch_id(write) not in standing]
-        companies = self._companies(fresh)
-        rows = [timeline_row(mapping, write, keyed=keyed, company=companies.get(write.ref.id, "")) for write in fresh]
+        companies, deals = self._companies(fresh), self._deals(fresh)
+        rows = [
+            timeline_row(
+                mapping,
+                write,
+                keyed=keyed,
+                company=companies.get(write.ref.id, ""),
+                deals=deals.get(write.ref.id, ()),
+            )
+            for write in fresh
+        ]
         yield from self._send("create", mapping.object(word), rows)
 
     def _companies(self, writes: Sequence[TaskWrite | ReplyWrite]) -> dict[str, str]:
@@ -144,6 +158,25 @@ class HubSpotSink:
         name = portal.contacts.name("account")
         rows = portal.read_contacts([write.ref.id for write in writes], [name], Purpose.REPORT)
         return {one: row[name] for one, row in rows.items() if row.get(name)}
+
+    def _deals(self, writes: Sequence[TaskWrite | ReplyWrite]) -> dict[str, list[str]]:
+        """The open deals of each contact, where they are wanted. Without the scope for them it stands on none."""
+        portal, object_of = self._portal, self._portal.mapping.object
+        if not portal.client.settings.log_on_deal or not writes:
+            return {}
+        closed = portal.mapping.field("deal", "closed")
+        people = list(dict.fromkeys(write.ref.id for write in writes))
+        try:
+            links = portal.linked(object_of("contact"), people, object_of("deal"), Purpose.REPORT)
+            every = list(dict.fromkeys(deal for deals in links.values() for deal in deals))
+            rows = portal.read_objects(object_of("deal"), every, [closed], Purpose.REPORT)
+        except ConfigurationError as error:
+            log.warning("deals_not_read", problem=error.what)
+            return {}
+        return {
+            one: [deal for deal in deals if deal in rows and not is_ticked(rows[deal].get(closed))]
+            for one, deals in links.items()
+        }
 
     def _tell(self, news: Mapping[str, Sequence[TouchWrite]]) -> Iterator[WriteOutcome]:
         """How emails have fared since."""
@@ -194,11 +227,13 @@ class HubSpotSink:
                     yield from _settle(row, fault)
 
     def _mend(self, row: Row, fault: Fault, purpose: Purpose) -> Row | None:
-        """The row as it may be taken: for whoever its contact was merged into, without an owner or company now gone."""
+        """The row as it may be taken: for whoever its contact was merged into, without what is gone of owner and others."""
         owner = self._portal.mapping.field("email", "owner")
         if _NO_OWNER in fault.codes and owner in row.properties:
             kept = {name: value for name, value in row.properties.items() if name != owner}
             return replace(row, properties=kept)
+        if row.deals and fault.category == _GONE:
+            return replace(row, deals=())
         if row.company and fault.category == _GONE:
             return replace(row, company="")
         if row.contact and fault.category == _GONE and "merged" not in row.tried:

@@ -16,6 +16,8 @@ from connectors.hubspot.trail import add_trail
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind
 from crmdrip.ports import ControlWrite, OptOutWrite, ReplyWrite, SequenceWrite
+from crmdrip.sandbox.hubspot.auth import SCOPES
+from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 from crmdrip.sandbox.hubspot.trouble import TROUBLES
 from crmdrip.testing.crm import AT, NO_PATHS, status_write, task_write, write_all
 
@@ -199,6 +201,70 @@ class TestCompanies:
     def test_a_company_that_is_gone_costs_no_touch(self, peer, crm, sink, person, company):
         """B21: it stands on the contact's then."""
         peer.do("archive", "companies", company)
+        assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
+        assert len(crm.timeline(person)) == 1
+
+
+class TestDeals:
+    """Touches on the timelines of deals too, where that is set."""
+
+    @pytest.fixture
+    def sink(self, peer):
+        """The sink of a portal whose deals show them."""
+        return peer.sink(peer.source(log_on_deal=True))
+
+    def deal(self, peer, person, stage="appointmentscheduled"):
+        """A deal that the contact plays a part in."""
+        return peer.do("create", "deals", {"dealname": stage, "dealstage": stage}, contacts=person.id)
+
+    def standing(self, peer, deal, kind="emails"):
+        """The touches on its timeline."""
+        rows = peer.thread.call(lambda: peer.portal.linked("deals", deal, kind))
+        return [row.get("crmdrip_touch_id") for row in rows]
+
+    def test_a_touch_stands_on_every_open_deal_and_on_none_that_is_closed(self, peer, crm, sink, person):
+        """As one email, associated with all of them."""
+        deals = [self.deal(peer, person, stage) for stage in ("appointmentscheduled", "qualifiedtobuy", "closedlost")]
+        write_all(sink, task_write(person, "a" * 32))
+        assert [self.standing(peer, deal) for deal in deals] == [["a" * 32], ["a" * 32], []]
+        assert len(crm.timeline(person)) == 1
+
+    def test_tasks_and_answers_stand_there_as_well(self, peer, sink, person):
+        """Whoever works from the deal sees what there is to do."""
+        deal = self.deal(peer, person)
+        answer = ReplyWrite(key="r", reply_id="b" * 32, ref=person, owner_id=None, at=AT, subject="Re: Hi", body="Yes.")
+        write_all(sink, task_write(person, "a" * 32, open=True), answer)
+        assert (self.standing(peer, deal, "tasks"), self.standing(peer, deal)) == (["a" * 32], ["b" * 32])
+
+    def test_unless_it_is_asked_for_a_touch_stands_on_no_deal(self, peer, person):
+        """P5: it costs two calls."""
+        deal = self.deal(peer, person)
+        write_all(peer.sink(peer.source()), task_write(person, "a" * 32))
+        assert self.standing(peer, deal) == []
+
+    def test_a_hundred_touches_take_four_calls(self, peer, crm, sink):
+        """P5: the deals of a hundred contacts, whether they are open, and the two of the touches themselves."""
+        people = [crm.add_person(RecordKind.CONTACT, email=f"p{n}@acme.example") for n in range(100)]
+        for one in people:
+            self.deal(peer, one)
+        write_all(sink, task_write(people[0], "f" * 32))
+        before = peer.calls()
+        writes = [status_write(ref, f"s{n}") for n, ref in enumerate(people)]
+        write_all(sink, *writes, *(task_write(ref, f"{n:032x}", f"t{n}") for n, ref in enumerate(people)))
+        assert peer.calls() - before == 4
+
+    def test_a_deal_that_is_gone_costs_no_touch(self, peer, crm, sink, person, monkeypatch):
+        """B21: it was deleted between its reading and the write; the touch stands on the contact's then."""
+        deal = self.deal(peer, person)
+        peer.do("archive", "deals", deal)
+        monkeypatch.setattr(sink, "_deals", lambda _: {person.id: [deal]})
+        assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
+        assert len(crm.timeline(person)) == 1
+
+    def test_without_the_scope_for_deals_the_touch_stands_on_the_contact(self, peer, crm, sink, person):
+        """B21: what the key may not read costs no touch; the doctor tells."""
+        self.deal(peer, person)
+        peer.thread.call(lambda: peer.portal.tokens.issue(DEFAULT_TOKEN, SCOPES - {"crm.objects.deals.read"}))
         assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
         assert len(crm.timeline(person)) == 1
 
