@@ -13,7 +13,10 @@ from datetime import datetime
 from pathlib import Path
 
 from crmdrip.sandbox.control import PAGES_PORT, SALESFORCE_PORT, SENDGRID_PORT, Sandbox
+from crmdrip.sandbox.hubspot.limits import Tier
+from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 from crmdrip.sandbox.hubspot.sandbox import HUBSPOT_PORT, HubSpotSandbox
+from crmdrip.sandbox.hubspot.world import Installed, sequence_files
 from crmdrip.sandbox.wires import REPLY_DOMAIN, Wires
 
 TICK = 0.2
@@ -32,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with sandbox:
             wires = sandbox.connect(options.door) if options.door else None
+            if isinstance(sandbox, HubSpotSandbox):
+                if options.sequences:
+                    _write_sequences(options.sequences)
+                print(explain_portal(sandbox, options), flush=True)  # noqa: T201 - a command's output
             _announce(sandbox, options.ports_file, wires)
             if options.tick:
                 sandbox.call(lambda: sandbox.world.tick_boxes(options.tick))
@@ -49,11 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _build(options: argparse.Namespace) -> Sandbox:
     if options.crm == "hubspot":
+        objects = options.definitions == "objects"
         return HubSpotSandbox(
             people=options.people,
             seed=options.seed,
             now=options.now,
             speed=options.speed,
+            tier=Tier.ENTERPRISE if objects else Tier.PROFESSIONAL,
+            installed=Installed.NOTHING if options.bare else Installed.OBJECTS if objects else Installed.TOML,
             hubspot_port=options.hubspot_port,
             sendgrid_port=options.sendgrid_port,
             pages_port=options.pages_port,
@@ -90,6 +100,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--crm", choices=["salesforce", "hubspot"], default="salesforce", help="%(default)s unless given"
     )
+    parser.add_argument(
+        "--bare", action="store_true", help="HubSpot: a portal in which nothing of crmdrip is installed"
+    )
+    parser.add_argument(
+        "--definitions",
+        choices=["toml", "objects"],
+        default="toml",
+        help="HubSpot: where its sequences stand; objects make it an Enterprise account (%(default)s unless given)",
+    )
+    parser.add_argument(
+        "--sequences", type=Path, metavar="FOLDER", help="HubSpot: write the example sequences there as TOML files"
+    )
     parser.add_argument("--hubspot-port", type=int, default=HUBSPOT_PORT, help="0 for any (%(default)s)")
     parser.add_argument("--salesforce-port", type=int, default=SALESFORCE_PORT, help="0 for any (%(default)s)")
     parser.add_argument("--sendgrid-port", type=int, default=SENDGRID_PORT, help="0 for any (%(default)s)")
@@ -97,7 +119,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--door", default="", help="post events and replies to a daemon's door: http://127.0.0.1:8025")
     parser.add_argument("--ports-file", type=Path, help="write the addresses here as JSON once everything is served")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.crm != "hubspot" and (options.bare or options.sequences or options.definitions != "toml"):
+        parser.error("--bare, --definitions and --sequences need --crm hubspot")
+    return options
 
 
 def _moment(text: str) -> datetime:
@@ -129,6 +154,26 @@ event_keys = ["{wires.event_key}"]
 inbound_keys = ["{wires.inbound_key}"]
 and under [replies]:
 domain = "{REPLY_DOMAIN}"
+"""
+
+
+def _write_sequences(folder: Path) -> None:
+    """Those that are there stay as they are: somebody may have changed them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in sequence_files().items():
+        path = folder / f"{name}.toml"
+        if not path.exists():
+            path.write_text(text, encoding="utf-8")
+
+
+def explain_portal(sandbox: HubSpotSandbox, options: argparse.Namespace) -> str:
+    """What points crmdrip at the portal: lines for the configuration."""
+    folder = "" if options.definitions == "objects" else f'sequences = "{options.sequences or "sequences"}"\n'
+    return f"""In config.toml set connector = "hubspot" under [crm], and add:
+[crm.hubspot]
+{folder}base_url = "{sandbox.hubspot_url}"
+[crm.hubspot.auth]
+token = "{DEFAULT_TOKEN}"
 """
 
 

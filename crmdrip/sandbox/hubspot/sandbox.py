@@ -17,8 +17,9 @@ from crmdrip.sandbox.http import Request, Response, Server
 from crmdrip.sandbox.hubspot.auth import APP_ID
 from crmdrip.sandbox.hubspot.limits import Tier
 from crmdrip.sandbox.hubspot.portal import HubSpotPortal
+from crmdrip.sandbox.hubspot.refusals import Refusal
 from crmdrip.sandbox.hubspot.site import PortalPages
-from crmdrip.sandbox.hubspot.world import PortalView, PortalWorld, sequence_files
+from crmdrip.sandbox.hubspot.world import Installed, PortalView, PortalWorld, sequence_files
 from crmdrip.sandbox.sendgrid import Keep
 from crmdrip.sandbox.world import SENDING_DOMAIN, Habits
 
@@ -39,7 +40,10 @@ HINTS = (
 
 
 class HubSpotSandbox(Sandbox):
-    """Everything together. Arguments as in Sandbox; tier: what the account has bought. There is no `org`."""
+    """Everything together. Arguments as in Sandbox; there is no `org`.
+
+    tier: what the account has bought. installed: what of crmdrip is there when it opens; OBJECTS needs Enterprise.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class HubSpotSandbox(Sandbox):
         unsubscribes: bool = True,
         verified_domains: Iterable[str] = (SENDING_DOMAIN,),
         tier: Tier = Tier.PROFESSIONAL,
+        installed: Installed = Installed.TOML,
         hubspot_port: int = 0,
         sendgrid_port: int = 0,
         pages_port: int = 0,
@@ -69,6 +74,7 @@ class HubSpotSandbox(Sandbox):
             habits=habits,
             post=self.clicker.post if unsubscribes else None,
             scan=self.clicker.scan if unsubscribes else None,
+            installed=installed,
         )
         self.portal_pages = PortalPages(self.portal, self.account, world, self.clock)
         self.hubspot_server = Server(self.portal.handle, port=hubspot_port)
@@ -76,6 +82,7 @@ class HubSpotSandbox(Sandbox):
         self.control.extend(
             {
                 ("GET", "sequences"): lambda _: sequence_files(),
+                ("POST", "furnish"): lambda _: self._furnish(world),
                 ("POST", "webhooks"): self._post_webhooks,
                 ("POST", "limits"): self._post_limits,
             }
@@ -89,6 +96,15 @@ class HubSpotSandbox(Sandbox):
         types = body.get("types", list(HINTS))
         hook = self.portal.webhooks.subscribe(body["url"], body["secret"], types, app_id=APP_ID)
         return {"subscriptions": len(hook.subscriptions)}
+
+    @staticmethod
+    def _furnish(world: PortalWorld) -> dict[str, str]:
+        """Let people do what they do once crmdrip is installed; the ids of the sequences by name."""
+        try:
+            world.furnish()
+        except Refusal as refusal:
+            raise ValueError(f"crmdrip is not installed: {refusal.message}") from refusal
+        return world.sequences
 
     def _post_limits(self, request: Request) -> dict[str, Any]:
         """Change the rate limits: the members of Limits, the others as the tier has them; null for no limits at all."""

@@ -12,19 +12,18 @@ from urllib.parse import quote as quote_url
 
 from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.http import Request, Response, redirect
+from crmdrip.sandbox.hubspot.library import list_sequences, list_steps
 from crmdrip.sandbox.hubspot.portal import HubSpotPortal
 from crmdrip.sandbox.hubspot.refusals import Refusal
 from crmdrip.sandbox.hubspot.store import Record
 from crmdrip.sandbox.hubspot.timeline import timeline
 from crmdrip.sandbox.hubspot.world import CONTROL_KEY, PortalView, PortalWorld
-from crmdrip.sandbox.hubspot.world.install import sequence_id
 from crmdrip.sandbox.pages import Pages
 from crmdrip.sandbox.pages.kinds import ANSWERS
-from crmdrip.sandbox.pages.people import PAGE, SEQUENCE, STEP, PeoplePage
+from crmdrip.sandbox.pages.people import PAGE, PeoplePage
 from crmdrip.sandbox.pages.site import Form, NotFoundError
 from crmdrip.sandbox.sendgrid import SendGridAccount
 from crmdrip.sandbox.world import LANGUAGES
-from crmdrip.sandbox.world.people import load
 from crmdrip.sandbox.world.reading import STATUSES
 
 FILTERS = ("", "ticked", *(status.lower() for status in STATUSES))
@@ -142,7 +141,7 @@ class PortalPages(Pages):
             gone=gone,
             activities=timeline(self._portal, record_id),
             emails=self._emails_by_touch(),
-            sequences=_sequences(),
+            sequences=list_sequences(self._portal),
             reps=[{"Id": each.id, "Name": each.name} for each in self._portal.owners if each.active and each.title],
             others=[] if gone else self._others_like(record),
             stops=self._world.stops.of(record.get("email")),
@@ -210,15 +209,12 @@ class PortalPages(Pages):
         )
 
     def _sequences(self, _: Request) -> Response:
-        return self._page("sequences.html", tab="sequences", sequences=_sequences())
+        return self._page("sequences.html", tab="sequences", sequences=list_sequences(self._portal))
 
     def _sequence(self, _: Request, sequence_name: str) -> Response:
-        for each, definition in zip(_sequences(), load("sequences.toml")["sequence"], strict=True):
+        for each in list_sequences(self._portal):
             if each["Id"] == sequence_name:
-                steps = [
-                    {**dict.fromkeys(STEP), "Drip_Active__c": True, "Id": f"step-{number}", **step}
-                    for number, step in enumerate(definition["steps"], 1)
-                ]
+                steps = list_steps(self._portal, sequence_name)
                 return self._page("sequence.html", tab="sequences", sequence=each, steps=steps)
         raise NotFoundError(f"there is no sequence {sequence_name}")
 
@@ -248,9 +244,3 @@ def _fits(record: Record, text: str, status: str) -> bool:
         return False
     where = f"{_name(record)} {record.get('email')}".lower()
     return all(word in where for word in text.lower().split())
-
-
-def _sequences() -> list[dict[str, Any]]:
-    """The example sequences in the words of the templates. What a daemon counts stands beside its own files."""
-    rows = [each["fields"] for each in load("sequences.toml")["sequence"]]
-    return [{**dict.fromkeys(SEQUENCE), **row, "Id": sequence_id(row["Name"])} for row in rows]

@@ -13,7 +13,7 @@ from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.hubspot.portal import HubSpotPortal
 from crmdrip.sandbox.hubspot.refusals import Refusal
 from crmdrip.sandbox.hubspot.world.acting import PortalActions
-from crmdrip.sandbox.hubspot.world.install import install, sequence_id
+from crmdrip.sandbox.hubspot.world.install import SEQUENCE, Installed, install, sequence_id, write_sequences
 from crmdrip.sandbox.sendgrid import SendGridAccount
 from crmdrip.sandbox.world import Deed, Habits, Happened, OneClick, Trait, World
 from crmdrip.sandbox.world.people import Draft, Population, load, reps
@@ -39,7 +39,10 @@ _PROPERTIES = {
 
 
 class PortalWorld(World):
-    """People, boxes and reactions on one portal and one mail account that share a clock. Arguments as in World."""
+    """People, boxes and reactions on one portal and one mail account that share a clock. Arguments as in World.
+
+    installed: what of crmdrip is there. With NOTHING, call `furnish` once somebody has installed it.
+    """
 
     def __init__(
         self,
@@ -52,8 +55,12 @@ class PortalWorld(World):
         habits: Habits | None = None,
         post: Callable[[OneClick], None] | None = None,
         scan: Callable[[str], None] | None = None,
+        installed: Installed = Installed.TOML,
     ) -> None:
         self._portal = portal
+        self._installed = installed
+        self._bounced: dict[str, dict[str, str]] = {}
+        """What crmdrip's properties are to say of old bounces, by contact, as long as there are none."""
         actions = PortalActions(portal, account, clock, post)
         self._begin(actions, account, clock, seed=seed, habits=habits, scan=scan)
         self._populate(people)
@@ -95,11 +102,19 @@ class PortalWorld(World):
         ids = [self._portal.store.resolve("contacts", each) for each in (person.id, person.partner)]
         return ids[0] != ids[1] and all(self._portal.store.find("contacts", each) is not None for each in ids)
 
+    def furnish(self) -> None:
+        """What people do once crmdrip is installed: note bounces of the past, and write the example sequences."""
+        for record_id, values in self._bounced.items():
+            self._portal.update("contacts", record_id, values)
+        self._bounced = {}
+        if any(kind.name == SEQUENCE for kind in self._portal.kinds) and not self._portal.all(SEQUENCE):
+            self.sequences |= write_sequences(self._portal)
+
     # the beginning
 
     def _populate(self, count: int) -> None:
         portal = self._portal
-        install(portal)
+        install(portal, self._installed)
         population = Population(self._random)
         companies = population.companies(max(1, count * 9 // 20))
         drafts = population.people(count, companies)
@@ -125,6 +140,8 @@ class PortalWorld(World):
         for definition in load("sequences.toml")["sequence"]:
             name = definition["fields"]["Name"]
             self.sequences[name] = sequence_id(name)
+        if self._installed is not Installed.NOTHING:
+            self.furnish()
 
     def _enter(self, draft: Draft, owners: list[str], ids: list[str]) -> str:
         """Create the contact; "" for a twin, whose address is another contact's."""
@@ -134,8 +151,11 @@ class PortalWorld(World):
         values = {_PROPERTIES[name]: value for name, value in fields.items() if name in _PROPERTIES}
         if draft.owner >= 0:
             values["hubspot_owner_id"] = owners[draft.owner]
-        if "EmailBouncedReason" in fields:
-            values["crmdrip_bounced_at"] = fields["EmailBouncedDate"]
+        bounced = {name: values.pop(name) for name in ("crmdrip_bounced_reason",) if name in values}
+        if bounced:
+            bounced["crmdrip_bounced_at"] = fields["EmailBouncedDate"]
+        if self._installed is not Installed.NOTHING:
+            values |= bounced
         values["lifecyclestage"] = "lead" if draft.kind == "Lead" else "opportunity"
         links = {"companies": draft.company.id} if draft.company is not None else {}
         if draft.partner is not None and not ids[draft.partner]:
@@ -149,4 +169,6 @@ class PortalWorld(World):
             record_id = self._portal.create("contacts", {**values, "email": ""}, **links)
         if Trait.OPTED_OUT in draft.traits:
             self._portal.opt_out(draft.fields["Email"])
+        if bounced and self._installed is Installed.NOTHING:
+            self._bounced[record_id] = bounced
         return record_id
