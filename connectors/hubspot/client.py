@@ -20,7 +20,7 @@ from hubspot import HubSpot
 from hubspot.crm.objects.exceptions import ApiException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from connectors.hubspot.faults import Fault, read_fault, row_fault
+from connectors.hubspot.faults import LOCKED, Fault, read_fault, row_fault
 from connectors.hubspot.pace import Pace, Window
 from connectors.hubspot.paths import path_of
 from connectors.hubspot.settings import HubSpotSettings
@@ -36,6 +36,8 @@ TRACE = "objectWriteTraceId"
 _READ_ATTEMPTS = 3
 _SECONDLY_ATTEMPTS = 4
 _CONNECTIONS = 16
+_LOCKED_SECONDS = 2.0
+"""As long as HubSpot asks to wait for a record that somebody is writing (docs: error handling, 423)."""
 
 _RAISED = frozenset(
     {
@@ -159,7 +161,7 @@ class HubSpotClient:
         RateLimitedError, ConfigurationError.
         """
         answer = self._call(method, family, path, purpose, body=body, query=query)
-        if answer.fault is not None and answer.fault.error_class in _RAISED and answer.fault.status != 423:
+        if answer.fault is not None and answer.fault.error_class in _RAISED and answer.fault.status != LOCKED:
             raise answer.fault.error(f"HubSpot ({family}/{path})")
         return answer
 
@@ -181,6 +183,8 @@ class HubSpotClient:
             if fault is None or (absent and fault.status == 404) or (refused and fault.status == 400):
                 return answer
             error = fault.error(f"HubSpot ({family}/{_shape(path)})")
+            if fault.status == LOCKED:
+                self._sleep(_LOCKED_SECONDS)
             if fault.error_class in _RAISED:
                 raise error
             raise ConfigurationError(error.what, where=error.where, do_next="Run crmdrip doctor.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,7 @@ _ADVICE = {
     ErrorClass.CONFIGURATION: "Grant the scopes, then try again.",
 }
 
+_LIMIT = re.compile(r"reached your (\w+) limit", re.IGNORECASE)
 _PAUSES = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0, "DAILY": 3_600.0}
 """Seconds until it is worth asking again; a 429 carries no Retry-After (docs: error handling)."""
 
@@ -125,6 +127,12 @@ def row_fault(value: Any) -> Fault:
     return _read(value, 0, None)
 
 
+def _policy_in(message: str) -> str:
+    """The limit a message names: a search's refusal may carry no policyName (hubspot-api-nodejs, RetryDecorator)."""
+    found = _LIMIT.search(message)
+    return found[1].upper() if found else ""
+
+
 def _read(value: Any, status: int, retry_after: float | None) -> Fault:
     if not isinstance(value, Mapping):
         value = {}
@@ -141,7 +149,7 @@ def _read(value: Any, status: int, retry_after: float | None) -> Fault:
             if isinstance(context, Mapping)
             for scope in context.get("requiredGranularScopes") or ()
         ),
-        policy=str(value.get("policyName") or ""),
+        policy=str(value.get("policyName") or "") or _policy_in(str(value.get("message") or "")),
         retry_after=retry_after,
         context=value.get("context") if isinstance(value.get("context"), Mapping) else None,
     )

@@ -28,6 +28,25 @@ FAMILIES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
 """Area, family and the version called. Associations and schemas are documented for 2026-03 only."""
 
 
+NUMBERED: Mapping[str, str] = MappingProxyType(
+    {
+        "objects": "v3",
+        "properties": "v3",
+        "schemas": "v3",
+        "owners": "v3",
+        "associations": "v4",
+        "preferences": "v4",
+        "lists": "v3",
+        "account": "v3",
+        "oauth": "v1",
+    }
+)
+"""The numbered version whose requests and answers are those of the dated ones; older ones have others."""
+
+ENDS: Mapping[str, str] = MappingProxyType({"v4": "30 March 2027", "v3": "September 2027", "v1": "16 February 2027"})
+"""Until when a numbered version is supported (changelog: legacy APIs, v4 APIs, v1 OAuth API deprecation)."""
+
+
 def path_of(family: str, rest: str, versions: Mapping[str, str]) -> str:
     """The path of an operation. versions: by family, where another than ours is wanted."""
     area, name, default = FAMILIES[family]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.hubspot.paths import FAMILIES, VERSION
+from connectors.hubspot.paths import FAMILIES, NUMBERED, VERSION
 from crmdrip.settings import StrictModel, is_stand_in
 
 
@@ -118,6 +118,7 @@ class HubSpotSettings(StrictModel):
         for family, version in value.items():
             if family not in FAMILIES:
                 raise ValueError(f"no family is called {family}; known are {', '.join(sorted(FAMILIES))}")
-            if not VERSION.fullmatch(version):
-                raise ValueError(f'{family} must be like "2026-09" or "v3"')
+            numbered = NUMBERED[family]
+            if not VERSION.fullmatch(version) or (version.startswith("v") and version != numbered):
+                raise ValueError(f'{family} must be a date like "2026-09", or "{numbered}"')
         return value

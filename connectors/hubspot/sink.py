@@ -227,7 +227,7 @@ class HubSpotSink:
                     yield from _settle(row, fault)
 
     def _mend(self, row: Row, fault: Fault, purpose: Purpose) -> Row | None:
-        """The row as it may be taken: for whoever its contact was merged into, without what is gone of owner and others."""
+        """The row as it may be taken: for whoever its contact became, without what is gone of owner and others."""
         owner = self._portal.mapping.field("email", "owner")
         if _NO_OWNER in fault.codes and owner in row.properties:
             kept = {name: value for name, value in row.properties.items() if name != owner}

@@ -14,7 +14,7 @@ from connectors.hubspot.settings import Auth, HubSpotSettings
 from connectors.hubspot.sink import HubSpotSink
 from connectors.hubspot.source import HubSpotSource
 from crmdrip.core.mapping import CrmMapping, parse_mapping
-from crmdrip.sandbox.http import Server, ServerThread
+from crmdrip.sandbox.http import Request, Response, Server, ServerThread
 from crmdrip.sandbox.hubspot.limits import Tier
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN, HubSpotPortal
 
@@ -123,8 +123,14 @@ class HubSpotPeer:
                 )
         if objects:
             self._define_objects()
-        self.server = Server(self.portal.handle)
+        self.paths: list[str] = []
+        """Of every request so far."""
+        self.server = Server(self._handle)
         self.thread = ServerThread(self.server)
+
+    def _handle(self, request: Request) -> Response:
+        self.paths.append(request.path)
+        return self.portal.handle(request)
 
     def _define_objects(self) -> None:
         mapping = load_mapping()

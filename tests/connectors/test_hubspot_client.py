@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
 import pytest
 from hubspot_driver import HubSpotDriver
 from hubspot_peer import HubSpotPeer
@@ -12,14 +13,15 @@ from pydantic import SecretStr, ValidationError
 from connectors.hubspot.client import read_usage
 from connectors.hubspot.faults import Fault, read_fault
 from connectors.hubspot.pace import Pace, Window
-from connectors.hubspot.paths import path_of
+from connectors.hubspot.paths import FAMILIES, NUMBERED, path_of
 from connectors.hubspot.settings import Auth, OAuthApp
 from crmdrip.core.errors import AuthError, ConfigurationError, ErrorClass, RateLimitedError, RetriableError
 from crmdrip.core.model import RecordKind
+from crmdrip.ports import OptOutWrite
 from crmdrip.sandbox.hubspot.auth import SCOPES
 from crmdrip.sandbox.hubspot.portal import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TOKEN
 from crmdrip.sandbox.hubspot.trouble import TROUBLES
-from crmdrip.testing.crm import status_write, task_write, write_all
+from crmdrip.testing.crm import read_all, status_write, task_write, touch_write, write_all
 
 
 @pytest.fixture
@@ -39,6 +41,11 @@ def oauth(peer: HubSpotPeer, refresh_token: str = "") -> Auth:
             refresh_token=SecretStr(token),
         )
     )
+
+
+def paths_of(peer: HubSpotPeer) -> list[str]:
+    """What was asked for, in order."""
+    return list(peer.paths)
 
 
 def installed(peer: HubSpotPeer) -> str:
@@ -115,6 +122,30 @@ class TestTrouble:
             self.look(peer)
         assert raised.value.retry_after == 10.0
 
+    @pytest.mark.parametrize(
+        ("policy", "message", "seconds"),
+        [
+            ("DAILY", "You have reached your daily limit.", 3_600.0),
+            ("TEN_SECONDLY_ROLLING", "You have reached your ten_secondly_rolling limit.", 10.0),
+            ("", "You have reached your ten_secondly_rolling limit.", 10.0),
+            ("", "You have reached your secondly limit.", 1.0),
+            ("SOMETHING_NEW", "Slow down.", None),
+        ],
+    )
+    def test_a_limit_is_known_by_its_policy_s_name(self, policy, message, seconds):
+        """B20: or by the message, which may be all that a search's refusal has; of others nothing is guessed."""
+        body = orjson.dumps({"status": "error", "message": message, **({"policyName": policy} if policy else {})})
+        error = read_fault(429, body, {}).error("HubSpot")
+        assert isinstance(error, RateLimitedError)
+        assert error.retry_after == seconds
+
+    def test_a_record_that_is_being_written_is_waited_for(self, peer):
+        """423: at least two seconds, in HubSpot's own words."""
+        peer.portal.faults.add(TROUBLES["locked"])
+        source, before = peer.source(), peer.clock.now()
+        source.look([], frozenset(), None)
+        assert (peer.clock.now() - before).total_seconds() >= 2.0
+
     def test_an_account_that_moves_says_until_when(self, peer):
         """477: to another data centre, with a Retry-After of up to a day."""
         peer.portal.faults.add(replace(TROUBLES["migrating"], times=None))
@@ -153,22 +184,47 @@ class TestVersions:
             ("associations", "v4", "/crm/v4/associations/contacts"),
             ("account", "2026-03", "/account-info/2026-03/contacts"),
             ("preferences", "v4", "/communication-preferences/v4/contacts"),
+            ("lists", "v3", "/crm/v3/lists/contacts"),
+            ("lists", "2026-03", "/crm/lists/2026-03/contacts"),
+            ("oauth", "v1", "/oauth/v1/contacts"),
+            ("oauth", "2026-03", "/oauth/2026-03/contacts"),
         ],
     )
     def test_the_date_stands_behind_the_family_and_the_number_before(self, family, version, path):
         """Two shapes of one path."""
         assert path_of(family, "contacts", {family: version}) == path
 
-    def test_the_old_versions_still_work(self, peer):
-        """The same pull, look and write, by v3 and v4."""
-        versions = {"objects": "v3", "associations": "v4", "properties": "v3", "owners": "v3", "account": "v3"}
+    @pytest.mark.parametrize(
+        "versions", [NUMBERED, {}, dict.fromkeys(FAMILIES, "2026-03")], ids=["numbered", "ours", "2026-03"]
+    )
+    def test_numbered_and_dated_versions_do_the_same(self, peer, versions):
+        """Every family by each: login, pull, look, lists, statuses, touches, deals and opting out."""
         crm = HubSpotDriver(peer)
-        person = crm.add_person(RecordKind.CONTACT, email="ann@acme.example", enrolled=True, sequence="intro")
-        source = peer.source(versions={**versions, "preferences": "v4"})
-        (page,) = source.pull(None)
-        outcomes = write_all(peer.sink(source), status_write(person), task_write(person, "a" * 32))
+        fair = peer.do("create_list", "Met at the fair")
+        text = f'name = "Intro"\nstatus = "Live"\nlist = {fair.id}\n'
+        (peer.folder / "intro.toml").write_text(text)
+        person = crm.add_person(RecordKind.CONTACT, email="ann@acme.example")
+        crm.open_opportunity(person, "Big deal")
+        peer.do("join_list", fair, person.id)
+        source = peer.source(versions=dict(versions), auth=oauth(peer), log_on_deal=True)
+        source.follow_lists()
+        peer.clock.move(seconds=10)
+        cursor = read_all(source).cursor
+        writes = (status_write(person), task_write(person, "a" * 32), OptOutWrite(key="o", ref=person))
+        outcomes = write_all(peer.sink(source), *writes, touch_write(person, "a" * 32, "Opened"))
         assert {one.error for one in outcomes.values()} == {None}
-        assert source.look([person], frozenset(), page.cursor).records[person.id].status == "Active"
+        record = source.look([person], frozenset({"owner.name"}), cursor).records[person.id]
+        assert (record.status, record.enrolled, record.opted_out) == ("Active", True, True)
+        asked = {versions.get(family, FAMILIES[family][2]) for family in ("objects", "lists", "associations")}
+        assert asked <= {each for path in paths_of(peer) for each in path.split("/")}
+
+    @pytest.mark.parametrize(
+        ("family", "version"), [("preferences", "v3"), ("associations", "v3"), ("objects", "v4"), ("objects", "latest")]
+    )
+    def test_a_version_of_another_shape_is_refused(self, peer, family, version):
+        """Its requests and answers are others, so that it would fail with the first email and not at the start."""
+        with pytest.raises(ValidationError, match=f"{family} must be a date"):
+            peer.settings(versions={family: version})
 
     def test_an_unknown_family_is_refused(self, peer):
         """A misspelled family would change nothing, and nobody would know."""
