@@ -37,25 +37,16 @@ def test_the_wheel_holds_every_file_of_a_package(wheel: zipfile.ZipFile, package
     assert sorted(sources(package) - set(wheel.namelist())) == []
 
 
-NOT_SHIPPED = (
-    "mappings/salesforce/.gitignore",
-    "mappings/salesforce/.npmrc",
-    "mappings/salesforce/coverage/",
-    "mappings/salesforce/jest.config.cjs",
-    "mappings/salesforce/node_modules/",
-    "mappings/salesforce/package-lock.json",
-    "mappings/salesforce/package.json",
-    "mappings/salesforce/tests/",
-    "mappings/salesforce/tools/",
-)
-"""Beside what is installed in Salesforce: what checks it."""
-
-
-def test_the_wheel_holds_the_mappings_and_what_is_installed(wheel: zipfile.ZipFile) -> None:
-    """As data of crmdrip, since a wheel has no folder beside it; tests and node tools stay out, however much is there."""
-    expected = {f"crmdrip/_{path}" for path in sources("mappings") if not path.startswith(NOT_SHIPPED)}
+def test_the_wheel_holds_the_mappings(wheel: zipfile.ZipFile) -> None:
+    """As data of crmdrip, since a wheel has no folder beside it."""
+    expected = {f"crmdrip/_{path}" for path in sources("mappings")}
     assert "crmdrip/_mappings/salesforce.toml" in expected
-    assert {name for name in wheel.namelist() if name.startswith("crmdrip/_mappings/")} == expected
+    assert sorted(expected - set(wheel.namelist())) == []
+
+
+def test_no_node_tool_stands_where_everything_is_shipped() -> None:
+    """All of mappings/ goes into the wheel, ignored or not; the node tools that check the package live in tests/."""
+    assert {path.name for path in (ROOT / "mappings").rglob("*")}.isdisjoint({"node_modules", "coverage", "package.json"})
 
 
 def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
