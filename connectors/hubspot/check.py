@@ -1,6 +1,7 @@
 """The doctor's checks of a HubSpot portal, each with a stable code. A handful of calls; writes nothing.
 
-HS-LOGIN, HS-PORTAL, HS-SCOPES, HS-PROPERTIES, HS-OPTOUT-HIDDEN, HS-TOUCH-ID, HS-SEQUENCES, HS-LIMITS, HS-CONTROL.
+HS-LOGIN, HS-PORTAL, HS-VERSIONS, HS-SCOPES, HS-PROPERTIES, HS-OPTOUT-HIDDEN, HS-OWN-SEQUENCES, HS-TOUCH-ID,
+HS-PREFERENCES, HS-SEQUENCES, HS-LISTS, HS-CONTROL, HS-WEBHOOKS, HS-LIMITS.
 """
 
 from __future__ import annotations
@@ -8,25 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from connectors.hubspot.paths import ENDS
 from connectors.hubspot.portal import RIGHT_PORTAL, Portal, wrong_portal
+from connectors.hubspot.preferences import subscription_types
+from connectors.hubspot.scopes import check_scopes
 from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.timeline import Timeline
+from connectors.hubspot.webhooks import HOOK_PATH
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
 from crmdrip.ports import CheckLevel, CheckResult, Purpose
 
-_NEEDED: Mapping[str, str] = {
-    "contact": "nobody can be read",
-    "email": "what was sent cannot be logged; this needs sales-email-read as well",
-    "task": "tasks for reps cannot be made",
-    "note": "notes cannot be made",
-}
-_USEFUL: Mapping[str, str] = {
-    "meeting": "meetings that reps book do not stop a run",
-    "deal": "new deals do not stop a run",
-    "company": "merge fields of the company are not known",
-}
 _TIMELINE = ("email", "task", "note")
-_OPTIONAL = frozenset({"hard_bounce", "merged_stamps", "html", "headers", "away", "meeting_logged", "state", "country"})
+_OPTIONAL = frozenset(
+    {"hard_bounce", "merged_stamps", "html", "headers", "away", "meeting_logged", "state", "country", "in_sequence"}
+)
 
 
 def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
@@ -55,10 +51,14 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
     else:
         yield _ok("HS-PORTAL", f"{found.name} answers.")
     checks: tuple[Callable[[], Iterator[CheckResult]], ...] = (
+        lambda: check_versions(portal),
         lambda: check_scopes(portal),
         lambda: check_properties(portal, source.timeline),
+        lambda: check_preferences(portal),
         lambda: check_sequences(portal),
+        lambda: check_lists(source),
         lambda: check_control(portal),
+        lambda: check_webhooks(portal),
     )
     for check in checks:
         try:
@@ -69,36 +69,6 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
             )
             return
     yield check_limits(portal)
-
-
-def check_scopes(portal: Portal) -> Iterator[CheckResult]:
-    """Every object can be read; what lacks a scope is told with its name."""
-    lacking = False
-    for needs, level in ((_NEEDED, CheckLevel.FAIL), (_USEFUL, CheckLevel.WARN)):
-        for word, loss in needs.items():
-            name = portal.mapping.object(word)
-            try:
-                portal.client.get("objects", name, Purpose.LOOK, {"limit": "1"})
-            except ConfigurationError as error:
-                lacking = True
-                yield CheckResult(
-                    code="HS-SCOPES",
-                    level=level,
-                    what=f"{name} cannot be read ({error.what.removesuffix('.')}): {loss}.",
-                    do_next="Grant the scopes to the key.",
-                )
-    try:
-        portal.owners(Purpose.LOOK)
-    except ConfigurationError as error:
-        lacking = True
-        yield CheckResult(
-            code="HS-SCOPES",
-            level=CheckLevel.FAIL,
-            what=f"owners cannot be read ({error.what.removesuffix('.')}), so nobody can be the sender.",
-            do_next="Grant crm.objects.owners.read to the key.",
-        )
-    if not lacking:
-        yield _ok("HS-SCOPES", "contacts, their timelines, companies, deals and owners can be read.")
 
 
 def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult]:
@@ -125,7 +95,8 @@ def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult
             if mapped and mapped not in rows and ours not in _OPTIONAL and ours != "opted_out":
                 missing.append(f"{name}.{mapped}")
         if word == "contact":
-            yield _check_opt_out(portal, rows)
+            yield from _check_opt_out(portal, rows)
+            yield from _check_own_sequences(portal, rows)
         if word == "control":
             yield from _check_control_key(portal, rows)
     if missing:
@@ -149,16 +120,95 @@ def _without_key(name: str) -> CheckResult:
     )
 
 
-def _check_opt_out(portal: Portal, rows: Mapping[str, Any]) -> CheckResult:
-    name = portal.contacts.name("opted_out")
+def _check_opt_out(portal: Portal, rows: Mapping[str, Any]) -> Iterator[CheckResult]:
+    hidden = [name for name in portal.contacts.opt_outs if name not in rows]
+    if not hidden:
+        yield _ok("HS-OPTOUT-HIDDEN", "it can be read who opted out.")
+    for name in hidden:
+        yield CheckResult(
+            code="HS-OPTOUT-HIDDEN",
+            level=CheckLevel.FAIL,
+            what=f"the opt-out property {name} cannot be read.",
+            do_next="Let the key read it, or correct [contact] opted_out in the mapping or [crm.hubspot]"
+            " subscription_type.",
+        )
+
+
+def _check_own_sequences(portal: Portal, rows: Mapping[str, Any]) -> Iterator[CheckResult]:
+    """Whoever is in one of HubSpot's own sequences is seen, where that is to matter."""
+    name = portal.contacts.name("in_sequence")
+    if not name:
+        return
     if name in rows:
-        return _ok("HS-OPTOUT-HIDDEN", "the opt-out property can be read.")
-    return CheckResult(
-        code="HS-OPTOUT-HIDDEN",
-        level=CheckLevel.FAIL,
-        what=f"the opt-out property {name} cannot be read.",
-        do_next="Let the key read it, or correct [contact] opted_out in the mapping.",
+        yield _ok("HS-OWN-SEQUENCES", "it can be read who is in one of HubSpot's own sequences.")
+        return
+    yield CheckResult(
+        code="HS-OWN-SEQUENCES",
+        level=CheckLevel.WARN,
+        what=f"contacts have no {name}, so nobody sees who is in one of HubSpot's own sequences.",
+        do_next='If the portal has no such sequences, set on_own_sequence = "ignore".',
     )
+
+
+def check_preferences(portal: Portal) -> Iterator[CheckResult]:
+    """The subscription type our emails belong to is one of the portal's."""
+    try:
+        types = subscription_types(portal, Purpose.LOOK)
+    except ConfigurationError:
+        return  # told with the scopes
+    ours = portal.client.settings.subscription_type
+    listed = ", ".join(f"{number} ({name})" for number, name in sorted(types.items())) or "none"
+    if not ours:
+        yield CheckResult(
+            code="HS-PREFERENCES",
+            level=CheckLevel.WARN,
+            what="no subscription_type is set: whoever opted out of one type of email, and not of all, is mailed.",
+            do_next=f"Set subscription_type to the one our emails belong to. There are {listed}.",
+        )
+    elif ours not in types:
+        yield CheckResult(
+            code="HS-PREFERENCES",
+            level=CheckLevel.FAIL,
+            what=f"the portal has no subscription type {ours}.",
+            do_next=f"Set subscription_type to one of {listed}.",
+        )
+    else:
+        yield _ok("HS-PREFERENCES", f"our emails belong to {types[ours]} ({ours}): whoever opted out of it gets none.")
+
+
+def check_versions(portal: Portal) -> Iterator[CheckResult]:
+    """No API version is called that ends soon."""
+    old = {family: one for family, one in portal.client.settings.versions.items() if one in ENDS}
+    if not old:
+        yield _ok("HS-VERSIONS", "every API is called by a dated version.")
+    for family, version in sorted(old.items()):
+        yield CheckResult(
+            code="HS-VERSIONS",
+            level=CheckLevel.WARN,
+            what=f"{family} is called by {version}, which HubSpot supports until {ENDS[version]}.",
+            do_next=f"Remove {family} from versions.",
+        )
+
+
+def check_lists(source: HubSpotSource) -> Iterator[CheckResult]:
+    """The lists that sequences name are there."""
+    found = source.lists.examine(Purpose.LOOK)
+    for sequence, problem in sorted(found.problems.items()):
+        yield CheckResult(code="HS-LISTS", level=CheckLevel.FAIL, what=f"{sequence}: {problem}")
+    if found.states and not found.problems:
+        yield _ok("HS-LISTS", f"{len(found.states)} lists are followed.")
+
+
+def check_webhooks(portal: Portal) -> Iterator[CheckResult]:
+    """HubSpot posts to where the door answers."""
+    url = portal.client.settings.webhook_url
+    if url and not url.endswith(HOOK_PATH):
+        yield CheckResult(
+            code="HS-WEBHOOKS",
+            level=CheckLevel.WARN,
+            what=f"{url} is not where changes are taken.",
+            do_next=f"Set webhook_url to [web] public_url followed by {HOOK_PATH}, and the app's target to the same.",
+        )
 
 
 def _check_control_key(portal: Portal, rows: Mapping[str, Any]) -> Iterator[CheckResult]:

@@ -65,6 +65,15 @@ _PAUSES = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0, "DAILY": 3_600.0}
 """Seconds until it is worth asking again; a 429 carries no Retry-After (docs: error handling)."""
 
 
+class MissingScopesError(ConfigurationError):
+    """The key may not do it. scopes: which it lacks for that, by HubSpot's own answer."""
+
+    def __init__(self, scopes: tuple[str, ...], *, where: str) -> None:
+        names = ", ".join(scopes)
+        super().__init__(f"the key lacks the scopes {names}.", where=where, do_next=_ADVICE[ErrorClass.CONFIGURATION])
+        self.scopes = scopes
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """One refusal, of a request or of a row."""
@@ -104,8 +113,8 @@ class Fault:
         """As an exception of the taxonomy."""
         known = self.error_class
         what = self.message or f"answered with status {self.status}"
-        if self.scopes:
-            what = f"the key lacks the scopes {', '.join(self.scopes)}."
+        if self.scopes and known is ErrorClass.CONFIGURATION:
+            return MissingScopesError(self.scopes, where=where)
         if known is ErrorClass.RATE_LIMITED:
             pause = self.retry_after if self.retry_after is not None else _PAUSES.get(self.policy)
             return RateLimitedError(what, where=where, retry_after=pause)

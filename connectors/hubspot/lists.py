@@ -48,6 +48,18 @@ class _List:
     """Ids of the contacts that say they were ticked by it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """The lists that sequences name, as HubSpot shows them now."""
+
+    followed: Mapping[str, str]
+    """By the sequence's id."""
+    problems: Mapping[str, str]
+    """Sentences, by the sequence's id."""
+    states: Mapping[str, tuple[str, ...] | None]
+    """By the list's id; None for one that is being filled just now."""
+
+
 class ListFollower:
     """Follows the lists that sequences name. For one thread, except `members_of` and what it only reads."""
 
@@ -66,26 +78,29 @@ class ListFollower:
 
         Raises AuthError, RetriableError, RateLimitedError, ConfigurationError.
         """
-        wanted, problems = read_lists(self._portal.definitions.known(Purpose.PULL))
-        states: dict[str, tuple[str, ...] | None] = {}
-        if wanted:
-            try:
-                rows = self._ask(sorted(set(wanted.values())))
-            except ConfigurationError as error:
-                problems |= dict.fromkeys(wanted, f"The list cannot be read: {error.what} {error.do_next}".strip())
-            else:
-                for sequence, list_id in wanted.items():
-                    problem = _problem_of(list_id, rows.get(list_id))
-                    if problem:
-                        problems[sequence] = problem
-                    else:
-                        states[list_id] = _state_of(rows[list_id])
-        self.problems = problems
-        self.followed = {sequence: list_id for sequence, list_id in wanted.items() if sequence not in problems}
-        for sequence, list_id in self.followed.items():
-            state = states[list_id]
+        found = self.examine(Purpose.PULL)
+        self.problems, self.followed = found.problems, found.followed
+        for sequence, list_id in found.followed.items():
+            state = found.states[list_id]
             if state is not None:
                 self._follow(sequence, list_id, state)
+
+    def examine(self, purpose: Purpose) -> Found:
+        """Which lists there are to follow, and what is wrong. Writes nothing. Raises as follow."""
+        wanted, problems = read_lists(self._portal.definitions.known(purpose))
+        states: dict[str, tuple[str, ...] | None] = {}
+        try:
+            rows = self._ask(sorted(set(wanted.values())), purpose)
+        except ConfigurationError as error:
+            problems |= dict.fromkeys(wanted, f"The list cannot be read: {error.what} {error.do_next}".strip())
+        else:
+            for sequence, list_id in wanted.items():
+                if problem := _problem_of(list_id, rows.get(list_id)):
+                    problems[sequence] = problem
+                else:
+                    states[list_id] = _state_of(rows[list_id])
+        followed = {sequence: list_id for sequence, list_id in wanted.items() if sequence not in problems}
+        return Found(followed=followed, problems=problems, states=states)
 
     def doubt(self, list_id: str) -> None:
         """Somebody left it, whatever HubSpot says of its state: the next turn reads it anew."""
@@ -159,12 +174,12 @@ class ListFollower:
 
     # reading
 
-    def _ask(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    def _ask(self, ids: Sequence[str], purpose: Purpose) -> dict[str, Mapping[str, Any]]:
         """What HubSpot says of these lists, by id."""
         found: dict[str, Mapping[str, Any]] = {}
         for some in chunks(ids, BATCH):
             body = {"listIds": some, "offset": 0, "count": len(some)}
-            answer = self._portal.client.ask("lists", "search", body, Purpose.PULL)
+            answer = self._portal.client.ask("lists", "search", body, purpose)
             found.update((str(row["listId"]), row) for row in answer.body.get("lists") or ())
         return found
 

@@ -51,7 +51,7 @@ class SequenceObjects:
         """As they stand now, by id, None for one that is gone; one call for a hundred. Raises as the client."""
         wanted, name = list(dict.fromkeys(ids)), self._portal.mapping.field("sequence", "status")
         numbers = [one for one in wanted if one.isdecimal()]
-        rows = self._portal.read_objects(self._type("sequence"), numbers, [name], purpose) if numbers else {}
+        rows = self._portal.read_objects(self.type_of("sequence"), numbers, [name], purpose) if numbers else {}
         return {one: in_our_words(rows[one].get(name)) if one in rows else None for one in wanted}
 
     def show_progress(self, sequence_id: str, values: Mapping[str, Any]) -> bool:
@@ -64,7 +64,7 @@ class SequenceObjects:
         fields = self._portal.mapping.fields["sequence"]
         properties = {fields[word]: str(value) for word, value in values.items() if fields.get(word)}
         body = {"inputs": [{"id": sequence_id, "properties": properties, TRACE: "0"}]}
-        path = f"{self._type('sequence')}/batch/update"
+        path = f"{self.type_of('sequence')}/batch/update"
         answer = self._portal.client.change("POST", "objects", path, body, purpose=Purpose.REPORT)
         fault = answer.fault or next((each for each, _ in answer.faults), None)
         if fault is not None and fault.category != "OBJECT_NOT_FOUND":
@@ -76,7 +76,7 @@ class SequenceObjects:
         written = WRITTEN_BY_US if word == "sequence" else frozenset[str]()
         return {ours: name for ours, name in fields.items() if name and ours not in written}
 
-    def _type(self, word: str) -> str:
+    def type_of(self, word: str) -> str:
         """The fully qualified name, which begins with the portal's id (docs: custom objects)."""
         return f"p{self._portal.identity().org_id}_{self._portal.mapping.object(word)}"
 
@@ -85,7 +85,7 @@ class SequenceObjects:
         after = ""
         while True:
             query = {"limit": str(_PAGE), "properties": ",".join(names), **({"after": after} if after else {})}
-            answer = self._portal.client.get("objects", self._type(word), purpose, query)
+            answer = self._portal.client.get("objects", self.type_of(word), purpose, query)
             found.update((row["id"], row["properties"]) for row in answer.results)
             after = str((answer.body.get("paging") or {}).get("next", {}).get("after", ""))
             if not after:

@@ -12,6 +12,9 @@ from datetime import datetime
 from connectors.hubspot.signature import SIGNATURE, TIMESTAMP, is_fresh, verify
 from crmdrip.ports import HookRequest
 
+HOOK_PATH = "/hooks/hubspot/changes"
+"""Where the door answers, behind its public address."""
+
 
 class ChangeHint:
     """The target of the app's webhooks."""

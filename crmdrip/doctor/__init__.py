@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crmdrip import registry
-from crmdrip.assembly import WallClock, build_hooks, connect_crm, connect_mail, connect_mailboxes
+from crmdrip.assembly import WallClock, build_hints, build_hooks, connect_crm, connect_mail, connect_mailboxes
 from crmdrip.config import ConfigProblems, load
 from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.doctor.door import check_door, check_unsubscribe
@@ -62,7 +62,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
         else:
             yield from check_sequences(source, page.sequences)
         yield from check_org(settings, crm)
-    yield from check_door(settings, tuple(build_hooks(crm, mail)))
+    yield from check_door(settings, (*build_hooks(crm, mail), *build_hints(crm)))
     yield from mail.connector.check(mail.context)
     for mailbox in mailboxes:
         yield from mailbox.connector.check(mailbox.context)

@@ -40,7 +40,7 @@ def check_unsubscribe(settings: Settings) -> Iterator[CheckResult]:
 
 
 def check_door(settings: Settings, sources: tuple[str, ...]) -> Iterator[CheckResult]:
-    """Vendors can post what they have to tell. sources: of the hooks that the connectors offer."""
+    """Vendors can post what they have to tell. sources: of the hooks and hints that the connectors offer."""
     if settings.replies.domain and not any(source.endswith(":inbound") for source in sources):
         yield warn(
             "WEB-REPLIES",

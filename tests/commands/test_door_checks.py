@@ -59,3 +59,9 @@ def test_nobody_posting_is_fine(tmp_path: Path) -> None:
     """Everything that stops is asked for as well."""
     (found,) = check_door(settings(tmp_path), ())
     assert found.level is CheckLevel.OK
+
+
+def test_where_a_crm_tells_of_changes_is_shown_as_well(tmp_path: Path) -> None:
+    """A hint of a connector's own has an address like any other."""
+    (found,) = check_door(settings(tmp_path, PUBLIC), ("hubspot:changes",))
+    assert "https://mail.acme.example/drip/hooks/hubspot/changes" in found.what

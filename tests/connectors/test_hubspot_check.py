@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from hubspot_peer import PROPERTIES, HubSpotPeer, SteppedClock, load_mapping
+from pydantic import SecretStr
 
 from connectors.hubspot import connector
 from connectors.hubspot.check import check_portal
@@ -16,12 +17,14 @@ from crmdrip.sandbox.hubspot.auth import SCOPES
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 from crmdrip.sandbox.hubspot.trouble import TROUBLES
 
+ALL = SCOPES | {"connected-email-data-access"}
+
 
 @pytest.fixture
 def peer(tmp_path):
     """A fresh portal whose key sees everything, the emails' properties too."""
     with HubSpotPeer(tmp_path / "sequences") as peer:
-        peer.portal.tokens.issue(DEFAULT_TOKEN, SCOPES | {"connected-email-data-access"})
+        peer.portal.tokens.issue(DEFAULT_TOKEN, ALL)
         yield peer
 
 
@@ -35,7 +38,7 @@ def findings(peer: HubSpotPeer, **settings: object) -> dict[str, list]:
 
 def test_a_portal_with_everything_in_place_has_no_complaint(peer):
     """Except the day's limit, which this stand-in does not tell while it is switched off."""
-    found = findings(peer, portal_id=str(peer.portal.portal_id))
+    found = findings(peer, portal_id=str(peer.portal.portal_id), subscription_type="1001")
     worse = {code for code, rows in found.items() if any(row.level is not CheckLevel.OK for row in rows)}
     assert worse == {"HS-LIMITS"}
 
@@ -64,15 +67,98 @@ def test_no_portal_id_is_a_warning_with_the_line_to_add(peer):
     assert finding.do_next == f'Set portal_id = "{peer.portal.portal_id}".'
 
 
+FAIL, WARN = CheckLevel.FAIL, CheckLevel.WARN
+
+
 @pytest.mark.parametrize(
     ("scope", "level"),
-    [("crm.objects.owners.read", CheckLevel.FAIL), ("crm.objects.deals.read", CheckLevel.WARN)],
+    [
+        ("crm.objects.contacts.read", FAIL),
+        ("crm.objects.contacts.write", FAIL),
+        ("sales-email-read", FAIL),
+        ("crm.objects.owners.read", FAIL),
+        ("crm.schemas.contacts.read", FAIL),
+        ("communication_preferences.read_write", FAIL),
+        ("crm.objects.deals.read", WARN),
+        ("crm.objects.companies.read", WARN),
+    ],
 )
 def test_a_missing_scope_is_named(peer, scope, level):
-    """What nothing works without fails; what only costs a signal warns."""
-    peer.portal.tokens.issue(DEFAULT_TOKEN, (SCOPES | {"connected-email-data-access"}) - {scope})
+    """What nothing works without fails; what only costs a signal warns; and what to grant is said."""
+    peer.portal.tokens.issue(DEFAULT_TOKEN, ALL - {scope})
+    found = findings(peer)["HS-SCOPES"]
+    assert max((one.level for one in found), key=[CheckLevel.OK, WARN, FAIL].index) is level
+    assert all(scope in one.do_next or "communication_preferences" in one.do_next for one in found)
+
+
+def test_every_missing_scope_is_named_at_once(peer):
+    """Whoever makes the key grants them all in one go."""
+    lacking = {"crm.objects.owners.read", "crm.objects.deals.read", "crm.schemas.contacts.read"}
+    peer.portal.tokens.issue(DEFAULT_TOKEN, ALL - lacking)
+    said = " ".join(one.do_next for one in findings(peer)["HS-SCOPES"])
+    assert all(scope in said for scope in lacking)
+
+
+@pytest.mark.parametrize(
+    ("scope", "setting"), [("crm.objects.deals.read", "log_on_deal"), ("crm.objects.companies.write", "log_on_company")]
+)
+def test_a_scope_for_what_is_asked_for_is_needed(peer, scope, setting):
+    """Without the setting it is not."""
+    peer.portal.tokens.issue(DEFAULT_TOKEN, ALL - {scope})
+    assert FAIL not in {one.level for one in findings(peer)["HS-SCOPES"]}
+    assert FAIL in {one.level for one in findings(peer, **{setting: True})["HS-SCOPES"]}
+
+
+def test_the_scope_for_lists_is_needed_where_a_sequence_names_one(peer):
+    """And only there."""
+    peer.portal.tokens.issue(DEFAULT_TOKEN, ALL - {"crm.lists.read"})
+    assert [one.level for one in findings(peer)["HS-SCOPES"]] == [CheckLevel.OK]
+    (peer.folder / "intro.toml").write_text('name = "Intro"\nstatus = "Live"\nlist = 7\n')
     (finding,) = findings(peer)["HS-SCOPES"]
-    assert (finding.level, scope in finding.what + finding.do_next) == (level, True)
+    assert (finding.level, finding.do_next) == (FAIL, "Grant the key crm.lists.read.")
+
+
+def test_a_list_that_is_not_there_is_named(peer):
+    """With the sequence that names it."""
+    (peer.folder / "intro.toml").write_text('name = "Intro"\nstatus = "Live"\nlist = 7\n')
+    (finding,) = findings(peer)["HS-LISTS"]
+    assert (finding.level, "intro: List 7 is not there" in finding.what) == (FAIL, True)
+
+
+@pytest.mark.parametrize(("ours", "level"), [("", WARN), ("1001", CheckLevel.OK), ("4711", FAIL)])
+def test_the_subscription_type_of_our_emails_is_one_of_the_portal_s(peer, ours, level):
+    """B22: there is a list to choose from."""
+    (finding,) = findings(peer, subscription_type=ours)["HS-PREFERENCES"]
+    assert finding.level is level
+    assert "One to One" in finding.what + finding.do_next
+
+
+def test_a_subscription_type_whose_property_cannot_be_read_fails(peer):
+    """B26: who opted out of it is not known."""
+    del peer.portal.kinds["contacts"].properties["hs_email_optout_1001"]
+    (finding,) = findings(peer, subscription_type="1001")["HS-OPTOUT-HIDDEN"]
+    assert (finding.level, "hs_email_optout_1001" in finding.what) == (FAIL, True)
+
+
+def test_a_portal_without_sequences_of_its_own_is_told_how_to_say_so(peer):
+    """Not every HubSpot has them."""
+    del peer.portal.kinds["contacts"].properties["hs_sequences_is_enrolled"]
+    (finding,) = findings(peer)["HS-OWN-SEQUENCES"]
+    assert (finding.level, 'on_own_sequence = "ignore"' in finding.do_next) == (WARN, True)
+    assert "HS-OWN-SEQUENCES" not in findings(peer, on_own_sequence="ignore")
+
+
+def test_a_version_that_ends_is_pointed_out(peer):
+    """With the day until which HubSpot supports it."""
+    (finding,) = findings(peer, versions={"associations": "v4"})["HS-VERSIONS"]
+    assert (finding.level, "30 March 2027" in finding.what) == (WARN, True)
+
+
+@pytest.mark.parametrize(("path", "told"), [("/hooks/hubspot/changes", False), ("/hooks/hubspot", True)])
+def test_webhooks_that_are_posted_elsewhere_are_pointed_out(peer, path, told):
+    """They would be refused, and the next pull would come no sooner."""
+    given = {"webhook_url": f"https://mail.acme.example{path}", "client_secrets": (SecretStr("s"),)}
+    assert ("HS-WEBHOOKS" in findings(peer, **given)) is told
 
 
 def test_a_missing_property_is_named(peer):

@@ -16,6 +16,7 @@ from crmdrip.assembly import assemble
 from crmdrip.config import load
 from crmdrip.core.model import RecordKind, RecordRef
 from crmdrip.daemon import passes
+from crmdrip.doctor import examine
 from crmdrip.sandbox.control import Sandbox
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 from crmdrip.sandbox.world import Habits
@@ -226,3 +227,15 @@ def test_everybody_on_a_list_is_in_its_sequence(office):
     assert sorted(office.sent()) == ["Again", "Hello", "Hello"]
     assert [office.crm.read(one, "status") for one in (ann, bob)] == ["Finished", "Stopped"]
     assert [office.crm.read(one, "enrolled") for one in (ann, bob)] == [False, False]
+
+
+def test_the_doctor_says_where_the_app_s_webhooks_are_to_be_posted(office):
+    """They are no deliveries but hints, and HubSpot has to know their address all the same."""
+    file, url = office.folder / "config.toml", "https://mail.acme.example/hooks/hubspot/changes"
+    text = file.read_text(encoding="utf-8")
+    text = text.replace("\n[web]\n", '\n[web]\npublic_url = "https://mail.acme.example"\n')
+    app = f'webhook_url = "{url}"\nclient_secrets = [{{ file = "token" }}]\n'
+    text = text.replace("\n[crm.hubspot]\n", f"\n[crm.hubspot]\n{app}")
+    file.write_text(text, encoding="utf-8")
+    said = {finding.code: finding.what for finding in examine(file)}
+    assert said["WEB-URL"] == f"vendors post to {url}."
