@@ -181,6 +181,12 @@ describe('what people do', () => {
         ]);
     });
 
+    it('offers no enrolling to somebody who is in a sequence', async () => {
+        const root = await show(RUNNING);
+        expect(find(root, 'enroll')).toBeNull();
+        expect(find(root, 'stop')).not.toBeNull();
+    });
+
     it('offers no enrolling to somebody who opted out', async () => {
         const root = await show({ HasOptedOutOfEmail: true });
         expect(find(root, 'opted-out')).not.toBeNull();
