@@ -185,6 +185,41 @@ def test_a_deleted_contact_is_mailed_no_more(office):
     assert office.sent() == ["Hello"]
 
 
+def test_a_restored_contact_stays_stopped(office):
+    """B14: within HubSpot's ninety days somebody brings it back, with its box still on: nothing goes out by itself."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    office.play(hours=30)
+    office.crm.delete(ref.id)
+    office.play(hours=6)
+    office.crm.restore(ref.id)
+    office.play(days=3)
+    assert office.sent() == ["Hello"]
+    assert (office.crm.read(ref, "enrolled"), "restored" in office.crm.read(ref, "reason")) == (False, True)
+
+
+def test_an_erased_contact_is_mailed_no_more_and_never_made_again(office):
+    """B14: deleted for privacy, it leaves nothing that could be written to."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    office.play(hours=30)
+    office.peer.do("purge", ref.id)
+    office.play(days=3)
+    assert office.sent() == ["Hello"]
+    everybody = office.peer.thread.call(lambda: office.peer.portal.all("contacts"))
+    assert "ann@firm.example" not in {row.get("email") for row in everybody}
+
+
+def test_an_opt_out_of_either_wins_in_a_merge(office):
+    """B12: the twin wanted no email, so the contact that both become gets none."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    twin = office.crm.add_person(RecordKind.CONTACT, email="ann@other.example")
+    office.play(hours=30)
+    office.crm.change(twin, opted_out=True)
+    survivor = office.crm.merge(ref, twin)
+    office.play(days=3)
+    assert office.sent() == ["Hello"]
+    assert (office.crm.read(survivor, "enrolled"), "Opt Out" in office.crm.read(survivor, "reason")) == (False, True)
+
+
 def test_a_merged_contact_goes_on_as_the_third(office):
     """B12: the run moves to the contact that the merge has made, and its second step is sent once."""
     ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from pydantic import ValidationError
 
 from connectors.hubspot.values import to_zone
 from crmdrip.core.definition import validate
-from crmdrip.core.errors import ConfigurationError
+from crmdrip.core.errors import ConfigurationError, RateLimitedError
 from crmdrip.core.model import OnElsewhere, RecordKind, Sequence, SignalKind
+from crmdrip.sandbox.hubspot import search
 from crmdrip.sandbox.hubspot.auth import SCOPES
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
+from crmdrip.sandbox.hubspot.trouble import TROUBLES
 from crmdrip.testing.crm import NO_PATHS, read_all, status_write, write_all
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "hubspot.md"
@@ -49,17 +52,53 @@ def person(crm):
 class TestPull:
     """What changed."""
 
-    def test_equal_time_stamps_lose_nobody(self, peer, crm, source):
-        """B20: an import changes hundreds in one moment; they come in the order of ids, page by page."""
+    def import_all(self, peer, many: int = 450) -> set[str]:
+        """An import ticks everybody in one moment."""
 
-        def import_all() -> set[str]:
+        def make() -> set[str]:
             values = {"crmdrip_enrolled": "true", "crmdrip_sequence": "intro"}
-            return {peer.portal.create("contacts", {"email": f"p{n}@acme.example", **values}) for n in range(450)}
+            return {peer.portal.create("contacts", {"email": f"p{n}@acme.example", **values}) for n in range(many)}
 
-        everybody = peer.thread.call(import_all)
+        everybody = peer.thread.call(make)
         peer.clock.move(seconds=10)
+        return everybody
+
+    def test_equal_time_stamps_lose_nobody(self, peer, source):
+        """B20: an import changes hundreds in one moment; they come in the order of ids, page by page."""
+        everybody = self.import_all(peer)
         reading = read_all(source)
         assert (set(reading.records), len(reading.pages)) == (everybody, 3)
+
+    def test_no_query_is_paged_past_its_cap(self, peer, source, monkeypatch):
+        """B10: HubSpot refuses to page past 10,000 results of a query, here past 200; an import has more."""
+        monkeypatch.setattr(search, "MOST", 200)
+        everybody = self.import_all(peer)
+        reading = read_all(source)
+        assert set(reading.records) == everybody
+        assert set(read_all(peer.source(), reading.cursor).records) >= everybody
+
+    def test_a_429_between_two_pages_loses_nobody(self, peer, source):
+        """B20: the cursor of the page before is good, in another process too, and the rest comes after it."""
+        everybody, seen, cursor = self.import_all(peer), set(), None
+        refused = replace(TROUBLES["ten_secondly"], path="/contacts/search$", times=None)
+        with pytest.raises(RateLimitedError):
+            for page in source.pull(None):
+                seen |= {record.ref.id for record in page.records}
+                cursor = page.cursor
+                peer.portal.faults.add(refused)
+        assert len(seen) == 200
+        peer.portal.faults.clear()
+        rest = set(read_all(peer.source(), cursor).records)
+        assert seen | rest == everybody
+
+    def test_a_429_before_the_first_page_is_saved_loses_nobody(self, peer, source, person):
+        """B20: whoever comes back with the cursor of before has everything again."""
+        cursor = read_all(source).cursor
+        peer.do("update", "contacts", person.id, {"email": "ann@new.example"})
+        pages = source.pull(cursor)
+        assert {record.ref.id for record in next(pages).records} == {person.id}
+        pages.close()  # it was given out and never stored
+        assert read_all(source, cursor).records[person.id].email == "ann@new.example"
 
     def test_a_change_that_searches_show_late_is_not_lost(self, peer, source):
         """P2: the index is some seconds behind, so each pull begins some minutes back."""
