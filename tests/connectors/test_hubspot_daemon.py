@@ -231,6 +231,14 @@ def test_a_merged_contact_goes_on_as_the_third(office):
     assert len(office.crm.timeline(survivor)) == 2
 
 
+def test_nobody_is_looked_for_who_cannot_be(office, monkeypatch):
+    """B13, P5: HubSpot keeps an address on one contact alone, so that entering asks for no other of it."""
+    monkeypatch.setattr(office.parts.source, "records_of", lambda _: pytest.fail("twins were asked for"))
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello"]))
+    office.play(hours=30)
+    assert office.crm.read(ref, "status") == "Finished"
+
+
 def test_whoever_is_in_a_sequence_of_hubspot_waits_until_it_is_over(office):
     """P2: two programs do not write to one person; the record says so, and the run goes on by itself."""
     ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
