@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import orjson
@@ -74,6 +75,17 @@ class TestLogin:
         with pytest.raises(AuthError, match="refresh token"):
             peer.source(auth=oauth(peer, "na1-unknown")).identity()
 
+    def test_many_threads_renew_a_token_once(self, peer):
+        """All of them met the same refusal; the first one's new token serves the others."""
+        source = peer.source(auth=oauth(peer))
+        source.identity()
+        peer.clock.move(hours=1)
+        asked = len([path for path in peer.paths if path.startswith("/oauth")])
+        with ThreadPoolExecutor(8) as pool:
+            found = [one.result().org_id for one in [pool.submit(source.identity) for _ in range(8)]]
+        assert set(found) == {str(peer.portal.portal_id)}
+        assert len([path for path in peer.paths if path.startswith("/oauth")]) == asked + 1
+
     def test_exactly_one_way_to_log_in_is_given(self):
         """Neither is none, and both is one too many."""
         with pytest.raises(ValidationError, match="exactly one"):
@@ -109,6 +121,15 @@ class TestTrouble:
         """B20: a 5xx or a cut, with JSON or a page or nothing, is over with the next try."""
         peer.portal.faults.add(TROUBLES[name])
         assert self.look(peer).brake is not None
+
+    def test_an_answer_that_does_not_come_is_not_waited_for(self, peer):
+        """B20: the library has no time-out of its own; ours holds for every call, and a write is not repeated."""
+        person = HubSpotDriver(peer).add_person(RecordKind.CONTACT, email="ann@acme.example")
+        source = peer.source(read_timeout=0.05)
+        source.identity()
+        peer.portal.faults.add(replace(TROUBLES["slow"], path="/batch/update$", delay=0.4))
+        with pytest.raises(RetriableError, match="no answer"):
+            write_all(peer.sink(source), status_write(person))
 
     def test_one_search_too_many_in_a_second_is_waited_out(self, peer):
         """B20: the account has five a second, and other apps search as well."""

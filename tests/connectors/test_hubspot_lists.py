@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hubspot_driver import HubSpotDriver
+from hubspot_driver import HubSpotDriver, HubSpotObjectsDriver
 from hubspot_peer import HubSpotPeer
 
 from connectors.hubspot.lists import read_lists, read_marks
@@ -179,6 +179,18 @@ class TestJoining:
         peer.do("join_list", made, ann.id)
         source.follow_lists()
         assert shown(crm, ann)[0] is False
+
+
+def test_a_sequence_that_is_a_custom_object_names_its_list_as_well(tmp_path):
+    """RevOps types the number into its property List."""
+    with HubSpotPeer(tmp_path / "unused", objects=True) as peer:
+        crm, source = HubSpotObjectsDriver(peer), peer.source()
+        fair, ann = peer.do("create_list", "Fair"), crm.add_person(RecordKind.CONTACT, email="ann@acme.example")
+        sequence = crm.add_sequence("Intro", ["Hello"])
+        peer.do("update", "crmdrip_sequence", sequence, {"list": fair.id})
+        peer.do("join_list", fair, ann.id)
+        source.follow_lists()
+        assert shown(crm, ann) == (True, sequence, fair.id)
 
 
 class TestLeaving:
