@@ -15,7 +15,20 @@ from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, create_engine, false, func, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    false,
+    func,
+    inspect,
+    select,
+    true,
+)
 from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
 from connectors.sql.database import Database
@@ -165,7 +178,10 @@ class SqlInstaller:
         columns += [(f"merge {ours}", name) for ours, name in asked.items() if name not in dict(columns).values()]
 
         def make(operations: Operations) -> None:
-            operations.create_table(name, *(types.column(word, *one) for one in columns), schema=schema)
+            # SQLite would give the number of a deleted row to the next one, which is somebody else.
+            counted = {"sqlite_autoincrement": True} if any(is_numbered(word, ours) for ours, _ in columns) else {}
+            made = [types.column(word, *one) for one in columns]
+            operations.create_table(name, *made, schema=schema, **counted)
 
         shown = ", ".join(column for _, column in columns)
         return _Planned(change=SchemaChange(kind=ChangeKind.CREATE, what=name, detail=f"a table of {shown}"), make=make)
@@ -278,13 +294,14 @@ class _Types:
         mapped = self._tables.get(_REFERENCES.get((table, word), ""))
         key = mapped.get("id") if mapped is not None else None
         if mapped is None or key is None:
-            return String(64) if (table, word) == ("touch", "owner") else None
+            # Where people are there and no table of owners is, ids of owners may be anything.
+            return String(64) if _REFERENCES.get((table, word)) == "owner" and "contact" in self._tables else None
         name, schema = self._reader.place(mapped.word)
         rows = self._reader.inspector.get_columns(name, schema=schema)
         return next(row["type"] for row in rows if row["name"] == key.column.name)
 
 
-_DEFAULTS: dict[tuple[str, str], Any] = {("step", "active"): None, ("owner", "active"): None}
+_DEFAULTS: dict[tuple[str, str], Any] = {("step", "active"): true(), ("owner", "active"): true()}
 """Boxes that are ticked where nothing is said."""
 
 

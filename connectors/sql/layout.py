@@ -120,10 +120,12 @@ _LENGTHS = {
     "stop_when": 255,
     "public_name": 255,
     "name": 255,
+    "sequence": 255,
     "home": 255,
     "state": 255,
 }
 _LENGTH = 64
+_LENGTH_OF_NAMES = 255
 
 
 def kind_of(table: str, word: str) -> Kind:
@@ -145,7 +147,7 @@ def type_of(table: str, word: str) -> types.TypeEngine[Any]:
         case Kind.KEY:
             return Integer()
         case _:
-            return String(_LENGTHS.get(word, _LENGTH))
+            return String(_LENGTHS.get(word, _LENGTH_OF_NAMES if table in OF_PEOPLE else _LENGTH))
 
 
 def is_numbered(table: str, word: str) -> bool:

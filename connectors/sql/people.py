@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import FromClause, Select, and_, false, or_, select
+from sqlalchemy import FromClause, Select, and_, false, or_, select, true
 
 from connectors.sql.schema import Schema
 from connectors.sql.values import (
@@ -106,9 +106,15 @@ class PeopleReader:
         return or_(*conditions)
 
     def changed(self, since: datetime, now: datetime) -> Any:
-        """What was changed since; nothing where no table tells."""
-        times = [self._fields[word] for word in ("modified", "own modified") if word in self._fields]
-        return or_(false(), *(one.changed_since(since, now) for one in times))
+        """What was changed since, or has no time of its last change; nothing where no table tells."""
+        conditions = []
+        for word in ("modified", "own modified"):
+            if word in self._fields:
+                field = self._fields[word]
+                # Whoever has no row in a table of crmdrip's own has not changed there.
+                there = self._schema.ours["contact"].column.is_not(None) if word != "modified" else true()
+                conditions += [field.changed_since(since, now), and_(there, field.column.is_(None))]
+        return or_(false(), *conditions)
 
     # reading
 
