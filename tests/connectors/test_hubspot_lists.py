@@ -141,6 +141,18 @@ class TestJoining:
         source.follow_lists()
         assert peer.calls() - before == 1
 
+    def test_several_lists_share_one_reading_of_who_was_ticked(self, peer, crm, fair, ann):
+        """P5: after a start, and once in an hour."""
+        other = peer.do("create_list", "Webinar")
+        name_list(peer, other.id, sequence="other")
+        bob = crm.add_person(RecordKind.CONTACT, email="bob@acme.example")
+        peer.do("join_list", fair, ann.id)
+        peer.do("join_list", other, bob.id)
+        source, searches = peer.source(), peer.portal.calls_by_kind["search"]
+        source.follow_lists()
+        assert (shown(crm, ann)[1], shown(crm, bob)[1]) == ("intro", "other")
+        assert peer.portal.calls_by_kind["search"] - searches == 1
+
     def test_without_lists_nothing_is_asked(self, peer, crm, source):
         """P5: most have none."""
         crm.add_sequence("Intro", ["Hello"])
