@@ -179,9 +179,12 @@ class Stage:
         """A live sequence on weekdays from nine to five UTC, by default of three emails two days apart; its id."""
         self._number += 1
         chosen = {**SEQUENCE, "Name": f"Sequence {self._number}", **fields}
-        sequence_id: str = self.do(self.sandbox.org.insert, "Drip_Sequence__c", chosen)
+        sequence_id: str = self.do(
+            self.sandbox.org.insert, "Drip_Sequence__c", {**chosen, "Drip_Status__c": "Draft"}
+        )  # fmt: skip
         for number, step in enumerate(steps or ({"Drip_Delay__c": 0}, {}, {})):
             self.step(sequence_id, **{"Drip_Order__c": 10 * (number + 1), "Name": f"Step {number + 1}", **step})
+        self.do(self.sandbox.org.update, sequence_id, {"Drip_Status__c": chosen["Drip_Status__c"]})
         return sequence_id
 
     def step(self, sequence_id: str, **fields: Any) -> str:
