@@ -68,6 +68,8 @@ class ListFollower:
         self._lists: dict[str, _List] = {}
         self._marked: dict[str, list[str]] | None = None
         """Whom each list has ticked, by what contacts say; read once in a turn, for all lists together."""
+        self._written: list[str] = []
+        """Whose boxes were set since that was asked for."""
         self.problems: Mapping[str, str] = {}
         """What keeps a sequence's list from being followed, as a sentence, by the sequence's id."""
         self.followed: Mapping[str, str] = {}
@@ -103,6 +105,11 @@ class ListFollower:
                     states[list_id] = _state_of(rows[list_id])
         followed = {sequence: list_id for sequence, list_id in wanted.items() if sequence not in problems}
         return Found(followed=followed, problems=problems, states=states)
+
+    def take_written(self) -> list[str]:
+        """Whose boxes were set since this was asked last: the next pull reads them by id, since searches are late."""
+        written, self._written = self._written, []
+        return written
 
     def doubt(self, list_id: str) -> None:
         """Somebody left it, whatever HubSpot says of its state: the next turn reads it anew."""
@@ -140,7 +147,10 @@ class ListFollower:
                 continue
             path = f"{portal.mapping.object('contact')}/batch/update"
             answer = portal.client.change("POST", "objects", path, {"inputs": inputs}, purpose=purpose)
-            refused |= self._refused(answer, [str(one["id"]) for one in inputs], path, inputs, purpose)
+            lost = self._refused(answer, [str(one["id"]) for one in inputs], path, inputs, purpose)
+            boxed = [one for one, values in changes.items() if reader.name("enrolled") in values]
+            self._written += [one for one in boxed if one not in lost]
+            refused |= lost
         return refused
 
     def _change(self, row: Properties, sequence: str, list_id: str, *, joined: bool) -> dict[str, str]:

@@ -78,6 +78,13 @@ class TestJoining:
         source.follow_lists()
         assert shown(crm, ann) == (True, "intro", fair.id)
 
+    def test_the_very_next_pull_brings_whoever_was_ticked(self, peer, source, fair, ann):
+        """B9: the record is answered within one pull, though searches show it some seconds later."""
+        cursor = read_all(source).cursor
+        peer.do("join_list", fair, ann.id)
+        source.follow_lists()
+        assert read_all(source, cursor).records[ann.id].enrolled
+
     def test_a_sequence_that_names_a_list_is_valid(self, peer, source, fair):
         """Its number may be written with or without quotes."""
         source.follow_lists()
