@@ -193,7 +193,7 @@ def test_pages_apps_and_actions_name_what_is_there() -> None:
     views = {(path.parents[1].name, path.name.split(".")[0]) for path in PACKAGE.rglob("listViews/*.xml")}
     relations = {f"{one.text('relationshipName')}__r" for one in every_field() if one.text("relationshipName")}
     for root in pages.values():
-        assert {name.removeprefix("c:") for name in children(root, "componentName") if name.startswith("c:")} <= bundles
+        assert {name for name in children(root, "componentName") if ":" not in name} <= bundles
         for each in root.iter(f"{NAMESPACE}componentInstance"):
             given = {
                 one.findtext(NAMESPACE + "name"): one.findtext(NAMESPACE + "value")
