@@ -18,8 +18,9 @@ from connectors.hubspot.paths import FAMILIES, NUMBERED, path_of
 from connectors.hubspot.settings import Auth, OAuthApp
 from crmdrip.core.errors import AuthError, ConfigurationError, ErrorClass, RateLimitedError, RetriableError
 from crmdrip.core.model import RecordKind
-from crmdrip.ports import OptOutWrite
+from crmdrip.ports import OptOutWrite, Purpose
 from crmdrip.sandbox.hubspot.auth import SCOPES
+from crmdrip.sandbox.hubspot.limits import Tier
 from crmdrip.sandbox.hubspot.portal import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TOKEN
 from crmdrip.sandbox.hubspot.trouble import TROUBLES
 from crmdrip.testing.crm import read_all, status_write, task_write, touch_write, write_all
@@ -292,10 +293,18 @@ class TestPace:
         """Nine tenths of it are ours."""
         waited: list[float] = []
         pace = Pace(burst=100, searches=4, tick=lambda: 50.0, sleep=waited.append)
-        pace.hear(10)
+        pace.hear(Window.ALL, 10)
         for _ in range(10):
             pace.wait(Window.ALL)
         assert waited == [10.0]
+
+    def test_associations_have_a_limit_of_their_own(self, peer):
+        """An answer of theirs tells it, and says nothing of the others': 150 of one and 190 of the other here."""
+        peer.portal.meter.limits = Tier.ENTERPRISE.value
+        client = peer.client()
+        client.get("account", "details", Purpose.LOOK)
+        client.ask("associations", "contacts/emails/batch/read", {"inputs": [{"id": "1"}]}, Purpose.LOOK)
+        assert (client._pace._most[Window.ALL], client._pace._most[Window.ASSOCIATIONS]) == (171, 135)
 
 
 class TestUsage:
