@@ -6,11 +6,13 @@ import pytest
 from hubspot_driver import HubSpotDriver, HubSpotObjectsDriver
 from hubspot_peer import HubSpotPeer
 
-from crmdrip.testing.crm import CrmContract
+from crmdrip.testing.crm import CrmContract, ListContract
 
 
-class TestHubSpotCrm(CrmContract):
-    """Every promise of CrmContract."""
+class TestHubSpotCrm(CrmContract, ListContract):
+    """Every promise of CrmContract and ListContract."""
+
+    title = "HubSpot"
 
     @pytest.fixture
     def peer(self, tmp_path):
@@ -37,6 +39,8 @@ class TestHubSpotCrm(CrmContract):
 class TestHubSpotCrmWithoutProperties(TestHubSpotCrm):
     """The same promises where emails, tasks and notes can have no property of ours."""
 
+    title = "HubSpot (no properties on emails)"
+
     @pytest.fixture
     def peer(self, tmp_path):
         """A fresh portal, and a folder for sequences."""
@@ -46,6 +50,8 @@ class TestHubSpotCrmWithoutProperties(TestHubSpotCrm):
 
 class TestHubSpotCrmWithCustomObjects(TestHubSpotCrm):
     """The same promises where sequences and steps are custom objects."""
+
+    title = "HubSpot (custom objects)"
 
     @pytest.fixture
     def peer(self, tmp_path):

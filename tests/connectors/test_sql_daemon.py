@@ -128,7 +128,7 @@ def test_what_the_page_says_to_ask_can_be_asked(office):
 def test_whoever_opts_out_or_is_unticked_gets_no_second_email(office, column):
     """P2, B9, B22: by an UPDATE that tells no time of change."""
     office.play(hours=4)
-    office.type(f"UPDATE contacts SET {column}")
+    office.type(f"UPDATE contacts SET {column}")  # noqa: S608 - one of the two above
     office.play(days=4)
     assert office.sent() == ["A question about Firm"]
     assert office.ask("SELECT drip_status FROM contacts") == [("Stopped",)]
