@@ -9,8 +9,8 @@ from hubspot_peer import HubSpotPeer
 from crmdrip.testing.crm import CrmContract, ListContract
 
 
-class TestHubSpotCrm(CrmContract, ListContract):
-    """Every promise of CrmContract and ListContract."""
+class TestHubSpotCrm(CrmContract):
+    """Every promise of CrmContract."""
 
     title = "HubSpot"
 
@@ -52,6 +52,46 @@ class TestHubSpotCrmWithCustomObjects(TestHubSpotCrm):
     """The same promises where sequences and steps are custom objects."""
 
     title = "HubSpot (custom objects)"
+
+    @pytest.fixture
+    def peer(self, tmp_path):
+        """A fresh Enterprise portal."""
+        with HubSpotPeer(tmp_path / "unused", objects=True) as peer:
+            yield peer
+
+    @pytest.fixture
+    def crm(self, peer):
+        """Whoever works in it, RevOps too."""
+        return HubSpotObjectsDriver(peer)
+
+
+class TestHubSpotLists(ListContract):
+    """Every promise of ListContract."""
+
+    @pytest.fixture
+    def peer(self, tmp_path):
+        """A fresh portal, and a folder for sequences."""
+        with HubSpotPeer(tmp_path / "sequences") as peer:
+            yield peer
+
+    @pytest.fixture
+    def crm(self, peer):
+        """Whoever works in it."""
+        return HubSpotDriver(peer)
+
+    @pytest.fixture
+    def source(self, peer):
+        """The source under test."""
+        return peer.source()
+
+    @pytest.fixture
+    def sink(self, peer, source):
+        """The sink under test."""
+        return peer.sink(source)
+
+
+class TestHubSpotListsOfCustomObjects(TestHubSpotLists):
+    """The same promises where sequences and steps are custom objects."""
 
     @pytest.fixture
     def peer(self, tmp_path):
