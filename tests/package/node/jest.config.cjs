@@ -4,6 +4,7 @@ const { jestConfig } = require('@salesforce/sfdx-lwc-jest/config');
 module.exports = {
     ...jestConfig,
     roots: ['<rootDir>/lwc', '<rootDir>/../../../mappings/salesforce/force-app'],
+    setupFilesAfterEnv: [...jestConfig.setupFilesAfterEnv, '<rootDir>/jest.setup.cjs'],
     modulePaths: ['<rootDir>/node_modules'],
     testMatch: ['<rootDir>/lwc/*.test.js']
 };

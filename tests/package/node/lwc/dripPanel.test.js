@@ -1,7 +1,7 @@
 import { createElement } from 'lwc';
 import DripPanel from 'c/dripPanel';
 import LightningConfirm from 'lightning/confirm';
-import { graphql, refreshGraphQL } from 'lightning/uiGraphQLApi';
+import { graphql } from 'lightning/graphql';
 import { getRecord, notifyRecordUpdateAvailable, updateRecord } from 'lightning/uiRecordApi';
 
 const CONTACT = '003000000000001AAA';
@@ -60,7 +60,6 @@ function thread(...nodes) {
 
 async function settled() {
     for (let turn = 0; turn < 5; turn += 1) {
-        // eslint-disable-next-line no-await-in-loop -- each turn lets the next promise of the component run
         await Promise.resolve();
     }
 }
@@ -73,11 +72,12 @@ async function show(values, touches = thread(), objectApiName = 'Contact') {
     if (values) {
         getRecord.emit(record(values));
     }
-    graphql.emit(touches);
+    graphql.emit(touches, undefined, refreshTouches);
     await settled();
     return panel.shadowRoot;
 }
 
+const refreshTouches = jest.fn().mockResolvedValue();
 const find = (root, id) => root.querySelector(`[data-id="${id}"]`);
 const status = (root) => root.querySelector('[role="status"]').textContent;
 
@@ -263,12 +263,30 @@ describe('what people do', () => {
         root.querySelector('lightning-button-icon').click();
         await settled();
         expect(notifyRecordUpdateAvailable).toHaveBeenCalledWith([{ recordId: CONTACT }]);
-        expect(refreshGraphQL).toHaveBeenCalledTimes(1);
+        expect(refreshTouches).toHaveBeenCalledTimes(1);
         expect(status(root)).toBe('Refreshed.');
     });
 });
 
 describe('who cannot see or use a mouse', () => {
+    const HELD = { Drip_Status__c: 'Held', Drip_Reason__c: 'Waiting for approval: tick Approved on this record.' };
+
+    it.each([
+        ['nothing yet', {}],
+        ['a running sequence', RUNNING],
+        ['a step that waits for approval', { ...RUNNING, ...HELD }],
+        ['somebody who opted out', { HasOptedOutOfEmail: true }]
+    ])('is served with %s, by the vendor\'s accessibility rules', async (_, values) => {
+        const root = await show(values, thread({}));
+        await expect(root.host).toBeAccessible();
+    });
+
+    it('is served while choosing a pause', async () => {
+        const root = await show(RUNNING, thread({}));
+        await press(root, 'pause');
+        await expect(root.host).toBeAccessible();
+    });
+
     it('hears of every change', async () => {
         const root = await show(RUNNING);
         expect(root.querySelector('[role="status"]').getAttribute('aria-live')).toBe('polite');

@@ -1,7 +1,7 @@
 /**
  * The vendor's own tools read the Salesforce package: source-deploy-retrieve converts it into what an org takes, and every
  * element of the result must be one that the Metadata API's types (as jsforce has them from its WSDL) know, with a value
- * of the type.
+ * of the type. Queries of the components must be GraphQL.
  *
  * The converter misses malformed XML and misspelt elements, the types miss what is required and which words a value may
  * be. Prints what was converted; exits with 1 and every problem.
@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { dirname, extname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
+import { parse } from 'graphql';
 import jsforce from '@jsforce/jsforce-node/lib/api/metadata/schema.js';
 import sdr from '@salesforce/source-deploy-retrieve';
 
@@ -106,6 +107,18 @@ function* checkXml(root) {
     }
 }
 
+function* checkQueries(root) {
+    for (const path of files(root)) {
+        for (const [, query] of path.endsWith('.js') ? readFileSync(path, 'utf8').matchAll(/gql`([^`]*)`/g) : []) {
+            try {
+                parse(query);
+            } catch (error) {
+                yield `${relative(root, path)}: ${error.message}`;
+            }
+        }
+    }
+}
+
 function* checkTypes(root) {
     const parser = new XMLParser(LISTS_AND_TEXT);
     for (const path of files(root)) {
@@ -126,7 +139,7 @@ components.sourceApiVersion = sourceApiVersion;
 
 const out = mkdtempSync(join(tmpdir(), 'crmdrip-package-'));
 try {
-    const problems = [...checkXml(PACKAGE)];
+    const problems = [...checkXml(PACKAGE), ...checkQueries(PACKAGE)];
     const { packagePath } = await new MetadataConverter().convert(components, 'metadata', {
         type: 'directory',
         outputDirectory: out,

@@ -1,6 +1,6 @@
 import { LightningElement, wire } from 'lwc';
 import LightningConfirm from 'lightning/confirm';
-import { gql, graphql, refreshGraphQL } from 'lightning/uiGraphQLApi';
+import { gql, graphql } from 'lightning/graphql';
 import { getObjectInfo } from 'lightning/uiObjectInfoApi';
 import { updateRecord } from 'lightning/uiRecordApi';
 import CONTROL from '@salesforce/schema/Drip_Control__c';
@@ -44,19 +44,19 @@ export default class DripBrake extends LightningElement {
 
     control;
     asked = false;
-    _result;
+    _refresh;
 
     @wire(graphql, { query: CONTROL_RECORD })
-    takeControl(result) {
-        this._result = result;
-        if (result.data) {
+    takeControl({ data, errors, refresh }) {
+        this._refresh = refresh;
+        if (data) {
             this.asked = true;
-            this.control = result.data.uiapi.query.Drip_Control__c.edges[0]?.node;
+            this.control = data.uiapi.query.Drip_Control__c.edges[0]?.node;
             this.problem = '';
-        } else if (result.errors) {
+        } else if (errors) {
             this.asked = true;
             this.control = undefined;
-            this.problem = `The brake can't be shown: ${readError(result.errors)} Ask an admin for the permission set Drip Rep.`;
+            this.problem = `The brake can't be shown: ${readError(errors)} Ask an admin for the permission set Drip Rep.`;
         }
     }
 
@@ -129,7 +129,7 @@ export default class DripBrake extends LightningElement {
         this.announcement = '';
         try {
             await updateRecord({ fields: { Id: this.control.Id, [BRAKE.fieldApiName]: pull } });
-            await refreshGraphQL(this._result);
+            await this._refresh?.();
             this.announcement = pull
                 ? 'The brake is pulled. crmdrip reads it before the next email goes out.'
                 : 'The brake is released.';
@@ -141,9 +141,7 @@ export default class DripBrake extends LightningElement {
     }
 
     async refresh() {
-        if (this._result) {
-            await refreshGraphQL(this._result);
-        }
+        await this._refresh?.();
         this.announcement = 'Refreshed.';
     }
 }

@@ -1,7 +1,7 @@
 import { LightningElement, api, wire } from 'lwc';
-import { NavigationMixin } from 'lightning/navigation';
 import LightningConfirm from 'lightning/confirm';
-import { graphql, refreshGraphQL } from 'lightning/uiGraphQLApi';
+import { graphql } from 'lightning/graphql';
+import { NavigationMixin } from 'lightning/navigation';
 import { getFieldValue, getRecord, notifyRecordUpdateAvailable, updateRecord } from 'lightning/uiRecordApi';
 import { readError } from 'c/dripErrors';
 import { FIELDS, OPTED_OUT } from './fields';
@@ -42,7 +42,7 @@ export default class DripPanel extends NavigationMixin(LightningElement) {
     recordProblem = '';
     touches;
     touchesProblem = '';
-    _touchesResult;
+    _refreshTouches;
 
     get fields() {
         return Object.values(FIELDS[this.objectApiName] ?? {});
@@ -68,14 +68,14 @@ export default class DripPanel extends NavigationMixin(LightningElement) {
     }
 
     @wire(graphql, { query: TOUCHES, variables: '$variables' })
-    takeTouches(result) {
-        this._touchesResult = result;
-        if (result.data) {
-            this.touches = readTouches(result.data);
+    takeTouches({ data, errors, refresh }) {
+        this._refreshTouches = refresh;
+        if (data) {
+            this.touches = readTouches(data);
             this.touchesProblem = '';
-        } else if (result.errors) {
+        } else if (errors) {
             this.touches = undefined;
-            this.touchesProblem = `The thread can't be shown: ${readError(result.errors)} The record's activity timeline has it.`;
+            this.touchesProblem = `The thread can't be shown: ${readError(errors)} The record's activity timeline has it.`;
         }
     }
 
@@ -229,7 +229,7 @@ export default class DripPanel extends NavigationMixin(LightningElement) {
         this.problem = '';
         await Promise.all([
             notifyRecordUpdateAvailable([{ recordId: this.recordId }]),
-            this._touchesResult ? refreshGraphQL(this._touchesResult) : undefined
+            this._refreshTouches?.()
         ]);
         this.announcement = 'Refreshed.';
     }

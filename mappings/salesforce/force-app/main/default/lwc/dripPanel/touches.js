@@ -1,5 +1,5 @@
 /** The thread so far: the entries that crmdrip wrote on the person's timeline. */
-import { gql } from 'lightning/uiGraphQLApi';
+import { gql } from 'lightning/graphql';
 
 export const SHOWN = 50;
 
