@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from connectors.salesforce.check import check_org
 from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.install import SalesforceInstaller
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.sink import SalesforceSink
 from connectors.salesforce.source import SalesforceSource
 from crmdrip.core.errors import ConfigurationError
-from crmdrip.ports import CheckResult, ConnectorContext, CrmSink, CrmSource, Mailer, Role, SignalFeed
+from crmdrip.ports import CheckResult, ConnectorContext, CrmSink, CrmSource, Installer, Mailer, Role, SignalFeed
 
 __all__ = ["connector"]
 
@@ -44,6 +45,11 @@ class SalesforceConnector:
         """Salesforce's signals come with the pull."""
         del context
         return None
+
+    def build_installer(self, context: ConnectorContext) -> Installer:
+        """Makes no call. Raises ConfigurationError."""
+        source = _build(context)
+        return SalesforceInstaller(source.org.client.settings, source.org.mapping, context.clock)
 
     def check(self, context: ConnectorContext) -> Iterator[CheckResult]:
         """Every preflight check, in order; makes calls; raises nothing."""

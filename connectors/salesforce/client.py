@@ -220,6 +220,19 @@ class SalesforceClient:
         """As read, but each call goes out once: the caller knows by its keys what may be repeated."""
         return self._gather(parts, lambda chunk: self._composite(chunk, purpose), purpose)
 
+    def call(
+        self, method: str, path: str, purpose: Purpose, *, content: bytes | None = None, content_type: str = ""
+    ) -> Any:
+        """One request as it is, outside of any composite, and once; the answer's body. Raises the taxonomy's errors."""
+        headers = {"Content-Type": content_type} if content_type else {}
+        try:
+            answer: bytes | None = self._open().restful(
+                path, method=method, purpose=purpose, headers=headers, data=content
+            )
+        except Refused as refused:
+            raise refused.fault.error(f"Salesforce ({path.partition('/')[0]})") from None
+        return read_json(answer) if answer else None
+
     def _gather(
         self, parts: Sequence[Part], call: Callable[[Sequence[Part]], Mapping[str, Answer]], purpose: Purpose
     ) -> Answers:

@@ -68,9 +68,9 @@ _BUNDLES: Mapping[str, str] = {"lwc": "LightningComponentBundle"}
 """By folder: the type. A folder below it is one component."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Component:
-    """One thing of the package, as package.xml names it."""
+    """One thing of the package, as package.xml names it. Equal to itself alone: its XML is not compared."""
 
     type: str
     """As the Metadata API calls it: CustomObject, CustomField, ListView, ..."""

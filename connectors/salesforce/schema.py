@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from connectors.salesforce import soql
-from connectors.salesforce.client import Answers, Part, SalesforceClient
+from connectors.salesforce.client import Answer, Answers, Part, SalesforceClient
 from crmdrip.core.errors import ConfigurationError, ErrorClass
 from crmdrip.core.model import RecordKind
 from crmdrip.ports import CrmIdentity, CrmMapping, Purpose
@@ -67,6 +67,16 @@ class FieldInfo:
     """In characters; 0 where the type has none."""
     external_id: bool
     unique: bool
+    type: str = ""
+    """As a describe calls it."""
+    label: str = ""
+    help_text: str = ""
+    values: tuple[str, ...] = ()
+    """Of a picklist, those that are active."""
+    restricted: bool = False
+    """Whether no other value is taken."""
+    reference_to: tuple[str, ...] = ()
+    calculated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,8 +260,11 @@ def _rows(answers: Answers, name: str) -> list[dict[str, Any]]:
 
 def _object(answers: Answers, word: str) -> ObjectInfo | None:
     answer = answers.parts.get(f"describe_{word}")
-    if answer is None:
-        return None
+    return None if answer is None else read_object(answer, word)
+
+
+def read_object(answer: Answer, word: str) -> ObjectInfo | None:
+    """An object from a describe answer, None when there is none that our user may read. Raises what may pass."""
     if (fault := answer.fault) is not None:
         if fault.error_class in {ErrorClass.RETRIABLE, ErrorClass.RATE_LIMITED, ErrorClass.AUTH}:
             raise fault.error(f"Salesforce ({word})")
@@ -264,15 +277,27 @@ def _object(answers: Answers, word: str) -> ObjectInfo | None:
         children=frozenset(
             child["relationshipName"] for child in body.get("childRelationships", ()) if child.get("relationshipName")
         ),
-        fields={
-            one["name"].lower(): FieldInfo(
-                name=one["name"],
-                createable=bool(one.get("createable")),
-                updateable=bool(one.get("updateable")),
-                length=int(one.get("length") or 0),
-                external_id=bool(one.get("externalId")),
-                unique=bool(one.get("unique")),
-            )
-            for one in body["fields"]
-        },
+        fields={one["name"].lower(): read_field(one) for one in body["fields"]},
+    )
+
+
+def read_field(one: Mapping[str, Any]) -> FieldInfo:
+    """A field from a describe answer."""
+    values = tuple(
+        value["value"] for value in one.get("picklistValues") or () if value.get("active") and value.get("value")
+    )
+    return FieldInfo(
+        name=one["name"],
+        createable=bool(one.get("createable")),
+        updateable=bool(one.get("updateable")),
+        length=int(one.get("length") or 0),
+        external_id=bool(one.get("externalId")),
+        unique=bool(one.get("unique")),
+        type=one.get("type") or "",
+        label=one.get("label") or "",
+        help_text=one.get("inlineHelpText") or "",
+        values=values,
+        restricted=bool(one.get("restrictedPicklist")),
+        reference_to=tuple(one.get("referenceTo") or ()),
+        calculated=bool(one.get("calculated")),
     )

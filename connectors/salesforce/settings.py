@@ -63,6 +63,8 @@ class SalesforceSettings(StrictModel):
     domain: str = ""
     """What stands before .salesforce.com: "acme.my", "acme--uat.sandbox.my". Not needed with auth.session."""
     auth: Auth
+    install_auth: Auth | None = None
+    """How crmdrip install logs in, where the daemon's own user may not change the org (it should not)."""
     org_id: str = ""
     """The org that may be mailed from, 15 or 18 characters. A copy of it has another id and is refused (B25)."""
     api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$")
