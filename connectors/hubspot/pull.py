@@ -99,7 +99,7 @@ class Pull:
                 records=tuple(records),
                 sequences=tuple(changed),
                 removed_sequences=tuple(removed),
-                signals=tuple(one for one in signals if one.key not in self._heard),
+                signals=tuple({one.key: one for one in signals if one.key not in self._heard}.values()),
                 brake=brake if first else None,
                 cursor=self._last,
             )

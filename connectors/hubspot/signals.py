@@ -1,12 +1,13 @@
 """What happened: meetings, answers and deals of contacts, and tasks that a rep has done.
 
 Meetings and answers are found by stamps on the contact itself, which a last look reads without any search; only where
-one is new the contact's meetings or emails are read. Deals and tasks come with the pull.
+one is new the contact's meetings or emails are read. Deals and tasks come with the pull, and so do answers that were
+logged without a stamp.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from connectors.hubspot.mails import read_kind
@@ -29,7 +30,7 @@ class SignalReader:
         self._portal = portal
         self._timeline = timeline
         self.closed: dict[str, str] = {}
-        """What the key may not read, with the reason: deals, tasks."""
+        """What the key may not read, with the reason: deals, tasks, emails."""
 
     def of_contacts(self, rows: Mapping[str, Properties], since: datetime, purpose: Purpose) -> list[Signal]:
         """Meetings and answers since a time of the contacts that were read. Raises as the client."""
@@ -39,9 +40,9 @@ class SignalReader:
         return signals + (self._answers(answered, since, purpose) if answered else [])
 
     def of_portal(self, since: datetime, purpose: Purpose) -> list[Signal]:
-        """Deals and finished tasks since a time. What the key may not read is left out. Raises as the client."""
+        """Deals, finished tasks and answers since. What the key may not read is left out. Raises as the client."""
         signals: list[Signal] = []
-        for name, read in (("deals", self._deals), ("tasks", self._tasks)):
+        for name, read in (("deals", self._deals), ("tasks", self._tasks), ("emails", self._incoming)):
             if name in self.closed:
                 continue
             try:
@@ -85,35 +86,56 @@ class SignalReader:
         return signals
 
     def _answers(self, ids: Sequence[str], since: datetime, purpose: Purpose) -> list[Signal]:
-        portal, value = self._portal, self._portal.mapping.value
+        portal = self._portal
         links = portal.linked(portal.mapping.object("contact"), ids, portal.mapping.object("email"), purpose)
-        words = ("direction", "subject", "body", "html", "headers", "created", "touch_id", "away")
-        names = {word: name for word in words if (name := portal.mapping.field("email", word))}
         every = sorted({one for some in links.values() for one in some}, key=int)
-        rows = portal.read_objects(portal.mapping.object("email"), every, list(names.values()), purpose)
+        names = list(self._email_names().values())
+        rows = portal.read_objects(portal.mapping.object("email"), every, names, purpose)
+        pairs = ((person, one) for person, emails in links.items() for one in emails)
+        return self._read_answers(pairs, rows, since)
+
+    def _incoming(self, since: datetime, purpose: Purpose) -> list[Signal]:
+        """Answers that stamp nobody: only a connected mailbox does, and other programs log incoming emails as well."""
+        portal, names = self._portal, self._email_names()
+        filters = [
+            condition(names["direction"], "EQ", value=portal.mapping.value("email", "in")),
+            condition(names["created"], "GT", value=to_millis(since)),
+        ]
+        rows = self._search("email", filters, list(names.values()), purpose)
+        links = portal.linked(portal.mapping.object("email"), list(rows), portal.mapping.object("contact"), purpose)
+        pairs = ((person, one) for one, people in links.items() for person in people)
+        return self._read_answers(pairs, rows, since)
+
+    def _email_names(self) -> dict[str, str]:
+        words = ("direction", "subject", "body", "html", "headers", "created", "touch_id", "away")
+        return {word: name for word in words if (name := self._portal.mapping.field("email", word))}
+
+    def _read_answers(
+        self, pairs: Iterable[tuple[str, str]], rows: Mapping[str, Properties], since: datetime
+    ) -> list[Signal]:
+        """What each email means. pairs: contact and email; rows: the emails' properties by id."""
+        incoming, names = self._portal.mapping.value("email", "in"), self._email_names()
         signals: list[Signal] = []
-        for person, emails in links.items():
-            for one in emails:
-                row = {word: rows.get(one, {}).get(name) or "" for word, name in names.items()}
-                at = parse_time(row["created"])
-                # What we logged ourselves was heard where it came in.
-                if at is None or at <= since or row["direction"] != value("email", "in"):
-                    continue
-                if self._timeline.read_words("email", rows.get(one, {})).get("touch_id"):
-                    continue
-                kinds, until = read_kind(row, at)
-                signals += [
-                    Signal(
-                        key=f"{SOURCE}:{kind}:{one}:{person}",
-                        kind=kind,
-                        at=at,
-                        source=SOURCE,
-                        record_id=person,
-                        detail=row["subject"][:_DETAIL],
-                        until=until,
-                    )
-                    for kind in kinds
-                ]
+        for person, one in pairs:
+            row = {word: rows.get(one, {}).get(name) or "" for word, name in names.items()}
+            at = parse_time(row["created"])
+            if at is None or at <= since or row["direction"] != incoming:
+                continue
+            if self._timeline.read_words("email", rows.get(one, {})).get("touch_id"):
+                continue  # what we logged ourselves was heard where it came in
+            kinds, until = read_kind(row, at)
+            signals += [
+                Signal(
+                    key=f"{SOURCE}:{kind}:{one}:{person}",
+                    kind=kind,
+                    at=at,
+                    source=SOURCE,
+                    record_id=person,
+                    detail=row["subject"][:_DETAIL],
+                    until=until,
+                )
+                for kind in kinds
+            ]
         return signals
 
     def _deals(self, since: datetime, purpose: Purpose) -> list[Signal]:

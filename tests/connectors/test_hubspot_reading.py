@@ -15,11 +15,12 @@ from connectors.hubspot.values import to_zone
 from crmdrip.core.definition import validate
 from crmdrip.core.errors import ConfigurationError, RateLimitedError
 from crmdrip.core.model import OnElsewhere, RecordKind, Sequence, SignalKind
+from crmdrip.ports import ReplyWrite
 from crmdrip.sandbox.hubspot import search
 from crmdrip.sandbox.hubspot.auth import SCOPES
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 from crmdrip.sandbox.hubspot.trouble import TROUBLES
-from crmdrip.testing.crm import NO_PATHS, read_all, status_write, write_all
+from crmdrip.testing.crm import AT, NO_PATHS, read_all, status_write, task_write, write_all
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "hubspot.md"
 
@@ -193,6 +194,34 @@ class TestSignals:
         self.answer(peer, person, hs_email_subject=subject, hs_email_text=text)
         found = source.look([person], NO_PATHS, cursor).signals
         assert [(one.kind, one.record_id, one.detail) for one in found] == [(kind, person.id, subject)]
+
+    def logged(self, peer, person, **values):
+        """A mail that a program other than a connected mailbox logs: it stamps nobody."""
+        at = peer.clock.now().isoformat()
+        known = {"hs_timestamp": at, "hs_email_direction": "INCOMING_EMAIL", "hs_email_subject": "Re: Hello"}
+        peer.do("create", "emails", {**known, **values}, contacts=person.id)
+
+    def test_an_answer_that_another_program_logged_comes_with_the_pull(self, peer, source, person):
+        """P2: no stamp on the contact tells of it, so the portal's incoming emails are asked for."""
+        cursor = read_all(source).cursor
+        self.logged(peer, person, hs_email_text="Sounds good, call me tomorrow.")
+        reading = read_all(source, cursor)
+        assert [(one.kind, one.record_id) for one in reading.signals] == [(SignalKind.REPLY, person.id)]
+        assert read_all(source, reading.cursor).signals == []
+
+    def test_an_answer_found_by_its_stamp_and_by_itself_is_one(self, peer, source, person):
+        """B23: under the same key."""
+        cursor = read_all(source).cursor
+        self.answer(peer, person, hs_email_subject="Re: Hello", hs_email_text="Sounds good, call me tomorrow.")
+        assert len(read_all(source, cursor).signals) == 1
+
+    def test_what_we_logged_ourselves_is_no_answer(self, peer, source, person):
+        """It was heard where it came in; our own outgoing emails are none either."""
+        cursor = read_all(source).cursor
+        reply = ReplyWrite(key="r", reply_id="b" * 32, ref=person, owner_id=None, at=AT, subject="Re: Hi", body="Yes.")
+        write_all(peer.sink(source), reply, task_write(person, "a" * 32))
+        peer.clock.move(seconds=10)
+        assert read_all(source, cursor).signals == []
 
     def test_a_pull_that_broke_off_loses_no_signal(self, peer, crm):
         """P2, B20: whoever is on a later page had a meeting long before, while nobody was pulling."""
