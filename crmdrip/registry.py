@@ -116,8 +116,16 @@ def _builtin_document(name: str) -> dict[str, Any]:
     file = shipped(f"{name}.toml")
     if file.is_file():
         return _read_document(file, file.name)
+    for point in entry_points(group=GROUP, name=name):
+        # That of a connector which crmdrip does not bring stands beside its module, under its name.
+        spec = importlib.util.find_spec(point.module)
+        beside = Path(spec.origin).with_name(f"{name}.toml") if spec and spec.origin else None
+        if beside is not None and beside.is_file():
+            return _read_document(beside, beside.name)
     raise ConfigurationError(
-        f"crmdrip brings no mapping for {name!r}.", where="[crm] mapping", do_next='Set mapping = "path/to/your.toml".'
+        f"neither crmdrip nor a connector brings a mapping for {name!r}.",
+        where="[crm] mapping",
+        do_next=f"Put {name}.toml beside the connector's module.",
     )
 
 
