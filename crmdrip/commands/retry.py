@@ -23,7 +23,7 @@ from crmdrip.ledger.store import Ledger
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Stuck:
+class Stuck:
     """What waits for a person."""
 
     touches: tuple[tuple[Touch, str], ...]
@@ -77,13 +77,13 @@ def retry(
                 count = received.retry_failed(connection, WallClock().now())
             aside().print(f"Posts and emails that are read again: {count}.")
         else:
-            _list(_read_stuck(ledger), as_json=as_json)
+            list_stuck(read_stuck(ledger), as_json=as_json)
     return 0
 
 
 def _touches_of(ledger: Ledger, record_id: str) -> list[Touch]:
     """The record's touches that need a person. Raises RejectedError when there are none."""
-    found = [touch for touch, record in _read_stuck(ledger).touches if record == record_id]
+    found = [touch for touch, record in read_stuck(ledger).touches if record == record_id]
     if not found:
         raise RejectedError(
             f"no email to {record_id} needs a person.", do_next="Type crmdrip retry to see which ones do."
@@ -104,18 +104,20 @@ def _unpark(ledger: Ledger, keys: set[str]) -> int:
     return len(found)
 
 
-def _read_stuck(ledger: Ledger) -> _Stuck:
+def read_stuck(ledger: Ledger) -> Stuck:
+    """Everything that waits for a person. Raises LedgerBrokenError."""
     with ledger.read() as connection:
         stuck = touches.needing_person(connection)
         found = runs.lock_runs(connection, [touch.enrollment_id for touch in stuck])
-        return _Stuck(
+        return Stuck(
             touches=tuple((touch, found[touch.enrollment_id].ref.id) for touch in stuck),
             parked=tuple(outbox.parked(connection)),
             unread=tuple(received.failures(connection)),
         )
 
 
-def _list(stuck: _Stuck, *, as_json: bool) -> None:
+def list_stuck(stuck: Stuck, *, as_json: bool) -> None:
+    """Print it on standard output, each with what to type."""
     if as_json:
         print_json(
             {

@@ -19,7 +19,7 @@ from crmdrip.daemon.forwarding import forward_once, recover_forwards
 from crmdrip.daemon.intake import PullCount, pull_once
 from crmdrip.daemon.listening import forget_mails, take_mail
 from crmdrip.daemon.parts import Parts
-from crmdrip.daemon.rebuild import doubt_last_look, needs_rebuild, rebuild
+from crmdrip.daemon.rebuild import Watch, doubt_last_look, needs_rebuild, rebuild, tell_log
 from crmdrip.daemon.reconcile import reconcile_once
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
@@ -52,14 +52,14 @@ def identify(source: CrmSource, ledger_org: str | None, where: str) -> str:
     return identity.org_id
 
 
-def prepare(parts: Parts) -> PullCount:
+def prepare(parts: Parts, watch: Watch = tell_log) -> PullCount:
     """Before the first pass: settle what a crash left, and make sure that the ledger knows what the CRM knows.
 
     The provider's lists are read as well, as far as they can be now: what was heard while nobody ran comes before the
     first email. On an ordinary start this takes two calls to the CRM. Raises ConfigurationError (B25),
     LedgerBusyError where another daemon claimed the org (B3), LedgerBrokenError, and what the CRM's ports raise. Until
-    it returned nothing may be dispatched. Can be called again. Returns whom a ledger that had to be filled refused and
-    stopped while it was.
+    it returned nothing may be dispatched. Can be called again. watch: told how far a ledger that has to be filled is.
+    Returns whom it refused and stopped while it was.
     """
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.ORG, parts.org_id)
@@ -69,7 +69,7 @@ def prepare(parts: Parts) -> PullCount:
     if doubtful:
         log.warning("touches_in_doubt_after_restart", touches=doubtful)
     try:
-        filled = rebuild(parts) if needs_rebuild(parts) or announce(parts) is Found.OTHER else PullCount()
+        filled = rebuild(parts, watch) if needs_rebuild(parts) or announce(parts) is Found.OTHER else PullCount()
     except ConfigurationError as error:
         _tell_hindrance(parts, error)
         raise

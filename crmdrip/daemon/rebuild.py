@@ -7,7 +7,7 @@ had gone out and was not written yet. An empty ledger never means that nothing w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +38,32 @@ log = structlog.get_logger()
 
 TOUCHES = "touches"
 """The cursor of the timelines: how far the CRM's touches are known to be in this ledger."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far the ledger is filled."""
+
+    people: int = 0
+    """Records read."""
+    touches: int = 0
+    """Touches of timelines that the ledger did not know."""
+
+
+Watch = Callable[[Progress], None]
+"""Told after each page."""
+
+
+def tell_log(progress: Progress) -> None:
+    """Where nobody watches, the log tells."""
+    log.info("rebuild_went_on", people=progress.people, touches=progress.touches)
+
+
+def begin_anew(parts: Parts) -> None:
+    """From the next `passes.prepare` on, everything is read from the CRM again, whatever this ledger knows."""
+    with parts.ledger.write() as connection:
+        marks.set_mark(connection, marks.MODE, marks.REBUILDING)
+        marks.forget_cursor(connection, TOUCHES)
 
 
 def needs_rebuild(parts: Parts) -> bool:
@@ -73,7 +99,7 @@ def doubt_last_look(connection: Connection, now: datetime) -> None:
     log.warning("last_look_unfinished", since=since)
 
 
-def rebuild(parts: Parts) -> PullCount:
+def rebuild(parts: Parts, watch: Watch = tell_log) -> PullCount:
     """Fill the ledger from the CRM; returns what came of the people that were read.
 
     Can be interrupted anywhere and started again. Unless the CRM shows that no daemon ever worked here, no run goes on
@@ -92,6 +118,7 @@ def rebuild(parts: Parts) -> PullCount:
     worked_before = announce(parts) in (Found.OTHER, Found.NO_PLACE) or heard is not None
     refused = stopped = 0
     otherwise: dict[int, RunStatus] = {}
+    progress = Progress()
     for page in parts.source.pull(None):
         worked_before |= any(record.status for record in page.records)
         entrance = look_up(parts, [record for record in page.records if record.enrolled])
@@ -101,16 +128,19 @@ def rebuild(parts: Parts) -> PullCount:
         otherwise.update(shown)
         check_fields(parts, [draft.id for draft in page.sequences])
         refused, stopped = refused + count.refused, stopped + count.stopped
+        progress = replace(progress, people=progress.people + len(page.records))
+        watch(progress)
     with parts.ledger.read() as connection:
         cursor = marks.read_cursor(connection, TOUCHES)
-    new = 0
     for found, after in parts.source.touches(cursor):
         worked_before |= bool(found)
         with parts.ledger.write() as connection:
-            new += _adopt_touches(connection, parts, found)
+            new = _adopt_touches(connection, parts, found)
             leave_again(connection, found, parts.org_id, parts.clock.now())
             ask_again(connection, found, parts.clock.now())
             marks.save_cursor(connection, TOUCHES, after, parts.clock.now())
+        progress = replace(progress, touches=progress.touches + new)
+        watch(progress)
     if worked_before:
         _hear_again(parts)
     demand_claim(parts)
@@ -119,7 +149,7 @@ def rebuild(parts: Parts) -> PullCount:
         if worked_before:
             runs.doubt_all(connection)
         marks.clear_mark(connection, marks.MODE)
-    log.info("rebuild_finished", touches=new, unproven=worked_before)
+    log.info("rebuild_finished", people=progress.people, touches=progress.touches, unproven=worked_before)
     return PullCount(refused=refused, stopped=stopped)
 
 

@@ -30,7 +30,10 @@ from crmdrip.ports import Finding, LogFinding
 log = structlog.get_logger()
 
 PER_PASS = 50
-"""Log look-ups per pass: each is a call or two to the provider."""
+"""Touches in doubt looked up in the log per pass: each is a call or two to the provider."""
+
+PROOFS_PER_PASS = 500
+"""Runs proven per pass after a rebuild: the calls of the lot take minutes, and everybody waits for them."""
 
 LOG_KEPT = timedelta(days=30)
 """How far back SendGrid's Email Logs reach."""
@@ -64,7 +67,7 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
         heard = engagements.first_heard(connection, [touch.id for touch in doubtful])
         known = [one.id for one in definitions.load_sequences(connection).values() if one.good is not None]
         complete = _log_is_complete(connection, parts, now)
-        unproven = runs.unproven_runs(connection, known, PER_PASS) if complete else []
+        unproven = runs.unproven_runs(connection, known, PROOFS_PER_PASS) if complete else []
     sent = person = proven = 0
     for touch in doubtful:
         if parts.stopping.is_set():
@@ -232,6 +235,27 @@ def _wait_for_person(connection: Connection, parts: Parts, touch: Touch, run: En
 
 
 # --- after a rebuild (B4) -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unproven:
+    """Runs that wait until it is known what a ledger that was lost had sent."""
+
+    runs: int
+    asked_from: datetime | None
+    """Until when the provider's log is given the time to show the last email; None when it has had it."""
+
+
+def count_unproven(parts: Parts) -> Unproven:
+    """Who still waits after a rebuild."""
+    now = parts.clock.now()
+    with parts.ledger.read() as connection:
+        known = [one.id for one in definitions.load_sequences(connection).values() if one.good is not None]
+        waiting = len(runs.unproven_runs(connection, known, 10_000_000))
+        rebuilt_at = proof.rebuilt_at(connection)
+        complete = _log_is_complete(connection, parts, now)
+    first_look = timedelta(minutes=parts.limits.doubt_first_look_minutes)
+    return Unproven(runs=waiting, asked_from=None if complete or rebuilt_at is None else rebuilt_at + first_look)
 
 
 def _log_is_complete(connection: Connection, parts: Parts, now: datetime) -> bool:

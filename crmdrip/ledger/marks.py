@@ -90,3 +90,8 @@ def save_cursor(connection: Connection, name: str, value: str, now: datetime) ->
         ),
         {"name": name, "value": value, "saved_at": now},
     )
+
+
+def forget_cursor(connection: Connection, name: str) -> None:
+    """Read the feed from its beginning next time."""
+    connection.execute(delete(cursor).where(cursor.c.name == name))
