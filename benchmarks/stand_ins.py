@@ -71,11 +71,13 @@ class StandIns:
 
         def copy() -> dict[str, str]:
             sequence = {**_read(org, "Drip_Sequence__c", _SEQUENCE, f"Id = '{example}'")[0], **_NEVER_CLOSED}
-            sequence_id = org.insert("Drip_Sequence__c", {**sequence, "OwnerId": world.reps[0]})
+            draft = {**sequence, "OwnerId": world.reps[0], "Drip_Status__c": "Draft"}
+            sequence_id = org.insert("Drip_Sequence__c", draft)
             ids: list[str] = []
             for step in _read(org, "Drip_Step__c", _STEP, f"Drip_Sequence__c = '{example}'"):
                 first = {} if ids else {"Drip_Delay__c": delay_hours, "Drip_Delay_Unit__c": "Hours"}
                 ids.append(org.insert("Drip_Step__c", {**step, **first, "Drip_Sequence__c": sequence_id}))
+            org.update(sequence_id, {"Drip_Status__c": sequence["Drip_Status__c"]})
             return {"id": sequence_id, "step": ids[0]}
 
         return self._sandbox.call(copy)

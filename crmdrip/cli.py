@@ -31,6 +31,7 @@ COMMANDS = {
     "resume": ("pause:resume", "Go on sending, in SEQUENCE or in all."),
     "export": ("erase:export", "Print everything the ledger holds about PERSON, as JSON."),
     "erase": ("erase:erase", "Erase everything the ledger holds about PERSON, who is never mailed again."),
+    "ledger": ("ledger:ledger", "Show, copy or back up the ledger, the daemon's own state."),
     "sandbox": ("sandbox:sandbox", "Serve the Salesforce and SendGrid stand-ins alone."),
 }
 """By name: where it is, and what it does in one line. Kept here so that --help imports none of them."""

@@ -92,17 +92,32 @@ class MailboxSettings(StrictModel):
 class LedgerSettings(StrictModel):
     """[ledger]: where the daemon's own state lives."""
 
-    url: str = "sqlite:///crmdrip.sqlite3"
-    """SQLAlchemy URL; a relative SQLite path is relative to the config file and absolute once loaded."""
+    url: str = Field(default="sqlite:///crmdrip.sqlite3", repr=False)
+    """SQLAlchemy URL. A relative SQLite path is relative to the config file and absolute once loaded. One with a
+    password in it is given as { env = ... } or { file = ... }."""
 
     @field_validator("url")
     @classmethod
-    def _is_sqlite_file(cls, value: str) -> str:
-        if not value.startswith("sqlite:///") or value in ("sqlite:///", "sqlite:///:memory:"):
+    def _is_lasting(cls, value: str) -> str:
+        if value.partition(":")[0] in _SERVERS:
+            _, _, rest = value.partition("://")
+            if not rest.partition("?")[0].partition("/")[2]:
+                raise ValueError("names no database", 'Type url = "postgresql://USER@HOST/DATABASE".')
+        elif not value.startswith("sqlite:///") or value in ("sqlite:///", "sqlite:///:memory:"):
             raise ValueError(
-                "must be an SQLite file, which survives a restart", 'Type url = "sqlite:///crmdrip.sqlite3".'
+                "must be an SQLite file, which survives a restart, or a PostgreSQL database",
+                'Type url = "sqlite:///crmdrip.sqlite3", or "postgresql://USER@HOST/DATABASE".',
             )
         return value
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file, None where the ledger is on a server."""
+        return Path(self.url.removeprefix(_SQLITE)) if self.url.startswith(_SQLITE) else None
+
+
+_SQLITE = "sqlite:///"
+_SERVERS = frozenset({"postgresql", "postgresql+psycopg", "postgres"})
 
 
 class SenderSettings(StrictModel):
@@ -292,8 +307,8 @@ def load(path: Path, env: Mapping[str, str] | None = None) -> Settings:
     Raises ConfigProblems, a ConfigurationError with every problem at once.
     """
     settings = read_settings(Settings, path, os.environ if env is None else env)
-    folder = path.resolve().parent
-    database = settings.ledger.url.removeprefix("sqlite:///")
-    return settings.model_copy(
-        update={"ledger": settings.ledger.model_copy(update={"url": f"sqlite:///{folder / database}"})}
-    )
+    file = settings.ledger.file
+    if file is None:
+        return settings
+    url = f"{_SQLITE}{path.resolve().parent / file}"
+    return settings.model_copy(update={"ledger": settings.ledger.model_copy(update={"url": url})})

@@ -23,7 +23,14 @@ from pydantic_core import ErrorDetails
 from crmdrip import registry
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.ports import Role
-from crmdrip.secrets import SecretUnavailableError, hide, is_reference, is_sandbox_constant, read_reference
+from crmdrip.secrets import (
+    SecretUnavailableError,
+    hide,
+    holds_password,
+    is_reference,
+    is_sandbox_constant,
+    read_reference,
+)
 from crmdrip.toml_lines import KeyPath, TomlLines, locate
 
 M = TypeVar("M", bound=BaseModel)
@@ -260,7 +267,7 @@ class _Reader:
         if isinstance(value, dict):
             nested = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
             return self._resolve(nested, value, path) if nested else value
-        if isinstance(value, str) and SecretStr in kinds:
+        if isinstance(value, str) and (SecretStr in kinds or holds_password(value)):
             return self._plain_secret(value, path)
         if isinstance(value, str) and Path in kinds:
             return str(self.folder / Path(value).expanduser())

@@ -7,6 +7,7 @@ loopback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ def is_reference(value: Any) -> bool:
 def is_sandbox_constant(value: str) -> bool:
     """Whether the text may stand in the file itself: it is known to everybody and opens nothing real."""
     return value.startswith(SANDBOX_PREFIXES)
+
+
+def holds_password(text: str) -> bool:
+    """Whether the text is an address with a password in it."""
+    return _WITH_PASSWORD.match(text) is not None
+
+
+_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@]*:[^/?#]+@|[^?#]*\?(?:.*&)?password=", re.IGNORECASE)
 
 
 _known: set[str] = set()

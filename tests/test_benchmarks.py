@@ -22,3 +22,13 @@ def test_the_quick_benchmark_prints_every_figure_beside_a_baseline() -> None:
     rows = [line for line in result.stdout.splitlines() if re.match(r"\([a-d]\) ", line)]
     assert {line[:3] for line in rows} == {"(a)", "(b)", "(c)", "(d)"}
     assert all(re.search(r"(script|floor|enrolled) .*\d", line) for line in rows)
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_of_hubspot_prints_its_figures() -> None:
+    """`python -m benchmarks.hubspot --quick` ends well: everybody was mailed once, over every way of writing."""
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.hubspot", "--quick"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(re.findall(r"floor of a hundred a call 30\.5", result.stdout)) == 3

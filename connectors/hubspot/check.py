@@ -196,7 +196,7 @@ def check_lists(source: HubSpotSource) -> Iterator[CheckResult]:
     for sequence, problem in sorted(found.problems.items()):
         yield CheckResult(code="HS-LISTS", level=CheckLevel.FAIL, what=f"{sequence}: {problem}")
     if found.states and not found.problems:
-        yield _ok("HS-LISTS", f"{len(found.states)} lists are followed.")
+        yield _ok("HS-LISTS", f"followed: {', '.join(sorted(found.states, key=int))}.")
 
 
 def check_webhooks(portal: Portal) -> Iterator[CheckResult]:

@@ -205,14 +205,13 @@ class HubSpotClient:
         """One request, repeated where it certainly did not happen: a stale token, one search too many in a second."""
         if not self._token:
             self._renew("")
-        window = Window.SEARCH if path.endswith("/search") else Window.ALL
-        window = Window.ASSOCIATIONS if family == "associations" else window
+        window = _window_of(family, path)
         token, renewed, refused = self._token, False, 0
         target = path_of(family, path, self.settings.versions)
         while True:
             self.meter.spend(purpose)
             self._pace.wait(window)
-            answer = self._send(method, target, token, body, query)
+            answer = self._send(method, target, token, body=body, query=query, window=window)
             fault = answer.fault
             if fault is None:
                 return answer
@@ -226,7 +225,14 @@ class HubSpotClient:
             return answer
 
     def _send(
-        self, method: str, path: str, token: str, body: Mapping[str, Any] | None, query: Mapping[str, str] | None
+        self,
+        method: str,
+        path: str,
+        token: str,
+        *,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str] | None,
+        window: Window,
     ) -> Answer:
         try:
             response = self._api.call_api(
@@ -251,7 +257,7 @@ class HubSpotClient:
         if usage := read_usage(headers):
             self.meter.hear(*usage)
         if (most := headers.get("x-hubspot-ratelimit-max", "")).isdecimal():
-            self._pace.hear(int(most))
+            self._pace.hear(window, int(most))
         if status >= 300:
             return Answer(fault=read_fault(status, content, headers))
         return Answer(body=orjson.loads(content) if content else None)
@@ -294,6 +300,13 @@ class HubSpotClient:
                 raise RetriableError(f"no new token ({type(error).__name__}).", where="HubSpot (oauth/token)") from None
             self._token = token
             return token
+
+
+def _window_of(family: str, path: str) -> Window:
+    """Which limit a call counts against: that of searches is one of objects alone."""
+    if family == "associations":
+        return Window.ASSOCIATIONS
+    return Window.SEARCH if family == "objects" and path.endswith("/search") else Window.ALL
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -66,6 +66,10 @@ class ListFollower:
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
         self._lists: dict[str, _List] = {}
+        self._marked: dict[str, list[str]] | None = None
+        """Whom each list has ticked, by what contacts say; read once in a turn, for all lists together."""
+        self._written: list[str] = []
+        """Whose boxes were set since that was asked for."""
         self.problems: Mapping[str, str] = {}
         """What keeps a sequence's list from being followed, as a sentence, by the sequence's id."""
         self.followed: Mapping[str, str] = {}
@@ -78,7 +82,7 @@ class ListFollower:
 
         Raises AuthError, RetriableError, RateLimitedError, ConfigurationError.
         """
-        found = self.examine(Purpose.PULL)
+        found, self._marked = self.examine(Purpose.PULL), None
         self.problems, self.followed = found.problems, found.followed
         for sequence, list_id in found.followed.items():
             state = found.states[list_id]
@@ -102,6 +106,11 @@ class ListFollower:
         followed = {sequence: list_id for sequence, list_id in wanted.items() if sequence not in problems}
         return Found(followed=followed, problems=problems, states=states)
 
+    def take_written(self) -> list[str]:
+        """Whose boxes were set since this was asked last: the next pull reads them by id, since searches are late."""
+        written, self._written = self._written, []
+        return written
+
     def doubt(self, list_id: str) -> None:
         """Somebody left it, whatever HubSpot says of its state: the next turn reads it anew."""
         self._lists.pop(list_id, None)
@@ -112,7 +121,9 @@ class ListFollower:
             return
         members = set(self._members(list_id))
         if known is None or now - known.at >= _ANEW:
-            known = _List(state=state, at=now, marked=set(self._find_marked(list_id)))
+            if self._marked is None:
+                self._marked = self._find_marked()
+            known = _List(state=state, at=now, marked=set(self._marked.get(list_id, ())))
         joined, left = sorted(members - known.marked, key=int), sorted(known.marked - members, key=int)
         refused = self._mark(sequence, list_id, left, joined=False)
         refused |= self._mark(sequence, list_id, joined, joined=True)
@@ -136,7 +147,10 @@ class ListFollower:
                 continue
             path = f"{portal.mapping.object('contact')}/batch/update"
             answer = portal.client.change("POST", "objects", path, {"inputs": inputs}, purpose=purpose)
-            refused |= self._refused(answer, [str(one["id"]) for one in inputs], path, inputs, purpose)
+            lost = self._refused(answer, [str(one["id"]) for one in inputs], path, inputs, purpose)
+            boxed = [one for one, values in changes.items() if reader.name("enrolled") in values]
+            self._written += [one for one in boxed if one not in lost]
+            refused |= lost
         return refused
 
     def _change(self, row: Properties, sequence: str, list_id: str, *, joined: bool) -> dict[str, str]:
@@ -193,9 +207,10 @@ class ListFollower:
             if not after:
                 return
 
-    def _find_marked(self, list_id: str) -> Iterator[str]:
-        """Whoever says that they were ticked by it; those of the last seconds are told when they are written."""
+    def _find_marked(self) -> dict[str, list[str]]:
+        """Whoever says that a list has ticked them; those of the last seconds are told when they are written."""
         name, last, more = self._portal.contacts.name("lists"), "0", True
+        found: dict[str, list[str]] = {}
         while more:
             rows, more = self._portal.search(
                 self._portal.mapping.object("contact"),
@@ -204,8 +219,11 @@ class ListFollower:
                 Purpose.PULL,
                 after_id=last,
             )
-            yield from (row["id"] for row in rows if list_id in read_marks(row["properties"].get(name)))
+            for row in rows:
+                for list_id in read_marks(row["properties"].get(name)):
+                    found.setdefault(list_id, []).append(row["id"])
             last, more = (rows[-1]["id"], more) if rows else (last, False)
+        return found
 
     # the last look
 

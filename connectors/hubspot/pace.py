@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 _ASSOCIATIONS = 100
-"""Calls of the associations API in ten seconds, by any tier."""
+"""Calls of the associations API in ten seconds, by any tier, until an answer tells the portal's own limit."""
 
 
 class Window(StrEnum):
@@ -32,10 +32,10 @@ class Pace:
         self._begun: dict[Window, deque[float]] = {window: deque() for window in Window}
         self._lock = threading.Lock()
 
-    def hear(self, most: int) -> None:
-        """The portal's own limit in ten seconds, as an answer told it; a tenth is left to others."""
+    def hear(self, window: Window, most: int) -> None:
+        """The portal's own limit of a window, as an answer told it; a tenth is left to others."""
         with self._lock:
-            self._most[Window.ALL] = max(1, most * 9 // 10)
+            self._most[window] = max(1, most * 9 // 10)
 
     def wait(self, window: Window) -> None:
         """Return when a call may begin."""

@@ -134,6 +134,7 @@ class Pull:
         """Who is to be read by id, the longest unread first."""
         if self._watched is None:
             self._watched = dict.fromkeys(self._find_ticked(), datetime.min.replace(tzinfo=now.tzinfo))
+        self._watched |= dict.fromkeys(self._lists.take_written(), datetime.min.replace(tzinfo=now.tzinfo))
         before = now - timedelta(minutes=self._portal.client.settings.watch_minutes)
         due = [one for one, at in self._watched.items() if at <= before]
         return sorted(due, key=self._watched.__getitem__)[:_WATCHED]

@@ -83,19 +83,20 @@ class HubSpotSink:
     def write(self, writes: Iterable[Write]) -> Iterator[WriteOutcome]:
         """Write everything, each at most once under its key; an outcome per write, as calls are answered.
 
-        Raises AuthError, RateLimitedError, RetriableError, ConfigurationError when nothing further can be written
-        now; what was not yielded was not settled.
+        Raises AuthError, RateLimitedError, RetriableError, and ConfigurationError where not even contacts can be
+        written; what was not yielded was not settled. What the key may not do beside that is told of each write.
         """
         self._portal.identity()  # nothing is written to another portal (B25)
         plan = self._plan(writes)
         mapping = self._portal.mapping
-        yield from self._opt_out(plan.opt_outs)
+        yield from _apart(self._opt_out(plan.opt_outs), plan.opt_outs)
         rows = sorted(plan.contacts.values(), key=lambda row: not row.urgent)
         yield from self._send("update", mapping.object("contact"), rows)
         for word, made in plan.timeline.items():
-            yield from self._log(word, made)
+            yield from _apart(self._log(word, made), made)
         if plan.news:  # after the emails themselves, which an update does not make
-            yield from self._tell(plan.news)
+            news = [write for writes in plan.news.values() for write in writes]
+            yield from _apart(self._tell(plan.news), news)
         for write in plan.sequences:
             yield self._show_sequence(write)
         for control in plan.controls:
@@ -217,7 +218,7 @@ class HubSpotSink:
                 if id(row) in unsettled:
                     continue
                 fault = faults.get(number)
-                if fault is None or (verb == "create" and _stands(fault)):
+                if fault is None or (verb == "create" and self._stands(name, row, fault)):
                     yield from _settle(row)
                     continue
                 again = self._mend(row, fault, purpose)
@@ -225,6 +226,15 @@ class HubSpotSink:
                     waiting.append([again])
                 else:
                     yield from _settle(row, fault)
+
+    def _stands(self, name: str, row: Row, fault: Fault) -> bool:
+        """Whether a creation is refused because it was made before: by its code, or else by what its key leads to."""
+        if _TAKEN in fault.codes or fault.category == "CONFLICT":
+            return True
+        if fault.error_class is not ErrorClass.REJECTED or not self._timeline.is_keyed(row.word, Purpose.REPORT):
+            return False
+        key = self._portal.mapping.field(row.word, "touch_id")
+        return bool(self._portal.read_objects(name, [row.properties[key]], [key], Purpose.REPORT, key=key))
 
     def _mend(self, row: Row, fault: Fault, purpose: Purpose) -> Row | None:
         """The row as it may be taken: for whoever its contact became, without what is gone of owner and others."""
@@ -320,9 +330,18 @@ def _touch_id(write: TaskWrite | ReplyWrite) -> str:
     return write.touch_id if isinstance(write, TaskWrite) else write.reply_id
 
 
-def _stands(fault: Fault) -> bool:
-    """Whether a creation is refused because it was made before."""
-    return _TAKEN in fault.codes or fault.category == "CONFLICT"
+def _apart(part: Iterator[WriteOutcome], writes: Sequence[Write]) -> Iterator[WriteOutcome]:
+    """A part of the writes. Where the key may not do it, each that is left is told so, and the other parts go on."""
+    left = {write.key for write in writes}
+    try:
+        for outcome in part:
+            left.discard(outcome.key)
+            yield outcome
+    except ConfigurationError as error:
+        for write in writes:
+            if write.key in left:
+                detail = f"{error.what} {error.do_next}".strip()
+                yield WriteOutcome(key=write.key, error=ErrorClass.CONFIGURATION, code="NOT_ALLOWED", detail=detail)
 
 
 def _settle(row: Row, fault: Fault | None = None) -> Iterator[WriteOutcome]:

@@ -34,6 +34,9 @@ _NEEDED = frozenset({"status", "enrolled", "run", "opted_out", "error", "touch_i
 _TASK_TEXT = 32_000
 """Characters a task's Description holds, where the describe does not say."""
 
+_CONTROL_NAME = "Emergency brake"
+"""Of the control record when the daemon makes it; without one, Salesforce names a record by its id."""
+
 
 class RowWrite(Struct, frozen=True, kw_only=True):
     """One row to be written, and the write-backs it settles."""
@@ -155,7 +158,8 @@ def _row(
             values = {"version": write.version, "error": write.error or None, **write.counts}
             return _update(schema, "sequence", write.sequence_id, values, write)
         case ControlWrite():
-            return _update(schema, "control", control_id, control_values(write), write)
+            values = control_values(write) if control_id else {"name": _CONTROL_NAME, **control_values(write)}
+            return _update(schema, "control", control_id, values, write)
         case ReplyWrite():
             return _update(schema, "task", None, _reply(schema, write, zone_of(write.owner_id)), write)
         case TouchWrite():

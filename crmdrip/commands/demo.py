@@ -13,40 +13,68 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from crmdrip import logs
 from crmdrip.commands.output import aside, print_json
 from crmdrip.demo.audit import Findings
+from crmdrip.demo.crm import DemoCrm
+from crmdrip.demo.hubspot import Definitions, DemoHubSpot
 from crmdrip.demo.performance import BEGIN, Script, Show, perform
 from crmdrip.demo.play import Progress as PlayProgress
+from crmdrip.demo.salesforce import DemoSalesforce
 
 WIDTH = 100
 """Columns of the report."""
+_TITLES = {"salesforce": "Salesforce", "hubspot": "HubSpot"}
 
 
 @click.command()
+@click.option(
+    "--crm", type=click.Choice(["salesforce", "hubspot"]), default="salesforce", show_default=True, help="Which one."
+)
+@click.option(
+    "--definitions",
+    type=click.Choice([each.value for each in Definitions]),
+    default=Definitions.TOML.value,
+    show_default=True,
+    help="HubSpot: where sequences stand, in files or (Enterprise) in custom objects.",
+)
 @click.option("--people", type=click.IntRange(min=10), default=2_000, show_default=True, help="Contacts and leads.")
 @click.option("--days", type=click.IntRange(min=1, max=90), default=14, show_default=True, help="Days to play.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same fortnight.")
 @click.option("--faults", is_flag=True, help="Let both vendors fail in every way they know.")
 @click.option("--serve/--no-serve", default=True, help="Keep the pages open afterwards.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def demo(*, people: int, days: int, seed: int, faults: bool, serve: bool, as_json: bool) -> int:
+def demo(
+    *,
+    crm: str,
+    definitions: str,
+    people: int,
+    days: int,
+    seed: int,
+    faults: bool,
+    serve: bool,
+    as_json: bool,
+) -> int:
     """Play two weeks against stand-ins on this machine, and check the promises.
 
     Exit code 0 only if the promises held.
     """
+    chosen: DemoCrm = DemoHubSpot(Definitions(definitions)) if crm == "hubspot" else DemoSalesforce()
     logs.configure(format="console", level="error")
     for number in (signal.SIGTERM, signal.SIGHUP):
         # As Ctrl-C does: whatever ends the demo ends its sandbox too.
         signal.signal(number, signal.default_int_handler)
-    script = Script(people=people, days=days, seed=seed, trouble=faults)
+    script = Script(crm=chosen, people=people, days=days, seed=seed, trouble=faults)
     out = aside()
-    out.print(f"A Salesforce org with {people} people, a SendGrid account, and {days} days on a fast clock.")
+    out.print(
+        f"A {_TITLES[chosen.name]} {chosen.place} with {people} people, a SendGrid account, and {days} days on a fast"
+        " clock."
+    )
     with showing(days) as watch, perform(script, watch) as show:
         watch(None)
         findings = show.findings
         if as_json:
             print_json(findings.to_json())
-        out.print(report(findings, days), markup=False)
+        out.print(report(findings, days, chosen), markup=False)
         if serve:
-            out.print(invite(show), markup=False)
+            out.print(invite(show, chosen), markup=False)
             try:
                 while True:
                     show.go_on()
@@ -67,7 +95,7 @@ def showing(days: int) -> Iterator[Callable[[PlayProgress | None], None]]:
         console=out,
         disable=not out.is_terminal,
     )
-    task = progress.add_task("The org fills", total=days, story="")
+    task = progress.add_task("The CRM fills", total=days, story="")
     told = 0
 
     def watch(state: PlayProgress | None) -> None:
@@ -103,11 +131,11 @@ def tell(state: PlayProgress) -> str:
     )
 
 
-def invite(show: Show) -> str:
+def invite(show: Show, crm: DemoCrm) -> str:
     """Where to look now, and at what."""
     person = f"{show.pages}/people/{show.example}" if show.example else f"{show.pages}/people?status=stopped"
     return (
-        f"\nThe org as a rep sees it: {show.pages}\n"
+        f"\nThe {crm.place} as a rep sees it: {show.pages}\n"
         f"  Somebody who answered:     {person}\n"
         f"  Who waits, and for what:   {show.pages}/people?status=held\n"
         f"  Every email as received:   {show.pages}/outbox\n"
@@ -115,11 +143,12 @@ def invite(show: Show) -> str:
     )
 
 
-def report(findings: Findings, days: int) -> str:
+def report(findings: Findings, days: int, crm: DemoCrm) -> str:
     """The result for a person."""
     f = findings
     stops = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in f.stops.items()) or "none"
     lines = (
+        *([f"crmdrip install made {f.installed} properties, groups and objects first."] if f.installed else []),
         f"{f.ticked} boxes ticked: {f.enrolled} enrolled, {f.refused} refused with the reason on the record.",
         (
             f"{f.touches_accepted} emails accepted. Sent twice: {f.duplicate_touches}."
@@ -138,8 +167,9 @@ def report(findings: Findings, days: int) -> str:
         ),
         f"Records without an explanation: {f.unexplained_due}. Changes owed to the CRM: {f.write_backs_pending}.",
         (
-            f"{f.crm_calls} CRM calls, {round(f.crm_calls / days)} a day: the org is looked at every quarter hour,"
-            f" however little is due. {f.provider_requests} requests to the provider. {f.seconds} s."
+            f"{f.crm_calls} CRM calls, {round(f.crm_calls / days)} a day: the {crm.place} is looked at every quarter"
+            f" hour, however little is due. That is {round(f.crm_calls_per_1000_touches)} for 1,000 emails."
+            f" {f.provider_requests} requests to the provider. {f.seconds} s."
         ),
         "All promises held." if f.kept else "A PROMISE WAS BROKEN.",
     )

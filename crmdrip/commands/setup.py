@@ -14,7 +14,8 @@ from crmdrip.config import Settings, load
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
-from crmdrip.inspection.rehearsal import copy_ledger
+from crmdrip.inspection.rehearsal import copy_file
+from crmdrip.ledger.copying import back_up
 from crmdrip.ledger.store import Ledger, open_ledger
 from crmdrip.ports import CrmSource
 
@@ -44,39 +45,41 @@ def read_settings_to_look(path: Path) -> Settings:
     return settings
 
 
-def ledger_file(settings: Settings) -> Path:
-    """Where the ledger is kept."""
-    return Path(settings.ledger.url.removeprefix("sqlite:///"))
-
-
 @contextmanager
 def open_existing_ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger beside a daemon that may be running. Raises ConfigurationError when there is none yet."""
-    if not ledger_file(settings).exists():
-        raise ConfigurationError(
-            "there is no ledger yet: no daemon has run with this configuration.",
-            where=str(ledger_file(settings)),
-            do_next="Type crmdrip run (or once), or correct [ledger] url.",
-        )
-    ledger = open_ledger(settings.ledger.url)
+    ledger = Ledger(settings.ledger.url)
     try:
+        require_existing(ledger)
+        ledger.migrate()
         yield ledger
     finally:
         ledger.close()
 
 
+def require_existing(ledger: Ledger) -> None:
+    """Raises ConfigurationError when no daemon has made it yet, and LedgerBrokenError."""
+    if not ledger.exists():
+        raise ConfigurationError(
+            "there is no ledger yet: no daemon has run with this configuration.",
+            where=ledger.where if ledger.path is None else str(ledger.path),
+            do_next="Type crmdrip run (or once), or correct [ledger] url.",
+        )
+
+
 @contextmanager
 def read_existing_ledger(settings: Settings) -> Iterator[Ledger]:
     """As open_existing_ledger, for commands that only read: of a volume that is read-only, they read a copy (B30)."""
-    if not ledger_file(settings).exists() or is_writable(ledger_file(settings).parent):
+    file = settings.ledger.file
+    if file is None or not file.exists() or is_writable(file.parent):
         with open_existing_ledger(settings) as ledger:
             yield ledger
         return
     with tempfile.TemporaryDirectory(prefix="crmdrip-read-") as name:
         copy = Path(name) / "copy.sqlite3"
-        copy_ledger(ledger_file(settings), copy)
+        copy_file(file, copy)
         ledger = open_ledger(f"sqlite:///{copy}")
-        ledger.where = f"{ledger_file(settings)} (read-only)"
+        ledger.where = f"{file} (read-only)"
         try:
             yield ledger
         finally:
@@ -100,10 +103,24 @@ def rehearse(settings: Settings) -> Iterator[Parts]:
     """The parts with a copy of the ledger, thrown away afterwards: the file itself is read, and never made."""
     with tempfile.TemporaryDirectory(prefix="crmdrip-plan-") as name:
         copy = Path(name) / "copy.sqlite3"
-        copy_ledger(ledger_file(settings), copy)
+        _copy_configured(settings, copy)
         copied = settings.ledger.model_copy(update={"url": f"sqlite:///{copy}"})
         with assemble(settings.model_copy(update={"ledger": copied}), WallClock(), exclusive=False) as parts:
             yield parts
+
+
+def _copy_configured(settings: Settings, copy: Path) -> None:
+    """The ledger as it is now in a file of its own; nothing where there is none. Raises LedgerBrokenError."""
+    if settings.ledger.file is not None:
+        copy_file(settings.ledger.file, copy)
+        return
+    ledger = Ledger(settings.ledger.url)
+    try:
+        if ledger.exists():
+            ledger.migrate()
+            back_up(ledger, copy)
+    finally:
+        ledger.close()
 
 
 def open_crm(settings: Settings) -> CrmSource:

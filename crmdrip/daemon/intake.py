@@ -77,11 +77,10 @@ def pull_once(parts: Parts) -> PullCount:
     total = PullCount()
     with parts.ledger.read() as connection:
         cursor = marks.read_cursor(connection, CURSOR)
-    for page in parts.source.pull(cursor):
-        entrance = look_up_entering(parts, page.records)
-        now = parts.clock.now()
-        with parts.ledger.write() as connection:
-            count, suppressing = apply_page(connection, parts, page, entrance, now)
+    asked = parts.crossing.ask()
+    for read in parts.source.pull(cursor):
+        page, count, suppressing = _store_page(parts, read, asked)
+        del read
         twins.tell(parts, suppressing)
         check_fields(parts, [draft.id for draft in page.sequences])
         total = replace(
@@ -93,12 +92,38 @@ def pull_once(parts: Parts) -> PullCount:
             stopped=total.stopped + count.stopped,
             signals=total.signals + len(page.signals),
         )
-        del page, entrance, suppressing  # before the next page is read: two of them are ten megabytes
+        del page, suppressing  # before the next page is read: two of them are ten megabytes
+        asked = parts.crossing.ask()
         if parts.stopping.is_set():
             break
     if total.enrolled or total.refused or total.stopped:
         log.info("pulled", enrolled=total.enrolled, refused=total.refused, stopped=total.stopped)
     return total
+
+
+def _store_page(parts: Parts, page: PullPage, asked: int) -> tuple[PullPage, PullCount, list[Signal]]:
+    """Store a page as apply_page does; records whose box we set meanwhile are read once more before (B9).
+
+    Returns the page as it was stored. Raises what CrmSource.look and look_up raise: nothing is stored then.
+    """
+    later: dict[str, int] = {}
+    while True:
+        entrance = look_up_entering(parts, page.records)
+        with parts.ledger.write() as connection:
+            stale = [
+                record.ref
+                for record in page.records
+                if parts.crossing.overtaken(record, later.get(record.ref.id, asked))
+            ]
+            if not stale:
+                return page, *apply_page(connection, parts, page, entrance, parts.clock.now())
+        number = parts.crossing.ask_again()
+        later.update((ref.id, number) for ref in stale)
+        fresh = parts.source.look(stale, frozenset(), None).records
+        gone = {ref.id for ref in stale} - fresh.keys()  # of that a pull will tell
+        records = (fresh.get(one.ref.id, one) for one in page.records if one.ref.id not in gone)
+        page = replace(page, records=tuple(records))
+        log.info("box_overtaken", records=len(stale))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

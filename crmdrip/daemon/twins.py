@@ -21,6 +21,7 @@ from crmdrip.daemon.enact import enact
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, runs, touches
 from crmdrip.ledger.people import SUPPRESSING
+from crmdrip.ports import Capability
 
 log = structlog.get_logger()
 
@@ -101,8 +102,10 @@ def _counted(touch: Touch, winner: Enrollment, org_id: str) -> Touch:
 def twins_of(parts: Parts, entering: Iterable[Record]) -> list[Record]:
     """Every other record of the entering people's addresses, in sequences or not (B13).
 
-    One call per thousand addresses. Raises what CrmSource.records_of raises.
+    One call per thousand addresses, none where no two records have the same. Raises what CrmSource.records_of raises.
     """
+    if Capability.ONE_PER_ADDRESS in parts.source.capabilities():
+        return []
     own = {record.ref.id for record in entering}
     addresses = {address for record in entering if (address := normalize_address(record.email))}
     found = parts.source.records_of(addresses) if addresses else ()

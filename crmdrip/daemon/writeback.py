@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from crmdrip.core.effects import Priority
 from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError
 from crmdrip.core.keys import share
-from crmdrip.core.model import BoxPending
+from crmdrip.core.model import BoxPending, RunStatus
 from crmdrip.core.retry import RATE_LIMIT_DELAY, Verdict, decide_retry
 from crmdrip.core.struct import replace
-from crmdrip.core.writes import SequenceWrite, StatusWrite
+from crmdrip.core.writes import SequenceWrite, StatusWrite, Write
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import sequence_write
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
@@ -59,6 +59,8 @@ def write_back_once(parts: Parts) -> WriteBackCount:
         now = parts.clock.now()
         with parts.ledger.read() as connection:
             due = _with_boxes(connection, outbox.due(connection, now, PER_PASS))
+        if parts.stood_down.is_set():
+            due = [one for one in due if not _is_for_the_other(one.write)]
         if not due:
             break
         by_key = {one.write.key: one for one in due}
@@ -81,6 +83,15 @@ def write_back_once(parts: Parts) -> WriteBackCount:
         if len(due) < PER_PASS or count.written == 0:
             break
     return WriteBackCount(written=written, put_off=put_off, parked=parked)
+
+
+def _is_for_the_other(write: Write) -> bool:
+    """What a daemon that stood down leaves to the other one: how runs and sequences fare, that one knows better (B3).
+
+    What it sent stands under keys of its own, and what only it heard is told all the same: a stop with the box.
+    """
+    live = {status.value for status in RunStatus if status.live}
+    return isinstance(write, SequenceWrite) or (isinstance(write, StatusWrite) and write.status in live)
 
 
 _MEANT = {BoxPending.OFF: False, BoxPending.ON: True, BoxPending.NO: None}
@@ -127,6 +138,7 @@ def _store(parts: Parts, by_key: dict[str, Owed], outcomes: Iterable[WriteOutcom
         for one in done
         if isinstance(one.write, StatusWrite) and one.write.enrolled is not None and one.write.ref.id not in gone
     ]
+    parts.crossing.note(boxes)
     with parts.ledger.write() as connection:
         outbox.settle(connection, done)
         people.confirm_box(connection, boxes)

@@ -13,8 +13,7 @@ from crmdrip.core import words
 from crmdrip.core.inbound import MailKind
 from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import SignalKind
-from crmdrip.ledger import engagements
-from crmdrip.ledger.schema import mail
+from crmdrip.ledger.schema import mail, signal
 from crmdrip.ledger.store import Ledger
 
 Answer = Mapping[str, Any]
@@ -53,7 +52,7 @@ def tally(answers: Iterable[Answer], ledger: Ledger) -> Tally:
     """Count, once everything is settled."""
     every = list(answers)
     with ledger.read() as connection:
-        taken = _Taken(connection, every)
+        taken = _Taken(connection)
     unheard = reply_mistaken = machine_mistaken = 0
     for answer in every:
         kind = taken.kind_of(answer)
@@ -74,20 +73,20 @@ def tally(answers: Iterable[Answer], ledger: Ledger) -> Tally:
 class _Taken:
     """What the ledger took mails for: those of the door by sender, subject and order, those of the CRM by their id."""
 
-    def __init__(self, connection: Connection, answers: list[Answer]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._by_mail: dict[tuple[str, str], deque[str]] = defaultdict(deque)
         for sender, subject, kind in connection.execute(
             select(mail.c.sender, mail.c.subject, mail.c.kind).order_by(mail.c.received_at)
         ):
             self._by_mail[sender, subject].append(kind)
-        logged = [answer["record_id"] for answer in answers if answer["record_id"]]
-        keys = [f"salesforce:{kind}:{record_id}" for record_id in logged for kind in _OF_CRM]
-        self._known = engagements.known_signals(connection, keys)
+        keys = connection.execute(select(signal.c.key).where(signal.c.kind.in_(_OF_CRM)))
+        # "<crm>:<kind>:<record>", and the person behind that where a mail stands on several people's timelines.
+        self._known = {tuple(key.split(":")[1:3]) for (key,) in keys}
 
     def kind_of(self, answer: Answer) -> str:
         """What it was taken for, "" for nothing at all."""
         if answer["way"] == "crm":
-            found = (kind for kind in _OF_CRM if f"salesforce:{kind}:{answer['record_id']}" in self._known)
+            found = (kind for kind in _OF_CRM if (kind.value, answer["record_id"]) in self._known)
             return next(found, "")
         kinds = self._by_mail[normalize_address(answer["sender"]), words.clip(" ".join(answer["subject"].split()))]
         return kinds.popleft() if kinds else ""

@@ -1,29 +1,21 @@
 """The audit: what the stand-ins saw, held against the promises. It asks the sandbox, and the daemon only for counts.
 
-Records are read by a login and queries of its own, as an auditor of the org would.
+Records are read by a login and requests of its own, as an auditor of the CRM would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import requests
-
 from crmdrip.demo.answers import tally
+from crmdrip.demo.crm import DemoCrm, Shown
 from crmdrip.demo.stage import Stage
 from crmdrip.ledger import outbox, runs
 from crmdrip.ledger.store import Ledger
 
-_LOGIN = {
-    "grant_type": "client_credentials",
-    "client_id": "sandbox-consumer-key",
-    "client_secret": "sandbox-consumer-secret",
-}
-_FIELDS = "Id, Drip_Enrolled__c, Drip_Status__c, Drip_Reason__c, Drip_Step__c, Drip_Next_Touch__c"
-_OBJECTS = ("Contact", "Lead WHERE IsConverted = false")
 _UNDER_WAY = frozenset({"Queued", "Active"})
 _WAITING = frozenset({"Held", "Paused"})
 OVERDUE = timedelta(hours=1)
@@ -33,6 +25,10 @@ OVERDUE = timedelta(hours=1)
 class Findings:
     """The demo's result, field by field what `--json` prints."""
 
+    crm: str
+    """The CRM's connector."""
+    installed: int
+    """What crmdrip install made beforehand: 0 where the stand-in opens with everything in it."""
     people: int
     ticked: int
     """Boxes ticked by reps."""
@@ -89,11 +85,18 @@ class Findings:
 
 
 def audit(
-    stage: Stage, ledger: Ledger, *, now: datetime, seconds: float, latency: Mapping[str, float]
-) -> Findings:  # fmt: skip
+    crm: DemoCrm,
+    stage: Stage,
+    ledger: Ledger,
+    *,
+    now: datetime,
+    seconds: float,
+    latency: Mapping[str, float],
+    installed: int,
+) -> Findings:
     """Ask everybody, once everything is settled."""
     state = stage.state()
-    people = list(read_people(stage.salesforce, stage.ticked()))
+    people = list(crm.read_people(stage.crm, stage.ticked()))
     with ledger.read() as connection:
         enrolled = sum(runs.count_by_status(connection).values())
         stops = runs.count_stops(connection)
@@ -102,14 +105,16 @@ def audit(
     accepted, calls = int(state["accepted"]) - int(state["to_reps"]), int(state["crm_calls"])
     heard = tally(stage.answers(), ledger)
     return Findings(
+        crm=crm.name,
+        installed=installed,
         people=state["people"],
         ticked=state["boxes_ticked"],
         enrolled=enrolled,
-        refused=sum(row["Drip_Status__c"] == "Refused" for row in people),
+        refused=sum(one.status == "Refused" for one in people),
         touches_accepted=accepted,
         duplicate_touches=state["duplicates"],
         touches_after_stop=state["touches_after_stop"],
-        unexplained_due=sum(not explained(row, now) for row in people),
+        unexplained_due=sum(not explained(one, now) for one in people),
         stops={key.removeprefix("stop."): count for key, count in sorted(stops.items())},
         replies=heard.replies,
         auto_replies=heard.auto_replies,
@@ -126,34 +131,13 @@ def audit(
     )
 
 
-def explained(row: Mapping[str, Any], now: datetime) -> bool:
+def explained(one: Shown, now: datetime) -> bool:
     """Whether a record whose box was once ticked says what happens next, or why nothing does (P3)."""
-    ticked, status = bool(row["Drip_Enrolled__c"]), row["Drip_Status__c"]
-    reason, next_touch = row["Drip_Reason__c"], row["Drip_Next_Touch__c"]
-    if not status:
-        return not ticked  # unticked again before anybody looked: nothing began, so nothing is due
-    if not reason:
+    if not one.status:
+        return not one.ticked  # unticked again before anybody looked: nothing began, so nothing is due
+    if not one.reason:
         return False
-    if status in _UNDER_WAY:
-        due = datetime.fromisoformat(next_touch) if next_touch else None
-        return ticked and due is not None and due >= now - OVERDUE
+    if one.status in _UNDER_WAY:
+        return one.ticked and one.next_touch is not None and one.next_touch >= now - OVERDUE
     # After its end the box is off: on, it would promise email that never comes (B9).
-    return status in _WAITING or not ticked
-
-
-def read_people(salesforce: str, wanted: Iterable[str]) -> Iterator[Mapping[str, Any]]:
-    """The living, unconverted contacts and leads among the ids."""
-    ids = set(wanted)
-    with requests.Session() as session:
-        answer = session.post(f"{salesforce}/services/oauth2/token", data=_LOGIN, timeout=30)
-        answer.raise_for_status()
-        session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        for source in _OBJECTS:
-            query = f"SELECT {_FIELDS} FROM {source}"  # noqa: S608 - SOQL, and no text of others
-            url = f"{salesforce}/services/data/v64.0/query"
-            page = session.get(url, params={"q": query}, timeout=60).json()
-            while True:
-                yield from (row for row in page["records"] if row["Id"] in ids)
-                if page["done"]:
-                    break
-                page = session.get(f"{salesforce}{page['nextRecordsUrl']}", timeout=60).json()
+    return one.status in _WAITING or not one.ticked

@@ -8,12 +8,7 @@ from crmdrip.config import Settings, load
 from crmdrip.demo.stage import Wires
 
 _TEXT = """\
-[crm.salesforce]
-domain = "acme.my"
-base_url = "{salesforce}"
-[crm.salesforce.auth.client_credentials]
-consumer_key = "sandbox-consumer-key"
-consumer_secret = "sandbox-consumer-secret"
+{crm}
 [mail.sendgrid]
 api_key = "SG.sandbox.sandbox-secret"
 base_url = "{sendgrid}"
@@ -33,11 +28,14 @@ in_doubt_deadline_hours = 6
 """Doubts end sooner than by default: nobody waits three days for those of a demo."""
 
 
-def write_settings(folder: Path, *, salesforce: str, sendgrid: str, port: int, wires: Wires) -> Settings:
-    """Write config.toml into the folder and load it. port: where the demo's door listens. Raises ConfigProblems."""
+def write_settings(folder: Path, *, crm: str, sendgrid: str, port: int, wires: Wires) -> Settings:
+    """Write config.toml into the folder and load it. Raises ConfigProblems.
+
+    crm: the lines of [crm]. port: where the demo's door listens.
+    """
     path = folder / "config.toml"
     text = _TEXT.format(
-        salesforce=salesforce,
+        crm=crm,
         sendgrid=sendgrid,
         port=port,
         domain=wires.domain,

@@ -5,21 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from crmdrip.assembly import assemble
+from crmdrip.assembly import assemble, connect_crm
 from crmdrip.config import Settings
+from crmdrip.core.errors import ConfigurationError
 from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
-from crmdrip.demo.audit import Findings, audit, read_people
+from crmdrip.demo.audit import Findings, audit
 from crmdrip.demo.config import write_settings
+from crmdrip.demo.crm import DemoCrm
 from crmdrip.demo.folder import demo_folder
 from crmdrip.demo.latency import Arrivals, Latency
 from crmdrip.demo.play import Play, Watch
+from crmdrip.demo.salesforce import DemoSalesforce
 from crmdrip.demo.stage import Stage, open_stage
 from crmdrip.inspection.rehearsal import hurry
+from crmdrip.ports import OffersInstallation
 from crmdrip.web.door import Door, build_app, listen
 from crmdrip.web.health import Health
 from crmdrip.web.hooks import Hooks
@@ -38,6 +42,7 @@ PER_SECOND = timedelta(minutes=1)
 class Script:
     """What to play."""
 
+    crm: DemoCrm = field(default_factory=DemoSalesforce)
     people: int = 2_000
     days: int = 14
     seed: int = 1
@@ -64,43 +69,46 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
     began = time.monotonic()
     with (
         demo_folder() as folder,
-        open_stage(folder, people=script.people, seed=script.seed, now=BEGIN) as stage,
+        open_stage(folder, options=_options(script.crm), people=script.people, seed=script.seed, now=BEGIN) as stage,
         Door(listen(("127.0.0.1", 0))) as door,
     ):
         clock = HandClock(BEGIN)
         settings = write_settings(
             folder,
-            salesforce=stage.salesforce,
+            crm=script.crm.configure(stage, folder),
             sendgrid=stage.sendgrid,
             port=door.port,
             wires=stage.connect(f"http://127.0.0.1:{door.port}"),
         )
+        installed = install(settings, clock, stage) if script.crm.bare else 0
         with assemble(settings, clock, exclusive=True) as parts:
             hurry(parts.ledger)
             latency = Latency(parts, door.after)
             open_door(door, parts, settings, latency)
             collect_rarely()
-            play = Play(parts, stage, clock, settle=door.settle, seed=script.seed)
+            play = Play(parts, stage, clock, script.crm, settle=door.settle, seed=script.seed)
             stage.disturb()
             stage.tick_boxes(TICKED)
             play.run(BEGIN + timedelta(days=script.days), watch, with_trouble=script.trouble)
             play.drain(watch)
             findings = audit(
+                script.crm,
                 stage,
                 parts.ledger,
                 now=clock.now(),
                 seconds=time.monotonic() - began,
                 latency=latency.told(),
+                installed=installed,
             )
             yield Show(
                 findings=findings,
                 pages=stage.pages,
-                example=find_example(stage),
+                example=find_example(script.crm, stage),
                 go_on=lambda: _go_on(play, clock),
             )
 
 
-def find_example(stage: Stage) -> str:
+def find_example(crm: DemoCrm, stage: Stage) -> str:
     """The record of somebody whom an answer stopped after as many emails as possible, "" when there is nobody.
 
     Nothing else happened to them, so that the page tells one story.
@@ -109,9 +117,24 @@ def find_example(stage: Stage) -> str:
     for one in stage.happened():
         deeds.setdefault(one.record_id, set()).add(one.deed)
     answered = [record_id for record_id, done in deeds.items() if done == {"tick", "reply"}]
-    stopped = [row for row in read_people(stage.salesforce, answered) if row["Drip_Status__c"] == "Stopped"]
-    found = max(stopped, key=lambda row: (row["Drip_Step__c"] or "", row["Id"]), default=None)
-    return str(found["Id"]) if found is not None else ""
+    stopped = [one for one in crm.read_people(stage.crm, answered) if one.status == "Stopped"]
+    found = max(stopped, key=lambda one: (one.step, one.id), default=None)
+    return found.id if found is not None else ""
+
+
+def install(settings: Settings, clock: HandClock, stage: Stage) -> int:
+    """Install in the CRM what is shipped, as crmdrip install does; how much was made. Raises CrmdripError."""
+    crm = connect_crm(settings, clock)
+    if not isinstance(crm.connector, OffersInstallation):
+        raise ConfigurationError(f"the connector {crm.connector.name!r} installs nothing.", where="the demo")
+    installer = crm.connector.build_installer(crm.context)
+    made = installer.install(installer.preview(), lambda _: None)
+    stage.furnish()
+    return len(made)
+
+
+def _options(crm: DemoCrm) -> tuple[str, ...]:
+    return ("--crm", crm.name, *(["--bare"] if crm.bare else []), *crm.options)
 
 
 def open_door(door: Door, parts: Parts, settings: Settings, latency: Latency) -> None:

@@ -18,6 +18,7 @@ from crmdrip.daemon import passes
 from crmdrip.daemon.clock import HandClock
 from crmdrip.daemon.parts import Parts
 from crmdrip.demo import trouble
+from crmdrip.demo.crm import DemoCrm
 from crmdrip.demo.stage import Moment, Stage
 from crmdrip.ledger import outbox, runs, touches
 
@@ -55,8 +56,11 @@ Settle = Callable[[], None]
 class Play:
     """One performance."""
 
-    def __init__(self, parts: Parts, stage: Stage, clock: HandClock, *, settle: Settle, seed: int) -> None:
+    def __init__(
+        self, parts: Parts, stage: Stage, clock: HandClock, crm: DemoCrm, *, settle: Settle, seed: int
+    ) -> None:
         self._parts = parts
+        self._crm = crm
         self._stage = stage
         self._clock = clock
         self._settle = settle
@@ -145,5 +149,5 @@ class Play:
         # Mail comes as it was sent on one day, and taken apart by the provider on the next.
         self._stage.change_form(raw=day % 2 == 0)
         if with_trouble:
-            for stand_in, faults in trouble.deal(self._seed, day).items():
+            for stand_in, faults in trouble.deal(self._seed, day, self._crm).items():
                 self._stage.arm(stand_in, faults)

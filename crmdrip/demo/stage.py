@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +57,9 @@ class Stage:
     """The running sandbox."""
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
-        self.salesforce = addresses["salesforce"]
+        self.crm_name = next(name for name in addresses if name not in ("sendgrid", "pages", "pid"))
+        """The stand-in's of the CRM."""
+        self.crm = addresses[self.crm_name]
         self.sendgrid = addresses["sendgrid"]
         self.pages = addresses["pages"]
         self._session = requests.Session()
@@ -76,9 +78,21 @@ class Stage:
         """Let reps tick this share of all boxes over three days; how many it will be."""
         return int(self._post("tick_boxes", {"share": share})["boxes"])
 
-    def arm(self, stand_in: str, faults: list[dict[str, Any]]) -> None:
-        """Arm faults on "salesforce" or "sendgrid", beside those that are armed."""
-        self._post("faults", {"on": stand_in, "add": faults})
+    def arm(self, stand_in: str, faults: Sequence[Mapping[str, Any]]) -> None:
+        """Arm faults on the CRM or "sendgrid", beside those that are armed."""
+        self._post("faults", {"on": stand_in, "add": list(faults)})
+
+    def lift_limits(self) -> None:
+        """No limit to the calls in a second, of a HubSpot portal."""
+        self._post("limits", None)
+
+    def sequences(self) -> Mapping[str, str]:
+        """The example sequences of a HubSpot portal, as TOML files by name."""
+        return dict(self._get("sequences"))
+
+    def furnish(self) -> None:
+        """Let people do what they do once crmdrip is installed in a CRM that was bare."""
+        self._post("furnish", {})
 
     def connect(self, door: str) -> Wires:
         """Have the provider post every event and every reply to the door, signed."""
@@ -94,7 +108,7 @@ class Stage:
 
     def disarm(self) -> None:
         """No more faults."""
-        for stand_in in ("salesforce", "sendgrid"):
+        for stand_in in (self.crm_name, "sendgrid"):
             self._post("faults", {"on": stand_in, "clear": True})
 
     def state(self) -> dict[str, Any]:
@@ -127,8 +141,8 @@ class Stage:
         answer = self._session.get(f"{self.pages}/_sandbox/{name}", timeout=ANSWER_SECONDS)
         return _value(answer)
 
-    def _post(self, name: str, value: Mapping[str, Any]) -> Any:
-        answer = self._session.post(f"{self.pages}/_sandbox/{name}", json=value, timeout=ANSWER_SECONDS)
+    def _post(self, name: str, value: Mapping[str, Any] | None) -> Any:
+        answer = self._session.post(f"{self.pages}/_sandbox/{name}", data=json.dumps(value), timeout=ANSWER_SECONDS)
         return _value(answer)
 
 
@@ -139,10 +153,10 @@ def _value(answer: requests.Response) -> Any:
 
 
 @contextmanager
-def open_stage(folder: Path, *, people: int, seed: int, now: datetime) -> Iterator[Stage]:
+def open_stage(folder: Path, *, options: Sequence[str], people: int, seed: int, now: datetime) -> Iterator[Stage]:
     """Start the sandbox on free ports with its clock standing still, and end it afterwards.
 
-    Raises RetriableError when it does not come up.
+    options: further ones of its command line. Raises RetriableError when it does not come up.
     """
     ports_file, log_file = folder / "ports.json", folder / "sandbox.log"
     with log_file.open("wb") as output:
@@ -150,7 +164,8 @@ def open_stage(folder: Path, *, people: int, seed: int, now: datetime) -> Iterat
             [
                 *(sys.executable, "-m", "crmdrip.sandbox", "--speed", "0", "--now", now.isoformat()),
                 *("--people", str(people), "--seed", str(seed), "--ports-file", str(ports_file)),
-                *("--salesforce-port", "0", "--sendgrid-port", "0", "--pages-port", "0", "--end-with-stdin"),
+                *("--salesforce-port", "0", "--hubspot-port", "0", "--sendgrid-port", "0", "--pages-port", "0"),
+                *("--end-with-stdin", *options),
             ],
             # Never written to. It closes however the demo ends, kill -9 included, and the sandbox ends with it.
             stdin=subprocess.PIPE,

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import Any
 
-Fault = dict[str, Any]
+from crmdrip.demo.crm import DemoCrm, Fault
 
-_DATA = "/services/data/"
 _SEND = "/v3/mail/send"
-_BUSY = '[{"message":"Server unavailable","errorCode":"SERVER_UNAVAILABLE"}]'
 _PAGE = "<html><body>upstream error</body></html>"
 
 
@@ -18,31 +15,6 @@ def _vendor(message: str) -> str:
     return f'{{"errors":[{{"message":"{message}","field":null,"help":null}}]}}'
 
 
-_SALESFORCE: tuple[Fault, ...] = (
-    {
-        "kind": "answer",
-        "path": _DATA,
-        "status": 401,
-        "body": '[{"message":"Session expired or invalid","errorCode":"INVALID_SESSION_ID"}]',
-    },
-    {
-        "kind": "answer",
-        "path": _DATA,
-        "status": 403,
-        "body": '[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]',
-    },
-    {
-        "kind": "answer",
-        "path": _DATA,
-        "status": 429,
-        "body": '[{"message":"too many","errorCode":"TOO_MANY_REQUESTS"}]',
-    },
-    {"kind": "answer", "path": _DATA, "status": 503, "body": _BUSY},
-    {"kind": "answer_after", "path": _DATA, "status": 503, "body": _BUSY},
-    {"kind": "cut", "path": _DATA},
-    {"kind": "cut_after", "path": _DATA},
-    {"kind": "slow", "path": _DATA, "delay": 0.2},
-)
 _SENDGRID: tuple[Fault, ...] = (
     {
         "kind": "answer",
@@ -63,13 +35,13 @@ _SENDGRID: tuple[Fault, ...] = (
 )
 
 
-def deal(seed: int, day: int) -> Mapping[str, list[Fault]]:
+def deal(seed: int, day: int, crm: DemoCrm) -> Mapping[str, list[Fault]]:
     """The faults of one day by stand-in, each hitting a request somewhere in the day's traffic."""
     random = Random(f"{seed}|trouble|{day}")  # noqa: S311 - a play, no secret
 
     def shuffled(faults: tuple[Fault, ...], within: int) -> list[Fault]:
-        dealt = [{**fault, "after": random.randrange(within)} for fault in faults]
+        dealt: list[Fault] = [{**fault, "after": random.randrange(within)} for fault in faults]
         random.shuffle(dealt)
         return dealt
 
-    return {"salesforce": shuffled(_SALESFORCE, 60), "sendgrid": shuffled(_SENDGRID, 25)}
+    return {crm.name: shuffled(crm.faults, 60), "sendgrid": shuffled(_SENDGRID, 25)}

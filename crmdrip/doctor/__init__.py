@@ -1,8 +1,9 @@
 """The doctor: every check before sending, each with a stable code, what is wrong, and what to do. Changes nothing.
 
 Codes of its own: CFG-INVALID, CFG-LOADED, CFG-CONNECTOR, PKG-CONNECTORS, LEDGER-FILE, LEDGER-WRITABLE, LEDGER-ROOM,
-LEDGER-DAEMON, LEDGER-PAUSED, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, WEB-URL, WEB-REPLIES, TEMPLATES, DNS-REACH, DNS-SPF,
-DNS-DMARC, DNS-REPLIES, DNS-LINKS. Those of connectors have letters of their own (SF-, SG-, IMAP-).
+LEDGER-SERVER, LEDGER-DURABLE, LEDGER-DAEMON, LEDGER-PAUSED, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, WEB-URL, WEB-REPLIES,
+TEMPLATES, DNS-REACH, DNS-SPF, DNS-DMARC, DNS-REPLIES, DNS-LINKS. Those of connectors have letters of their own (SF-,
+SG-, IMAP-).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
             yield fail("CFG-INVALID", what if what.endswith((".", "?")) else f"{what}.", problem.do_next)
         return
     yield ok("CFG-LOADED", f"{config} is valid.")
-    yield from check_ledger(Path(settings.ledger.url.removeprefix("sqlite:///")))
+    yield from check_ledger(settings.ledger)
     yield from check_unsubscribe(settings)
     try:
         crm, mail = connect_crm(settings, WallClock()), connect_mail(settings, WallClock())

@@ -1,4 +1,4 @@
-"""The ledger: its file, folder and disk, who holds it, and whose it is."""
+"""The ledger: its file, folder and disk, or its server; who holds it, and whose it is."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from contextlib import closing
 from pathlib import Path
 
 from crmdrip.assembly import Connection
-from crmdrip.config import Settings
-from crmdrip.core.errors import CrmdripError
+from crmdrip.config import LedgerSettings, Settings
+from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.doctor.finding import fail, ok, warn
-from crmdrip.ledger import marks
+from crmdrip.ledger import engines, marks
 from crmdrip.ledger.errors import LedgerBusyError
 from crmdrip.ledger.store import ROOM, Ledger
 from crmdrip.ports import CheckLevel, CheckResult
 
 
-def check_ledger(path: Path) -> Iterator[CheckResult]:
+def check_ledger(settings: LedgerSettings) -> Iterator[CheckResult]:
+    """It can be written, there is room for it, it is whole, and whether a daemon holds it."""
+    return check_place(settings.file) if settings.file is not None else check_server(settings.url)
+
+
+def check_place(path: Path) -> Iterator[CheckResult]:
     """The file, its folder, the disk, and whether a daemon holds it."""
     folder = path.parent
     if not folder.is_dir():
@@ -42,8 +47,8 @@ def check_ledger(path: Path) -> Iterator[CheckResult]:
     file = check_file(path)
     yield file
     if file.level is CheckLevel.OK:
-        yield check_daemon(path)
-        yield from check_pauses(path)
+        yield check_daemon(f"sqlite:///{path}")
+        yield from check_pauses(f"sqlite:///{path}")
 
 
 def check_file(path: Path) -> CheckResult:
@@ -61,9 +66,42 @@ def check_file(path: Path) -> CheckResult:
     return ok("LEDGER-FILE", "the ledger is whole.")
 
 
-def check_daemon(path: Path) -> CheckResult:
+def check_server(url: str) -> Iterator[CheckResult]:
+    """The database answers and can keep a ledger, and whether a daemon holds it."""
+    try:
+        ledger = Ledger(url)
+    except ConfigurationError as error:
+        yield fail("LEDGER-SERVER", error.what, error.do_next)
+        return
+    try:
+        begun = ledger.exists()
+        with ledger.read() as connection:
+            server = engines.examine(connection)
+    except CrmdripError as error:
+        yield fail("LEDGER-SERVER", error.what, error.do_next)
+        return
+    finally:
+        ledger.close()
+    if server.problem:
+        yield fail("LEDGER-SERVER", f"{ledger.where}: {server.problem}", server.do_next)
+        return
+    yield ok("LEDGER-SERVER", f"{ledger.where} answers, PostgreSQL {server.version}.")
+    if not server.durable:
+        yield warn(
+            "LEDGER-DURABLE",
+            "the database server runs with fsync off: after a power cut it may have forgotten what was sent.",
+            "Set fsync = on in its postgresql.conf.",
+        )
+    if not begun:
+        yield ok("LEDGER-FILE", "there is no ledger yet; the daemon makes it and fills it from the CRM.")
+        return
+    yield check_daemon(url)
+    yield from check_pauses(url)
+
+
+def check_daemon(url: str) -> CheckResult:
     """Whether a daemon works on this ledger: good to know before starting another (B3)."""
-    ledger = Ledger(f"sqlite:///{path}")
+    ledger = Ledger(url)
     try:
         ledger.lock()
     except LedgerBusyError as error:
@@ -75,9 +113,9 @@ def check_daemon(path: Path) -> CheckResult:
     return ok("LEDGER-DAEMON", "no daemon is running on this ledger.")
 
 
-def check_pauses(path: Path) -> Iterator[CheckResult]:
+def check_pauses(url: str) -> Iterator[CheckResult]:
     """Nothing is held back by command, and no brake was pulled when the CRM was last read."""
-    ledger = Ledger(f"sqlite:///{path}")
+    ledger = Ledger(url)
     try:
         with ledger.read() as connection:
             paused = marks.read_marks(connection, marks.PAUSED)
@@ -98,11 +136,13 @@ def check_pauses(path: Path) -> Iterator[CheckResult]:
 
 def check_org(settings: Settings, crm: Connection) -> Iterator[CheckResult]:
     """The ledger belongs to the org that answers (B25)."""
-    path = Path(settings.ledger.url.removeprefix("sqlite:///"))
-    if not path.exists():
-        return
-    ledger = Ledger(settings.ledger.url)
     try:
+        ledger = Ledger(settings.ledger.url)
+    except ConfigurationError:
+        return  # which LEDGER-SERVER tells
+    try:
+        if not ledger.exists():
+            return
         with ledger.read() as connection:
             known = marks.read_mark(connection, marks.ORG)
         found = crm.connector.build_source(crm.context).identity().org_id

@@ -38,7 +38,7 @@ from crmdrip.ports import (
 )
 
 
-def copy_ledger(origin: Path, copy: Path) -> None:
+def copy_file(origin: Path, copy: Path) -> None:
     """Copy a ledger's file beside a daemon that may be writing; nothing where there is none.
 
     Raises LedgerBrokenError.

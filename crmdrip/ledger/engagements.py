@@ -31,7 +31,7 @@ def load(connection: Connection, touch_ids: Iterable[str]) -> dict[str, Engageme
     return {row[0]: _to_engagement(row) for row in _LOAD.rows(connection, touch_ids)}
 
 
-_LOAD = Lookup(select(engagement).with_for_update(), engagement.c.touch_id)
+_LOAD = Lookup(select(engagement), engagement.c.touch_id)
 
 
 def _to_engagement(row: Sequence[Any]) -> Engagement:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, or_, select, update
+from sqlalchemy.exc import DatabaseError
 
 from crmdrip.core.errors import RetriableError
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import BoxPending, TouchState
 from crmdrip.core.struct import replace
 from crmdrip.ledger import received
+from crmdrip.ledger.errors import explain
 from crmdrip.ledger.schema import (
     ERASED,
     engagement,
@@ -270,10 +272,21 @@ def _erase_deliveries(connection: Connection, traces: Traces) -> None:
 
 
 def scrub(ledger: Ledger) -> None:
-    """Take what was erased out of SQLite's journal as well, as far as nobody reads it just now."""
+    """Take what was erased out of what the database keeps of old rows as well.
+
+    Of SQLite's journal as far as nobody reads it just now. PostgreSQL writes the tables anew, for which all others
+    wait; its own log, replicas and backups of the server are not reached. Raises LedgerBrokenError.
+    """
     if ledger.path is not None:
         connection = ledger.engine.raw_connection()  # SQLAlchemy's own begins a transaction, in which there is none
         try:
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
+        return
+    names = ", ".join(f'"{table.name}"' for table in (*(table for _, table, _ in _ROWS), delivery, forward, outbox))
+    try:
+        with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as outside:
+            outside.exec_driver_sql(f"VACUUM (FULL) {names}")  # a plain one leaves the bytes where they are
+    except DatabaseError as error:
+        raise explain(error, ledger.where) from error

@@ -94,7 +94,6 @@ def claim(connection: Connection, now: datetime, limit: int) -> list[Claimed]:
         .where(IS_WAITING, forward.c.not_before <= now, forward.c.owner_id == "")
         .order_by(forward.c.created_at)
         .limit(limit)
-        .with_for_update()
     ).all()
     for row in rows:
         connection.execute(update(forward).where(forward.c.id == row.id, IS_WAITING).values(state=INTENDED))

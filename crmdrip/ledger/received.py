@@ -113,7 +113,7 @@ def claim(connection: Connection, now: datetime, limit: int, last: int | None = 
             break
         ids.append(number)
         room -= size
-    rows = connection.execute(select(received).where(received.c.id.in_(ids)).order_by(received.c.id).with_for_update())
+    rows = connection.execute(select(received).where(received.c.id.in_(ids)).order_by(received.c.id))
     return [_to_received(row) for row in rows]
 
 

@@ -165,7 +165,7 @@ _CLAIM = (
 def lock_runs(
     connection: Connection, ids: Iterable[int], known: Mapping[int, Enrollment] = NOTHING_KNOWN
 ) -> dict[int, Enrollment]:
-    """The runs as they are now, held against other writers until this transaction ends.
+    """The runs as they are now; in a transaction that writes nobody else changes them until it ends (Ledger.write).
 
     known: as they were read before; those that were not stored since are not read again.
     """
@@ -181,8 +181,8 @@ def lock_runs(
     return found
 
 
-_LOCK_KNOWN = Lookup(select(enrollment.c.id, enrollment.c.revision).with_for_update(), enrollment.c.id)
-_LOCK = Lookup(select(enrollment).with_for_update(), enrollment.c.id)
+_LOCK_KNOWN = Lookup(select(enrollment.c.id, enrollment.c.revision), enrollment.c.id)
+_LOCK = Lookup(select(enrollment), enrollment.c.id)
 
 
 def live_among(connection: Connection, ids: Iterable[int]) -> set[int]:

@@ -24,7 +24,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
     Text,
     UniqueConstraint,
@@ -78,21 +77,40 @@ def to_time(value: Any | None) -> datetime | None:
     return None if value is None else _EPOCH + timedelta(microseconds=value)
 
 
+class Words(TypeDecorator[str]):
+    """Text of any length. How long an address or a key may be is decided where it comes in, alike on every database.
+
+    PostgreSQL's texts cannot hold the character NUL, which somebody's email may (B27): there it becomes U+FFFD.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[str | None], str | None] | None:
+        """As it is, but for NUL on PostgreSQL."""
+        return without_nul if dialect.name == "postgresql" else None
+
+
+def without_nul(value: str | None) -> str | None:
+    """The text as PostgreSQL takes it."""
+    return value.replace("\0", "\ufffd") if value is not None and "\0" in value else value
+
+
 metadata = MetaData()
 
 meta = Table(
     "meta",
     metadata,
-    Column("name", String(64), primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("name", Words, primary_key=True),
+    Column("value", Words, nullable=False),
 )
 """Single facts: org_id, mode, heartbeat."""
 
 cursor = Table(
     "cursor",
     metadata,
-    Column("name", String(64), primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("name", Words, primary_key=True),
+    Column("value", Words, nullable=False),
     Column("saved_at", Instant, nullable=False),
 )
 """How far each feed has been read; saved in the transaction that stores what the page brought."""
@@ -100,12 +118,12 @@ cursor = Table(
 sequence = Table(
     "sequence",
     metadata,
-    Column("id", String(64), primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("version", String(64), nullable=False),
+    Column("id", Words, primary_key=True),
+    Column("name", Words, nullable=False),
+    Column("version", Words, nullable=False),
     Column("definition", LargeBinary, nullable=True),
-    Column("error", Text, nullable=False),
-    Column("suspicion", Text, nullable=False),
+    Column("error", Words, nullable=False),
+    Column("suspicion", Words, nullable=False),
     Column("suspicion_cleared_at", Instant, nullable=True),
     Column("removed", Boolean, nullable=False),
     Column("changed_at", Instant, nullable=False),
@@ -115,8 +133,8 @@ sequence = Table(
 definition = Table(
     "definition",
     metadata,
-    Column("version", String(64), primary_key=True),
-    Column("sequence_id", String(64), nullable=False),
+    Column("version", Words, primary_key=True),
+    Column("sequence_id", Words, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("seen_at", Instant, nullable=False),
 )
@@ -125,13 +143,13 @@ definition = Table(
 record = Table(
     "record",
     metadata,
-    Column("id", String(64), primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("address", String(320), nullable=False),
-    Column("account_id", String(64), nullable=True),
+    Column("id", Words, primary_key=True),
+    Column("kind", Words, nullable=False),
+    Column("address", Words, nullable=False),
+    Column("account_id", Words, nullable=True),
     Column("enrolled", Boolean, nullable=False),
-    Column("sequence_id", String(64), nullable=True),
-    Column("box_pending", String(8), nullable=False),
+    Column("sequence_id", Words, nullable=True),
+    Column("box_pending", Words, nullable=False),
     Column("modified_at", Instant, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Index("record_by_address", "address"),
@@ -156,30 +174,30 @@ enrollment = Table(
     "enrollment",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("person", String(32), nullable=False),
-    Column("address", String(320), nullable=False),
-    Column("record_id", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("sequence_id", String(64), nullable=False),
+    Column("person", Words, nullable=False),
+    Column("address", Words, nullable=False),
+    Column("record_id", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("sequence_id", Words, nullable=False),
     Column("run", Integer, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("reason", String(64), nullable=False),
-    Column("reason_detail", Text, nullable=False),
+    Column("status", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("reason_detail", Words, nullable=False),
     Column("entered_at", Instant, nullable=False),
     Column("ended_at", Instant, nullable=True),
     Column("due_at", Instant, nullable=True),
     Column("check_at", Instant, nullable=True),
     Column("first", Boolean, nullable=False),
     Column("unproven", Boolean, nullable=False),
-    Column("next_step_id", String(64), nullable=True),
+    Column("next_step_id", Words, nullable=True),
     Column("position", Float, nullable=True),
     Column("steps_done", Integer, nullable=False),
     Column("last_touch_at", Instant, nullable=True),
-    Column("last_touch_zone", String(64), nullable=False),
-    Column("sender", String(320), nullable=False),
-    Column("owner_id", String(64), nullable=True),
-    Column("thread", Text, nullable=False),
-    Column("thread_subject", Text, nullable=False),
+    Column("last_touch_zone", Words, nullable=False),
+    Column("sender", Words, nullable=False),
+    Column("owner_id", Words, nullable=True),
+    Column("thread", Words, nullable=False),
+    Column("thread_subject", Words, nullable=False),
     Column("revision", Integer, nullable=False),
     UniqueConstraint("person", "sequence_id", "run", name="one_run_of_a_number"),
     CheckConstraint("status IN (" + ", ".join(f"'{s.value}'" for s in RunStatus) + ")", name="status_is_known"),
@@ -202,24 +220,24 @@ enrollment = Table(
 touch = Table(
     "touch",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", Words, primary_key=True),
     Column("enrollment_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("enrollment.id"), nullable=False),
-    Column("step_id", String(64), nullable=False),
+    Column("step_id", Words, nullable=False),
     Column("step_order", Float, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("state", Words, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("at", Instant, nullable=False),
     Column("not_before", Instant, nullable=True),
-    Column("address", String(320), nullable=False),
-    Column("sender", String(320), nullable=False),
-    Column("message_id", String(320), nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("version", String(64), nullable=False),
-    Column("zone", String(64), nullable=False),
-    Column("zone_source", String(16), nullable=False),
-    Column("provider_id", Text, nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("address", Words, nullable=False),
+    Column("sender", Words, nullable=False),
+    Column("message_id", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("zone", Words, nullable=False),
+    Column("zone_source", Words, nullable=False),
+    Column("provider_id", Words, nullable=False),
+    Column("detail", Words, nullable=False),
     UniqueConstraint("enrollment_id", "step_id", name="one_touch_of_a_step"),
     CheckConstraint("state IN (" + ", ".join(f"'{s.value}'" for s in TouchState) + ")", name="state_is_known"),
     Index("touch_open", "state", "not_before", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
@@ -229,22 +247,22 @@ touch = Table(
 touch_move = Table(
     "touch_move",
     metadata,
-    Column("from_state", String(16), primary_key=True),
-    Column("to_state", String(16), primary_key=True),
+    Column("from_state", Words, primary_key=True),
+    Column("to_state", Words, primary_key=True),
 )
 """The legal moves of a touch; a trigger refuses all others."""
 
 signal = Table(
     "signal",
     metadata,
-    Column("key", String(255), primary_key=True),
-    Column("kind", String(16), nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("kind", Words, nullable=False),
     Column("at", Instant, nullable=False),
-    Column("source", String(32), nullable=False),
-    Column("record_id", String(64), nullable=True),
-    Column("address", String(320), nullable=True),
-    Column("touch_id", String(32), nullable=True),
-    Column("detail", Text, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("record_id", Words, nullable=True),
+    Column("address", Words, nullable=True),
+    Column("touch_id", Words, nullable=True),
+    Column("detail", Words, nullable=False),
     Column("until", Date, nullable=True),
     Column("seen_at", Instant, nullable=False),
     Index("signal_by_record", "record_id"),
@@ -258,16 +276,16 @@ received = Table(
     "received",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("source", String(64), nullable=False),
-    Column("key", String(128), nullable=False),
+    Column("source", Words, nullable=False),
+    Column("key", Words, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Column("content_type", String(255), nullable=False),
-    Column("envelope_to", Text, nullable=False),
+    Column("content_type", Words, nullable=False),
+    Column("envelope_to", Words, nullable=False),
     Column("received_at", Instant, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", Words, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("not_before", Instant, nullable=False),
-    Column("error", Text, nullable=False),
+    Column("error", Words, nullable=False),
     UniqueConstraint("source", "key", name="one_delivery_of_a_key"),
     CheckConstraint("state IN ('waiting', 'done', 'failed')", name="received_state_is_known"),
     Index("received_waiting", "id", sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
@@ -279,10 +297,10 @@ understood the body is dropped and the key kept, until nobody repeats it any mor
 engagement = Table(
     "engagement",
     metadata,
-    Column("touch_id", String(32), primary_key=True),
-    Column("outcome", String(16), nullable=False),
+    Column("touch_id", Words, primary_key=True),
+    Column("outcome", Words, nullable=False),
     Column("rank", Integer, nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("detail", Words, nullable=False),
     Column("first_at", Instant, nullable=False),
     Column("opens", Integer, nullable=False),
     Column("machine_opens", Integer, nullable=False),
@@ -295,17 +313,17 @@ comes late or twice moves nothing back (B23). `told_at`: when the CRM is told, o
 mail = Table(
     "mail",
     metadata,
-    Column("key", String(32), primary_key=True),
+    Column("key", Words, primary_key=True),
     Column("received_at", Instant, nullable=False),
-    Column("source", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("why", String(64), nullable=False),
-    Column("how", String(16), nullable=False),
-    Column("sender", String(320), nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("address", String(320), nullable=False),
-    Column("record_id", String(64), nullable=False),
-    Column("touch_id", String(32), nullable=False),
+    Column("source", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("why", Words, nullable=False),
+    Column("how", Words, nullable=False),
+    Column("sender", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("address", Words, nullable=False),
+    Column("record_id", Words, nullable=False),
+    Column("touch_id", Words, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("mail_by_time", "received_at"),
 )
@@ -315,14 +333,14 @@ of what a person wrote to us and nobody is known by, until it is too old to matt
 forward = Table(
     "forward",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("state", String(16), nullable=False),
+    Column("id", Words, primary_key=True),
+    Column("state", Words, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("not_before", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
-    Column("owner_id", String(64), nullable=False),
+    Column("owner_id", Words, nullable=False),
     Column("message", LargeBinary, nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("detail", Words, nullable=False),
     CheckConstraint(
         "state IN ('waiting', 'intended', 'accepted', 'in_doubt', 'failed')", name="forward_state_is_known"
     ),
@@ -334,46 +352,57 @@ said is dropped once it was sent on. owner_id: of the rep in the CRM, while nobo
 suppression = Table(
     "suppression",
     metadata,
-    Column("address_key", String(32), primary_key=True),
-    Column("kind", String(16), nullable=False),
+    Column("address_key", Words, primary_key=True),
+    Column("kind", Words, nullable=False),
     Column("at", Instant, nullable=False),
-    Column("source", String(32), nullable=False),
+    Column("source", Words, nullable=False),
 )
 """Addresses never to be mailed, as keys.person_key: a person's data can be erased and the suppression kept."""
 
 sequence_suppression = Table(
     "sequence_suppression",
     metadata,
-    Column("address_key", String(32), primary_key=True),
-    Column("sequence_id", String(64), primary_key=True),
+    Column("address_key", Words, primary_key=True),
+    Column("sequence_id", Words, primary_key=True),
     Column("at", Instant, nullable=False),
-    Column("source", String(32), nullable=False),
+    Column("source", Words, nullable=False),
 )
 """Who wants no more email from one sequence, as keys.person_key. Other sequences go on."""
 
 outbox = Table(
     "outbox",
     metadata,
-    Column("key", String(128), primary_key=True),
-    Column("kind", String(16), nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("kind", Words, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("not_before", Instant, nullable=False),
     Column("parked", Boolean, nullable=False),
-    Column("code", String(64), nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("code", Words, nullable=False),
+    Column("detail", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
     Index("outbox_due", "parked", "priority", "not_before"),
 )
 """Write-backs owed to the CRM. A newer status of a record takes the older one's place (revision counts up)."""
 
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("name", Words, nullable=False),
+    Column("joined_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)
+"""The daemons that may write, where the ledger is on a server; times by the server's clock. Empty on SQLite, whose file
+is locked."""
+
 tally = Table(
     "tally",
     metadata,
-    Column("scope", String(32), primary_key=True),
-    Column("key", String(320), primary_key=True),
+    Column("scope", Words, primary_key=True),
+    Column("key", Words, primary_key=True),
     Column("start", Instant, primary_key=True),
     Column("n", BigInteger, nullable=False),
 )

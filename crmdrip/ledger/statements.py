@@ -141,6 +141,7 @@ class _CompiledLookup:
             among = column.in_(select(each.c.value))
         else:
             among = column == any_(bindparam(_VALUES, None, type_=ARRAY(column.type)))
+        self._bind = column.type.dialect_impl(dialect).bind_processor(dialect) or _same
         compiled = statement.where(among).compile(dialect=dialect)
         self._sql = str(compiled)
         self._order = compiled.positiontup
@@ -159,7 +160,7 @@ class _CompiledLookup:
 
     def rows(self, connection: Connection, wanted: list[Any], parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         named = {**self._constants, **{name: bind(parameters[name]) for name, bind in self._binders.items()}}
-        named[_VALUES] = orjson.dumps(wanted).decode() if self._as_json else wanted
+        named[_VALUES] = orjson.dumps(wanted).decode() if self._as_json else [self._bind(value) for value in wanted]
         ready = named if self._order is None else tuple(named[name] for name in self._order)
         found = connection.exec_driver_sql(self._sql, ready).all()
         return [self._convert(row) for row in found] if self._converters else [tuple(row) for row in found]

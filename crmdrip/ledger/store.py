@@ -1,4 +1,4 @@
-"""Opening the ledger: engine, migrations, transactions, and the lock that keeps a second daemon out (B3)."""
+"""Opening the ledger: migrations, transactions, and the lock that keeps a second daemon out (B3)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
+from crmdrip.core.errors import CrmdripError
+from crmdrip.ledger import engines, workers
 from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError, explain
+from crmdrip.ledger.workers import Worker
 
 HEAD = "0001"
 """The newest migration. A test holds it to ledger/migrations."""
@@ -23,49 +25,61 @@ HEAD = "0001"
 ROOM = 32 * 1024 * 1024
 """Bytes of free disk below which nothing is sent any more: enough to finish what has begun."""
 
-_LOCK_NUMBER = 0x63726D6472697000
-"""PostgreSQL's advisory locks are numbers: "crmdrip"."""
-
 
 class Ledger:
     """An open ledger. Transactions come from `read` and `write`; everything else is in the modules beside."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        parsed = make_url(url)
+        """Opens nothing yet. Raises ConfigurationError for what is no address, or needs a driver that is not there."""
+        parsed = engines.parse_url(url)
+        self.url = parsed.render_as_string(hide_password=False)
         self.where = parsed.render_as_string(hide_password=True)
-        self.path = Path(parsed.database) if parsed.drivername.startswith("sqlite") and parsed.database else None
-        self.engine = _engine(url)
-        self._turn = threading.Lock() if self.path is not None else nullcontext()
+        self.path = Path(parsed.database) if parsed.drivername == "sqlite" and parsed.database else None
+        self.engine = engines.build_engine(parsed)
+        self._turn = threading.Lock()
         self._lock_file: IO[str] | None = None
         self._file: tuple[int, int] | None = None
         """Device and inode of the file that was locked."""
-        self._lock_connection: Connection | None = None
+        self._hold: Connection | None = None
+        """The connection to PostgreSQL with which the lock is lost."""
+        self._holding = threading.Lock()
+        self.worker: Worker | None = None
+        """Who writes, where the database has to be asked whether it still may."""
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view. Raises LedgerBrokenError."""
         try:
-            with self.engine.connect() as connection, connection.begin():
+            with self._reader() as connection, connection.begin():
                 yield connection
         except DatabaseError as error:
             raise explain(error, self.where) from error
+
+    def _reader(self) -> Connection:
+        connection = self.engine.connect()
+        if self.path is not None:
+            return connection
+        # By itself PostgreSQL shows each statement what was committed before it, not before the first one.
+        return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One durable transaction: on return it is on disk, on any error nothing of it is.
 
-        Writers take turns, so that what is read inside is still true when it is written (on PostgreSQL the rows
-        read for update are). Raises LedgerBrokenError.
+        Writers take turns, on PostgreSQL those of all machines, so that what is read inside is still true when it is
+        written. Raises LedgerBrokenError, and LedgerBusyError once another daemon has taken the ledger over.
         """
         self._require_own_file()
         try:
-            # Waiting for each other here costs nothing; SQLite would have the second ask again every few milliseconds.
+            # Waiting for each other here costs nothing; SQLite would have the second ask again every few milliseconds,
+            # and on PostgreSQL each would wait with a connection.
             with (
                 self._turn,
                 self.engine.connect().execution_options(crmdrip_write=True) as connection,
                 connection.begin(),
             ):
+                if self.worker is not None:
+                    workers.require(connection, self.worker)
                 yield connection
         except IntegrityError as error:
             raise explain(error, self.where) from None  # its text holds what was to be stored: people's addresses
@@ -73,29 +87,46 @@ class Ledger:
             raise explain(error, self.where) from error
 
     def migrate(self) -> None:
-        """Bring the schema to HEAD; makes it when there is none. Raises LedgerBrokenError."""
+        """Bring the schema to HEAD; makes it when there is none.
+
+        Raises LedgerBrokenError, and LedgerNewerError for a ledger that a newer program has changed.
+        """
         try:
-            with self.engine.connect() as connection:
-                known = inspect(connection).has_table("alembic_version")
-                version = (
-                    connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if known else None
-                )
+            version = self.version()
+            if version != HEAD:
+                from crmdrip.ledger.migrate import upgrade  # noqa: PLC0415 - Alembic costs 0.3 s and is rarely needed
+
+                upgrade(self.engine, self.where)
         except DatabaseError as error:
             raise explain(error, self.where) from error
-        if version == HEAD:
-            self._remember_file()
-            return
-        from crmdrip.ledger.migrate import upgrade  # noqa: PLC0415 - Alembic costs 0.3 s and is rarely needed
+        self._settle_in()
 
+    def exists(self) -> bool:
+        """Whether somebody has begun it. Raises LedgerBrokenError."""
+        if self.path is not None:
+            return self.path.exists()
         try:
-            upgrade(self.engine)
+            return self.version() is not None
         except DatabaseError as error:
             raise explain(error, self.where) from error
-        self._remember_file()
 
-    def _remember_file(self) -> None:
+    def version(self) -> str | None:
+        """The last migration that was run, None for an empty database. Raises DatabaseError."""
+        with self.engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return found
+
+    def _settle_in(self) -> None:
+        """Remember what was locked, now that there are tables."""
         if self._lock_file is not None and self.path is not None:
             self._file = _identity_of(self.path)
+        if self._hold is not None and self.worker is None:
+            worker = workers.new_worker(f"{socket.gethostname()}-{os.getpid()}")
+            with self.write() as connection:
+                workers.stand_alone(connection, worker)
+            self.worker = worker
 
     def _require_own_file(self) -> None:
         """A file that was deleted or replaced is no ledger: another daemon may be at work on the one in its place."""
@@ -109,64 +140,100 @@ class Ledger:
     def lock(self) -> None:
         """Keep every other daemon off this ledger until `close` or the end of the process.
 
-        Raises LedgerBusyError, naming who holds it.
+        Raises LedgerBusyError, naming who holds it, and LedgerBrokenError.
         """
         if self.path is not None:
-            self._lock_sqlite(self.path)
-        elif self.engine.dialect.name == "postgresql":
-            connection = self.engine.connect()
-            if not connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": _LOCK_NUMBER}).scalar():
-                connection.close()
-                raise LedgerBusyError("another daemon works on this ledger.", where=self.where, do_next=_BUSY_NEXT)
-            self._lock_connection = connection
+            self._lock_file = _lock_file(self.path)
+            self._settle_in()
+        else:
+            self._hold = self._take_hold()
 
-    def _lock_sqlite(self, path: Path) -> None:
-        import fcntl  # noqa: PLC0415 - not on every platform
+    def _take_hold(self) -> Connection:
+        """A connection that keeps all others off for as long as it lasts."""
+        try:
+            # Outside of any transaction, or it would be ended for being idle in one.
+            connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            if engines.try_lock(connection, engines.DAEMON, shared=False):
+                return connection
+            others = ", ".join(engines.holders(connection, engines.DAEMON)) or "another process"
+            connection.close()
+        except DatabaseError as error:
+            raise explain(error, self.where) from error
+        raise LedgerBusyError(
+            f"another daemon works on this ledger (process {others}).", where=self.where, do_next=_BUSY_NEXT
+        )
 
-        lock_path = path.with_name(path.name + ".lock")
-        try:
-            handle = lock_path.open("a+", encoding="utf-8")
-        except OSError as error:
-            raise explain(error, str(lock_path)) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            handle.seek(0)
-            holder = handle.read().strip() or "another process"
-            handle.close()
-            raise LedgerBusyError(
-                f"another daemon works on this ledger ({holder}).", where=str(path), do_next=_BUSY_NEXT
-            ) from None
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}")
-        handle.flush()
-        self._lock_file = handle
-        self._remember_file()
+    def require_hold(self) -> None:
+        """The ledger is still ours; a lock that went with its connection is taken again where nobody else has.
+
+        Raises LedgerBusyError where somebody has, and LedgerBrokenError where the database cannot be reached.
+        """
+        with self._holding:
+            if self._hold is None:
+                return
+            try:
+                self._hold.exec_driver_sql("SELECT 1")
+            except DatabaseError:
+                self._hold.invalidate()
+                self._hold.close()
+                self._hold = self._take_hold()
 
     def room_left(self) -> bool:
-        """Whether the disk has room to remember what is about to be sent (B30)."""
+        """Whether the disk has room to remember what is about to be sent (B30). A server looks after its own."""
         if self.path is None:
             return True
         return shutil.disk_usage(self.path.resolve().parent).free > ROOM
 
     def require_room(self) -> None:
-        """Raises LedgerBrokenError when room_left is false."""
+        """What is about to be sent can be remembered, and nobody else is about to send it.
+
+        Raises LedgerBrokenError when room_left is false, and what require_hold raises.
+        """
         if not self.room_left():
             raise LedgerBrokenError(
                 "the disk is nearly full. Nothing is sent until there is room.",
                 where=self.where,
                 do_next="Free some space; sending goes on by itself.",
             )
+        self.require_hold()
 
     def close(self) -> None:
         """Give everything back, the lock last."""
-        if self._lock_connection is not None:
-            self._lock_connection.close()
-            self._lock_connection = None
-        self.engine.dispose()
+        if self.worker is not None:
+            with suppress(CrmdripError), self.write() as connection:
+                workers.leave(connection, self.worker)
+            self.worker = None
+        if self._hold is not None:
+            self._hold.close()
+            self._hold = None
+        self.engine.dispose()  # also what went back to the pool with the lock on it
         if self._lock_file is not None:
             self._lock_file.close()
             self._lock_file = None
+
+
+def _lock_file(path: Path) -> IO[str]:
+    """An open file that no other process has locked. Raises LedgerBusyError, LedgerBrokenError."""
+    import fcntl  # noqa: PLC0415 - not on every platform
+
+    lock_path = path.with_name(path.name + ".lock")
+    try:
+        handle = lock_path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise explain(error, str(lock_path)) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.seek(0)
+        holder = handle.read().strip() or "another process"
+        handle.close()
+        raise LedgerBusyError(
+            f"another daemon works on this ledger ({holder}).", where=str(path), do_next=_BUSY_NEXT
+        ) from None
+    handle.truncate(0)
+    handle.write(f"process {os.getpid()} on {socket.gethostname()}")
+    handle.flush()
+    return handle
 
 
 def _identity_of(path: Path) -> tuple[int, int] | None:
@@ -182,38 +249,7 @@ _BUSY_NEXT = "Stop that one first, or give this one a ledger of its own in [ledg
 
 
 def open_ledger(url: str) -> Ledger:
-    """Open and migrate. Raises LedgerBrokenError."""
+    """Open and migrate. Raises ConfigurationError, LedgerBrokenError."""
     ledger = Ledger(url)
     ledger.migrate()
     return ledger
-
-
-def _engine(url: str) -> Engine:
-    # A traceback in the log must not show addresses.
-    engine = create_engine(url, hide_parameters=True, pool_use_lifo=True, pool_pre_ping=not url.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _set_up_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # the driver must not open transactions by itself: see _begin_sqlite
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout = 30000")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")  # an intent is on disk before its request leaves
-    cursor.execute("PRAGMA foreign_keys = ON")
-    # A busy daemon changes the same pages again and again: they are copied to the file every 32 MB, not every 4.
-    cursor.execute("PRAGMA wal_autocheckpoint = 8000")
-    cursor.execute("PRAGMA cache_size = -4000")  # KiB, for each connection; with the default of 2,000 it reads twice
-    # Bytes, for all connections of the process together: near it a cache reuses its own pages. Each thread has a
-    # connection, so the bound above alone would be another 4 MB for each (measured: 4 MB less, no more CPU).
-    cursor.execute("PRAGMA soft_heap_limit = 8000000")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # SQLAlchemy drops FOR UPDATE on SQLite; taking the write lock at the start gives the same promise.
-    write = connection.get_execution_options().get("crmdrip_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

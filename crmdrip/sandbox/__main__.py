@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     _write_sequences(options.sequences)
                 print(explain_portal(sandbox, options), flush=True)  # noqa: T201 - a command's output
             _announce(sandbox, options.ports_file, wires)
+            if options.bare:
+                print(f"Nothing is installed here. Type crmdrip install {options.crm}.", flush=True)  # noqa: T201 - as above
             if options.tick:
                 sandbox.call(lambda: sandbox.world.tick_boxes(options.tick))
             while not ended.wait(TICK if options.speed else None):
@@ -76,6 +78,7 @@ def _build(options: argparse.Namespace) -> Sandbox:
         salesforce_port=options.salesforce_port,
         sendgrid_port=options.sendgrid_port,
         pages_port=options.pages_port,
+        bare=options.bare,
     )
 
 
@@ -100,9 +103,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--crm", choices=["salesforce", "hubspot"], default="salesforce", help="%(default)s unless given"
     )
-    parser.add_argument(
-        "--bare", action="store_true", help="HubSpot: a portal in which nothing of crmdrip is installed"
-    )
+    parser.add_argument("--bare", action="store_true", help="a CRM with nothing of crmdrip in it, for crmdrip install")
     parser.add_argument(
         "--definitions",
         choices=["toml", "objects"],
@@ -120,8 +121,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ports-file", type=Path, help="write the addresses here as JSON once everything is served")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does")
     options = parser.parse_args(arguments)
-    if options.crm != "hubspot" and (options.bare or options.sequences or options.definitions != "toml"):
-        parser.error("--bare, --definitions and --sequences need --crm hubspot")
+    if options.crm != "hubspot" and (options.sequences or options.definitions != "toml"):
+        parser.error("--definitions and --sequences need --crm hubspot")
     return options
 
 

@@ -36,6 +36,9 @@ MY_DOMAIN = "acme.my.salesforce.com"
 """The org's host; a client reaches it through `base_url`, keeping this name."""
 CONSUMER_KEY = "sandbox-consumer-key"
 CONSUMER_SECRET = "sandbox-consumer-secret"
+INSTALLER_KEY = "sandbox-installer-key"
+INSTALLER_SECRET = "sandbox-installer-secret"
+"""Of an app that runs as the admin: what crmdrip install salesforce logs in with, and nothing else does."""
 USERNAME = "crmdrip@acme.example"
 """The integration user: runs the client credentials flow, and is approved for the JWT bearer flow."""
 SENDGRID_KEY = "SG.sandbox.sandbox-secret"
@@ -51,7 +54,8 @@ class Sandbox:
 
     now: the clock's beginning, None for the real time. speed: see SandboxClock. Port 0 takes any free one.
     unsubscribes: whether people's one-click unsubscribes are really posted; otherwise they wait in
-    `world.actions.one_clicks`. Other arguments as in World and SendGridAccount.
+    `world.actions.one_clicks`. bare: nothing is installed in the org yet. Other arguments as in World and
+    SendGridAccount.
     """
 
     def __init__(
@@ -68,10 +72,12 @@ class Sandbox:
         salesforce_port: int = 0,
         sendgrid_port: int = 0,
         pages_port: int = 0,
+        bare: bool = False,
     ) -> None:
         self._begin(SandboxClock(now, speed=speed), keep=keep, verified_domains=verified_domains, seed=seed)
-        self.org = SalesforceOrg(self.clock, my_domain=MY_DOMAIN, seed=seed)
+        self.org = SalesforceOrg(self.clock, my_domain=MY_DOMAIN, seed=seed, bare=bare)
         self.org.register_app(CONSUMER_KEY, CONSUMER_SECRET, run_as=self.org.integration_user_id)
+        self.org.register_app(INSTALLER_KEY, INSTALLER_SECRET, run_as=self.org.admin_id)
         world = World(
             self.org,
             self.account,

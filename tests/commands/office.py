@@ -101,7 +101,7 @@ class Office:
     def __enter__(self) -> Self:
         self.sandbox.__enter__()
         self.configure()
-        self.sequence_id = self.insert("Drip_Sequence__c", Name="Hello", **ALWAYS)
+        self.sequence_id = self.insert("Drip_Sequence__c", Name="Hello", **ALWAYS | {"Drip_Status__c": "Draft"})
         for number in (1, 2):
             self.insert(
                 "Drip_Step__c",
@@ -115,6 +115,7 @@ class Office:
                 Drip_Body__c="<p>Hi {{ contact.title }} {{ contact.last_name }}</p>",
                 Drip_Active__c=True,
             )
+        self.sandbox.call(lambda: self.sandbox.org.update(self.sequence_id, {"Drip_Status__c": "Live"}))
         return self
 
     def __exit__(self, *exc: object) -> None:

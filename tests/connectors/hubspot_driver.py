@@ -188,6 +188,23 @@ class HubSpotDriver:
     def pass_time(self, seconds: float) -> None:
         self.peer.clock.move(seconds=seconds)
 
+    def add_list(self, name: str) -> str:
+        return self.peer.do("create_list", name).id
+
+    def name_list(self, sequence_id: str, list_id: str) -> None:
+        document = self._document(sequence_id)
+        steps = document.pop("step")
+        self._write(sequence_id, {**document, "list": int(list_id)}, steps)
+
+    def put_on(self, list_id: str, ref: RecordRef) -> None:
+        self.peer.do("join_list", self.peer.portal.lists.find(list_id), ref.id)
+
+    def take_off(self, list_id: str, ref: RecordRef) -> None:
+        self.peer.do("leave_list", self.peer.portal.lists.find(list_id), ref.id)
+
+    def delete_list(self, list_id: str) -> None:
+        self.peer.thread.call(lambda: setattr(self.peer.portal.lists.find(list_id), "deleted", 1))
+
     def _document(self, sequence_id: str) -> dict:
         return tomllib.loads((self.peer.folder / f"{sequence_id}.toml").read_text())
 
@@ -242,6 +259,9 @@ class HubSpotObjectsDriver(HubSpotDriver):
             super().delete(record_id)
         else:
             self.peer.do("archive", kind, record_id)
+
+    def name_list(self, sequence_id: str, list_id: str) -> None:
+        self.peer.do("update", "crmdrip_sequence", sequence_id, {"list": list_id})
 
     def sequence(self, sequence_id: str) -> dict:
         row = self._words("sequence", self.peer.one("crmdrip_sequence", sequence_id))

@@ -37,7 +37,7 @@ class SalesforceDriver:
         return self.peer.one(ref.id)[self.mapping.field(ref.kind.value, word)]
 
     def add_sequence(self, name: str, steps: list[str]) -> str:
-        sequence = self.peer.do("insert", "Drip_Sequence__c", {"Name": name, "Drip_Status__c": "Live"})
+        sequence = self.peer.do("insert", "Drip_Sequence__c", {"Name": name})
         for number, subject in enumerate(steps, 1):
             step = {
                 "Name": str(number),
@@ -50,6 +50,7 @@ class SalesforceDriver:
                 "Drip_Body__c": f"Body of {subject}",
             }
             self.peer.do("insert", "Drip_Step__c", step)
+        self.peer.do("update", sequence, {"Drip_Status__c": "Live"})
         return sequence
 
     def step_ids(self, sequence_id: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import orjson
@@ -17,8 +18,9 @@ from connectors.hubspot.paths import FAMILIES, NUMBERED, path_of
 from connectors.hubspot.settings import Auth, OAuthApp
 from crmdrip.core.errors import AuthError, ConfigurationError, ErrorClass, RateLimitedError, RetriableError
 from crmdrip.core.model import RecordKind
-from crmdrip.ports import OptOutWrite
+from crmdrip.ports import OptOutWrite, Purpose
 from crmdrip.sandbox.hubspot.auth import SCOPES
+from crmdrip.sandbox.hubspot.limits import Tier
 from crmdrip.sandbox.hubspot.portal import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TOKEN
 from crmdrip.sandbox.hubspot.trouble import TROUBLES
 from crmdrip.testing.crm import read_all, status_write, task_write, touch_write, write_all
@@ -74,6 +76,17 @@ class TestLogin:
         with pytest.raises(AuthError, match="refresh token"):
             peer.source(auth=oauth(peer, "na1-unknown")).identity()
 
+    def test_many_threads_renew_a_token_once(self, peer):
+        """All of them met the same refusal; the first one's new token serves the others."""
+        source = peer.source(auth=oauth(peer))
+        source.identity()
+        peer.clock.move(hours=1)
+        asked = len([path for path in peer.paths if path.startswith("/oauth")])
+        with ThreadPoolExecutor(8) as pool:
+            found = [one.result().org_id for one in [pool.submit(source.identity) for _ in range(8)]]
+        assert set(found) == {str(peer.portal.portal_id)}
+        assert len([path for path in peer.paths if path.startswith("/oauth")]) == asked + 1
+
     def test_exactly_one_way_to_log_in_is_given(self):
         """Neither is none, and both is one too many."""
         with pytest.raises(ValidationError, match="exactly one"):
@@ -109,6 +122,15 @@ class TestTrouble:
         """B20: a 5xx or a cut, with JSON or a page or nothing, is over with the next try."""
         peer.portal.faults.add(TROUBLES[name])
         assert self.look(peer).brake is not None
+
+    def test_an_answer_that_does_not_come_is_not_waited_for(self, peer):
+        """B20: the library has no time-out of its own; ours holds for every call, and a write is not repeated."""
+        person = HubSpotDriver(peer).add_person(RecordKind.CONTACT, email="ann@acme.example")
+        source = peer.source(read_timeout=0.05)
+        source.identity()
+        peer.portal.faults.add(replace(TROUBLES["slow"], path="/batch/update$", delay=0.4))
+        with pytest.raises(RetriableError, match="no answer"):
+            write_all(peer.sink(source), status_write(person))
 
     def test_one_search_too_many_in_a_second_is_waited_out(self, peer):
         """B20: the account has five a second, and other apps search as well."""
@@ -271,10 +293,18 @@ class TestPace:
         """Nine tenths of it are ours."""
         waited: list[float] = []
         pace = Pace(burst=100, searches=4, tick=lambda: 50.0, sleep=waited.append)
-        pace.hear(10)
+        pace.hear(Window.ALL, 10)
         for _ in range(10):
             pace.wait(Window.ALL)
         assert waited == [10.0]
+
+    def test_associations_have_a_limit_of_their_own(self, peer):
+        """An answer of theirs tells it, and says nothing of the others': 150 of one and 190 of the other here."""
+        peer.portal.meter.limits = Tier.ENTERPRISE.value
+        client = peer.client()
+        client.get("account", "details", Purpose.LOOK)
+        client.ask("associations", "contacts/emails/batch/read", {"inputs": [{"id": "1"}]}, Purpose.LOOK)
+        assert (client._pace._most[Window.ALL], client._pace._most[Window.ASSOCIATIONS]) == (171, 135)
 
 
 class TestUsage:

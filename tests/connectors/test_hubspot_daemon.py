@@ -231,6 +231,37 @@ def test_a_merged_contact_goes_on_as_the_third(office):
     assert len(office.crm.timeline(survivor)) == 2
 
 
+def test_a_list_that_is_emptied_by_a_slip_stops_nobody_for_good(office):
+    """B10: an abnormal share would be stopped at once, so they wait; put back on the list, they go on."""
+    office.crm.add_sequence("Intro", ["Hello", "Again"])
+    fair = office.peer.do("create_list", "Met at the fair")
+    file = office.peer.folder / "intro.toml"
+    file.write_text(f"list = {fair.id}\n{file.read_text()}")
+    people = [
+        office.crm.add_person(RecordKind.CONTACT, email=f"p{n}@firm{n}.example", owner=office.rep) for n in range(30)
+    ]
+    for one in people:
+        office.peer.thread.call(lambda one=one: office.peer.portal.join_list(fair, one.id))
+    office.play(hours=30)
+    assert office.sent() == ["Hello"] * 30
+    for one in people:
+        office.peer.thread.call(lambda one=one: office.peer.portal.leave_list(fair, one.id))
+    office.play(days=2)
+    assert {office.crm.read(one, "status") for one in people} == {"Held"}
+    for one in people:
+        office.peer.thread.call(lambda one=one: office.peer.portal.join_list(fair, one.id))
+    office.play(days=3)
+    assert office.sent() == ["Hello"] * 30 + ["Again"] * 30
+
+
+def test_nobody_is_looked_for_who_cannot_be(office, monkeypatch):
+    """B13, P5: HubSpot keeps an address on one contact alone, so that entering asks for no other of it."""
+    monkeypatch.setattr(office.parts.source, "records_of", lambda _: pytest.fail("twins were asked for"))
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello"]))
+    office.play(hours=30)
+    assert office.crm.read(ref, "status") == "Finished"
+
+
 def test_whoever_is_in_a_sequence_of_hubspot_waits_until_it_is_over(office):
     """P2: two programs do not write to one person; the record says so, and the run goes on by itself."""
     ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hubspot_driver import HubSpotDriver
+from hubspot_driver import HubSpotDriver, HubSpotObjectsDriver
 from hubspot_peer import HubSpotPeer
 
 from connectors.hubspot.lists import read_lists, read_marks
@@ -78,6 +78,13 @@ class TestJoining:
         source.follow_lists()
         assert shown(crm, ann) == (True, "intro", fair.id)
 
+    def test_the_very_next_pull_brings_whoever_was_ticked(self, peer, source, fair, ann):
+        """B9: the record is answered within one pull, though searches show it some seconds later."""
+        cursor = read_all(source).cursor
+        peer.do("join_list", fair, ann.id)
+        source.follow_lists()
+        assert read_all(source, cursor).records[ann.id].enrolled
+
     def test_a_sequence_that_names_a_list_is_valid(self, peer, source, fair):
         """Its number may be written with or without quotes."""
         source.follow_lists()
@@ -141,6 +148,18 @@ class TestJoining:
         source.follow_lists()
         assert peer.calls() - before == 1
 
+    def test_several_lists_share_one_reading_of_who_was_ticked(self, peer, crm, fair, ann):
+        """P5: after a start, and once in an hour."""
+        other = peer.do("create_list", "Webinar")
+        name_list(peer, other.id, sequence="other")
+        bob = crm.add_person(RecordKind.CONTACT, email="bob@acme.example")
+        peer.do("join_list", fair, ann.id)
+        peer.do("join_list", other, bob.id)
+        source, searches = peer.source(), peer.portal.calls_by_kind["search"]
+        source.follow_lists()
+        assert (shown(crm, ann)[1], shown(crm, bob)[1]) == ("intro", "other")
+        assert peer.portal.calls_by_kind["search"] - searches == 1
+
     def test_without_lists_nothing_is_asked(self, peer, crm, source):
         """P5: most have none."""
         crm.add_sequence("Intro", ["Hello"])
@@ -179,6 +198,18 @@ class TestJoining:
         peer.do("join_list", made, ann.id)
         source.follow_lists()
         assert shown(crm, ann)[0] is False
+
+
+def test_a_sequence_that_is_a_custom_object_names_its_list_as_well(tmp_path):
+    """RevOps types the number into its property List."""
+    with HubSpotPeer(tmp_path / "unused", objects=True) as peer:
+        crm, source = HubSpotObjectsDriver(peer), peer.source()
+        fair, ann = peer.do("create_list", "Fair"), crm.add_person(RecordKind.CONTACT, email="ann@acme.example")
+        sequence = crm.add_sequence("Intro", ["Hello"])
+        peer.do("update", "crmdrip_sequence", sequence, {"list": fair.id})
+        peer.do("join_list", fair, ann.id)
+        source.follow_lists()
+        assert shown(crm, ann) == (True, sequence, fair.id)
 
 
 class TestLeaving:

@@ -136,6 +136,59 @@ def test_nobody_without_an_address_is_opted_out(peer, sink):
     assert write_all(sink, OptOutWrite(key="o", ref=ref))["o"].error is ErrorClass.SKIPPABLE
 
 
+@pytest.mark.parametrize(
+    ("scope", "refused"), [("communication_preferences.read_write", "o"), ("sales-email-read", "mail")]
+)
+def test_what_the_key_may_not_do_holds_up_nothing_else(peer, crm, person, scope, refused):
+    """B21: a scope is missing; the status says so to people, tasks are made, and that one write is tried again."""
+    peer.thread.call(lambda: peer.portal.tokens.issue(DEFAULT_TOKEN, SCOPES - {scope}))
+    outcomes = write_all(
+        peer.sink(peer.source()),
+        OptOutWrite(key="o", ref=person),
+        status_write(person),
+        task_write(person, "a" * 32, "mail"),
+        task_write(person, "b" * 32, "task", open=True),
+    )
+    assert {key for key, one in outcomes.items() if one.error is not None} == {refused}
+    assert outcomes[refused].error is ErrorClass.CONFIGURATION
+    assert "scopes" in outcomes[refused].detail
+    assert crm.read(person, "status") == "Active"
+
+
+@pytest.mark.parametrize("version", ["v3", "2026-03", "2026-09"])
+def test_refused_rows_are_seen_in_every_version(peer, crm, person, version):
+    """B21: with 207 and an errors list, or folded into a 200 that looks like success."""
+    sink = peer.sink(peer.source(versions={"objects": version}))
+    locked = crm.add_person(RecordKind.CONTACT, email="bob@acme.example")
+    crm.lock(locked)
+    gone = crm.add_person(RecordKind.CONTACT, email="lee@acme.example")
+    crm.delete(gone.id)
+    outcomes = write_all(sink, *(status_write(ref, ref.id) for ref in (person, locked, gone)))
+    assert {key: one.error for key, one in outcomes.items()} == {
+        person.id: None,
+        locked.id: ErrorClass.RETRIABLE,
+        gone.id: ErrorClass.SKIPPABLE,
+    }
+
+
+@pytest.mark.parametrize("version", ["v3", "2026-03", "2026-09"])
+def test_a_repeat_among_new_touches_is_settled_in_every_version(peer, crm, person, version):
+    """P1: the one that stands is refused for its key, and the others are made."""
+    sink = peer.sink(peer.source(versions={"objects": version}))
+    write_all(sink, task_write(person, "a" * 32))
+    outcomes = write_all(sink, task_write(person, "a" * 32, "again"), task_write(person, "b" * 32, "new"))
+    assert {one.error for one in outcomes.values()} == {None}
+    assert sorted(entry["touch_id"] for entry in crm.timeline(person)) == ["a" * 32, "b" * 32]
+
+
+def test_a_repeat_that_is_refused_in_other_words_is_looked_up_by_its_key(peer, crm, sink, person, monkeypatch):
+    """P1: no word of HubSpot's is trusted with it; what stands under the key stands."""
+    write_all(sink, task_write(person, "a" * 32))
+    monkeypatch.setattr("connectors.hubspot.sink._TAKEN", "ANOTHER_WORD")
+    assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
+    assert len(crm.timeline(person)) == 1
+
+
 def test_a_rule_on_new_records_is_shown_in_the_admin_s_words(peer, sink, person):
     """B21: since 2026-09 the portal's validation rules hold for API writes; such a write is parked, not repeated."""
     peer.do("require", "emails", "hs_email_html")

@@ -10,7 +10,7 @@ from salesforce_peer import SalesforcePeer
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind
 from crmdrip.core.struct import replace
-from crmdrip.ports import BounceWrite, OptOutWrite
+from crmdrip.ports import BounceWrite, ControlWrite, OptOutWrite
 from crmdrip.sandbox.faults import Fault, FaultKind
 from crmdrip.testing.crm import AT, read_all, status_write, task_write, write_all
 
@@ -299,3 +299,14 @@ def _answer_once(peer, row: dict) -> None:
 
 def _part_answer(name: str, status: int, body: str) -> dict:
     return {"body": orjson.loads(body), "httpHeaders": {}, "httpStatusCode": status, "referenceId": name}
+
+
+def test_the_control_record_is_made_with_a_name(peer, sink) -> None:
+    """Admins look for the emergency brake; without a name Salesforce would list it by its id. A new name stays."""
+    beat = ControlWrite(key="c", heartbeat=AT, calls_used=None, calls_limit=None, state="Running.")
+    write_all(sink, beat)
+    (row,) = peer.do("select", "SELECT Id, Name FROM Drip_Control__c")
+    assert row["Name"] == "Emergency brake"
+    peer.do("update", row["Id"], {"Name": "Stop everything"})
+    write_all(sink, beat)
+    assert peer.one(row["Id"])["Name"] == "Stop everything"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
+
+from ledger_places import FilePlace, Place
 
 from crmdrip.assembly import assemble
 from crmdrip.config import Settings, load
@@ -65,13 +66,13 @@ class DaemonClock:
 class Stage:
     """One org with people, and one daemon whose passes the test calls. Changes run in the servers' thread."""
 
-    def __init__(self, folder: Path, blank: Path, *, now: datetime = MONDAY, **sandbox: Any) -> None:
+    def __init__(self, folder: Path, place: Place | Path, *, now: datetime = MONDAY, **sandbox: Any) -> None:
+        """place: where the ledger is, or a migrated file, of which a copy in the folder is one."""
         quiet = Habits(**{spec.name: 0.0 for spec in fields(Habits)})
         self.sandbox = Sandbox(people=0, seed=1, now=now, habits=quiet, **sandbox)
         self.clock = DaemonClock(self.sandbox)
         self.folder = folder
-        self.ledger_file = folder / "crmdrip.sqlite3"
-        self._blank = blank
+        self.place: Place = FilePlace(folder / "crmdrip.sqlite3", place) if isinstance(place, Path) else place
         self._daemon = ExitStack()
         self.parts: Parts
         self.settings: Settings
@@ -84,7 +85,8 @@ class Stage:
         text = text.replace("http://127.0.0.1:8182", self.sandbox.sendgrid_url)
         (self.folder / "config.toml").write_text(text, encoding="utf-8")
         self.settings = load(self.folder / "config.toml")
-        shutil.copy(self._blank, self.ledger_file)
+        self.settings = self.with_ledger(self.place.url)
+        self.place.empty()
         self.start()
         return self
 
@@ -114,28 +116,31 @@ class Stage:
         self.parts = replace(self.parts, limits=limits)
         passes.prepare(self.parts)
 
+    def with_ledger(self, url: str) -> Settings:
+        """The settings with another ledger."""
+        return self.settings.model_copy(update={"ledger": self.settings.ledger.model_copy(update={"url": url})})
+
     def lose_ledger(self) -> None:
         """Delete the ledger between two lives of the process; the next one is empty."""
         self._daemon.close()
-        for file in self.folder.glob("crmdrip.sqlite3*"):
-            file.unlink()
-        shutil.copy(self._blank, self.ledger_file)
+        self.place.empty()
         self.start()
 
-    def copy_ledger(self) -> Path:
-        """A copy of the ledger as a backup takes it."""
-        copy = self.folder / "copy.sqlite3"
+    def back_up_ledger(self) -> Any:
+        """A copy of the ledger, made while the daemon goes on."""
+        return self.place.back_up()
+
+    def copy_ledger(self) -> Any:
+        """A copy of the ledger, made between two lives of the process."""
         self._daemon.close()
-        shutil.copy(self.ledger_file, copy)
+        copy = self.place.back_up()
         self.start()
         return copy
 
-    def restore_ledger(self, copy: Path) -> None:
+    def restore_ledger(self, copy: Any) -> None:
         """Put a copy in the ledger's place between two lives of the process."""
         self._daemon.close()
-        for file in self.folder.glob("crmdrip.sqlite3*"):
-            file.unlink()
-        shutil.copy(copy, self.ledger_file)
+        self.place.restore(copy)
         self.start()
 
     def turn(self) -> dict[str, Mapping[str, Any]]:
@@ -179,9 +184,12 @@ class Stage:
         """A live sequence on weekdays from nine to five UTC, by default of three emails two days apart; its id."""
         self._number += 1
         chosen = {**SEQUENCE, "Name": f"Sequence {self._number}", **fields}
-        sequence_id: str = self.do(self.sandbox.org.insert, "Drip_Sequence__c", chosen)
+        sequence_id: str = self.do(
+            self.sandbox.org.insert, "Drip_Sequence__c", {**chosen, "Drip_Status__c": "Draft"}
+        )  # fmt: skip
         for number, step in enumerate(steps or ({"Drip_Delay__c": 0}, {}, {})):
             self.step(sequence_id, **{"Drip_Order__c": 10 * (number + 1), "Name": f"Step {number + 1}", **step})
+        self.do(self.sandbox.org.update, sequence_id, {"Drip_Status__c": chosen["Drip_Status__c"]})
         return sequence_id
 
     def step(self, sequence_id: str, **fields: Any) -> str:

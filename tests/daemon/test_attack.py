@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -154,7 +153,7 @@ class Attack:
         self.unpulled: set[str] = set()
         """Addresses that opted out on a record which is not the run's own."""
         self.forgotten: set[str] = set()
-        self.copies: list[Path] = []
+        self.copies: list[Any] = []
         self.acts: list[str] = []
         """What happened, for whoever has to understand a failure."""
         again = {"Drip_Re_Enrollment__c": self.random.choice(["Never", "After Finish", "After Days"])}
@@ -282,11 +281,7 @@ class Attack:
 
     def ledger_is_copied(self) -> None:
         """A backup, made while the daemon goes on."""
-        copy = self.stage.folder / f"copy{len(self.copies)}.sqlite3"
-        with self.stage.parts.ledger.engine.connect() as connection:
-            connection.exec_driver_sql("COMMIT")
-            connection.exec_driver_sql("VACUUM INTO ?", (str(copy),))
-        self.copies.append(copy)
+        self.copies.append(self.stage.back_up_ledger())
 
     def ledger_is_lost(self) -> None:
         """The file is deleted."""

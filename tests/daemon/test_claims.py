@@ -13,11 +13,16 @@ from stage import MONDAY, Stage
 
 from crmdrip.assembly import assemble
 from crmdrip.core.errors import CrmdripError
+from crmdrip.core.model import Signal, SignalKind
 from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.signals import apply_signals
+from crmdrip.daemon.snapshots import load_background
 from crmdrip.ledger.errors import LedgerBusyError
 from crmdrip.ledger.store import open_ledger
+
+ANN = "ann@acme.example"
 
 
 class Others:
@@ -210,3 +215,35 @@ def test_whatever_the_order_two_never_both_send(stage: Stage, other: Others, see
             attempt(passes.run_all, parts)
     assert stage.twice() == {}
     assert len(stage.sent()) == 20
+
+
+def test_whoever_stood_down_leaves_what_the_records_say_to_the_other(stage: Stage, other: Others) -> None:
+    """B3, P3: a record that the other one writes does not tell of a conflict in which nobody is held up."""
+    contact = one_due(stage)
+    theirs = other()
+    passes.prepare(theirs)
+    passes.dispatch(stage.parts)
+    assert stage.parts.stood_down.is_set()
+    for _ in range(10):
+        turn(stage, theirs, stage.parts)
+    assert len(stage.sent()) == 1
+    assert stage.shown(contact)[0] == "Active"
+
+
+def test_a_stop_that_only_whoever_stood_down_heard_is_told_all_the_same(stage: Stage, other: Others) -> None:
+    """B3, P2: vendors post to one address; the box that it unticks stops the run of the other."""
+    contact = one_due(stage)
+    theirs = other()
+    passes.prepare(theirs)
+    passes.dispatch(stage.parts)
+    assert stage.parts.stood_down.is_set()
+    heard = Signal(
+        key="only here", kind=SignalKind.REPLY, at=stage.now, source="test", record_id=contact, address=ANN, detail=""
+    )
+    with stage.parts.ledger.write() as connection:
+        apply_signals(connection, [heard], load_background(connection), stage.parts.org_id, stage.now)
+    for _ in range(3):
+        turn(stage, stage.parts, theirs)
+    assert not stage.record(contact)["Drip_Enrolled__c"]
+    stage.play(MONDAY + timedelta(days=1), step=timedelta(hours=6))
+    assert stage.sent() == []

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select, update
@@ -19,7 +17,6 @@ from crmdrip.core.model import RunStatus, Signal, SignalKind, TouchState
 from crmdrip.core.received import MAIL_TYPE, Delivery
 from crmdrip.core.struct import replace
 from crmdrip.core.unsubscribing import left_task
-from crmdrip.daemon import passes
 from crmdrip.daemon.erasing import erase_person
 from crmdrip.ledger import engagements, erasure, forwards, mails, outbox, people, received, runs, schema, touches
 from crmdrip.ledger.addressees import by_touches
@@ -29,14 +26,6 @@ from crmdrip.testing.mailer import build_message
 
 ANN = "ann@acme.example"
 BOB = "bob@acme.example"
-
-
-@pytest.fixture
-def stage(tmp_path: Path, blank_ledger: Path) -> Iterator[Stage]:
-    """A stage on a Monday at nine, with the daemon prepared."""
-    with Stage(tmp_path, blank_ledger) as ready:
-        passes.prepare(ready.parts)
-        yield ready
 
 
 @pytest.fixture

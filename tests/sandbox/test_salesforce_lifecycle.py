@@ -42,7 +42,7 @@ def test_delete_and_undelete_move_the_stamp(api):
 def test_a_deleted_sequence_is_cleared_from_its_contacts_and_takes_its_steps_along(api):
     """The lookup is SetNull, the steps are details."""
     sequence = api.org.insert("Drip_Sequence__c", {"Name": "S"})
-    step = api.org.insert("Drip_Step__c", {"Drip_Sequence__c": sequence})
+    step = api.org.insert("Drip_Step__c", {"Drip_Sequence__c": sequence, "Drip_Active__c": False})
     contact = api.contact(Drip_Sequence__c=sequence)
     api.org.delete(sequence)
     assert api.one(contact, "Drip_Sequence__c")["Drip_Sequence__c"] is None

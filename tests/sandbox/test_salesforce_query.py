@@ -133,7 +133,8 @@ def test_children_come_as_a_block_and_null_when_there_are_none(api):
     first = api.org.insert("Drip_Sequence__c", {"Name": "First"})
     api.org.insert("Drip_Sequence__c", {"Name": "Second"})
     for order in (1, 3, 2):
-        api.org.insert("Drip_Step__c", {"Drip_Sequence__c": first, "Drip_Order__c": order})
+        step = {"Drip_Sequence__c": first, "Drip_Order__c": order, "Drip_Active__c": False}
+        api.org.insert("Drip_Step__c", step)
     answer = api.query(
         "SELECT Name, (SELECT Drip_Order__c FROM Drip_Steps__r ORDER BY Drip_Order__c LIMIT 2)"
         " FROM Drip_Sequence__c ORDER BY Name"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from crmdrip.sandbox.salesforce.compile import Hidden
+from crmdrip.sandbox.salesforce.access import Access, secured
 from crmdrip.sandbox.salesforce.schema import NUMBER_TYPES, Field, Schema, SObject
 
 _SOAP = {
     "id": "tns:ID", "reference": "tns:ID", "boolean": "xsd:boolean", "date": "xsd:date", "datetime": "xsd:dateTime",
+    "time": "xsd:time",
     "int": "xsd:int", "double": "xsd:double", "currency": "xsd:double", "percent": "xsd:double",
 }  # fmt: skip
 _PERSON_NAMES = frozenset({"FirstName", "LastName", "Salutation"})
 _ADDRESS = re.compile(r"(Mailing|Other|Billing|)(Street|City|State|PostalCode|Country)")
-_AUDIT = frozenset({"Id", "IsDeleted", "CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById",
-                    "SystemModstamp"})  # fmt: skip
 
 
 def describe_global(schema: Schema, base: str) -> dict[str, Any]:
@@ -23,11 +22,12 @@ def describe_global(schema: Schema, base: str) -> dict[str, Any]:
     return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": [_head(spec, base) for spec in schema]}
 
 
-def describe(schema: Schema, spec: SObject, base: str, hidden: Hidden) -> dict[str, Any]:
-    """The answer of GET /sobjects/X/describe for a user from whom some fields are hidden."""
-    visible = [each for each in spec.fields.values() if not hidden(spec.name, each.name)]
+def describe(schema: Schema, spec: SObject, base: str, access: Access) -> dict[str, Any]:
+    """The answer of GET /sobjects/X/describe as the user at hand sees it."""
+    visible = [each for each in spec.fields.values() if not access.hidden(spec.name, each.name)]
     return {
         **_head(spec, base),
+        **_allowed(spec, access),
         "actionOverrides": [],
         "childRelationships": [
             {
@@ -46,7 +46,7 @@ def describe(schema: Schema, spec: SObject, base: str, hidden: Hidden) -> dict[s
         "defaultImplementation": None,
         "extendedBy": None,
         "extendsInterfaces": None,
-        "fields": [_field(spec, each) for each in visible],
+        "fields": [_field(spec, each, access) for each in visible],
         "implementedBy": None,
         "implementsInterfaces": None,
         "listviewable": None,
@@ -74,6 +74,15 @@ def describe(schema: Schema, spec: SObject, base: str, hidden: Hidden) -> dict[s
 def basics(described: dict[str, Any]) -> dict[str, Any]:
     """The part of a describe answer that GET /sobjects/X shows."""
     return {key: value for key, value in described.items() if not isinstance(value, list)}
+
+
+def _allowed(spec: SObject, access: Access) -> dict[str, bool]:
+    """What the user may do with records of the object."""
+    sight = access.sight()
+    return {
+        "createable": spec.createable and spec.name not in sight.uncreatable,
+        "updateable": spec.createable and spec.name not in sight.fixed,
+    }
 
 
 def _head(spec: SObject, base: str) -> dict[str, Any]:
@@ -119,7 +128,8 @@ def _head(spec: SObject, base: str) -> dict[str, Any]:
     }
 
 
-def _field(spec: SObject, each: Field) -> dict[str, Any]:
+def _field(spec: SObject, each: Field, access: Access) -> dict[str, Any]:
+    allowed, locked = _allowed(spec, access), access.locked(spec.name, each.name)
     number = each.type in NUMBER_TYPES
     integer = each.type == "int"
     return {
@@ -127,13 +137,13 @@ def _field(spec: SObject, each: Field) -> dict[str, Any]:
         "aiPredictionField": False,
         "autoNumber": False,
         "byteLength": each.length if each.type in ("id", "reference") else each.length * 3,
-        "calculated": False,
-        "calculatedFormula": None,
+        "calculated": each.calculated,
+        "calculatedFormula": each.formula or None,
         "cascadeDelete": each.master_detail,
-        "caseSensitive": False,
+        "caseSensitive": each.case_sensitive,
         "compoundFieldName": _compound(each),
         "controllerName": None,
-        "createable": each.createable,
+        "createable": each.createable and allowed["createable"] and not locked,
         "custom": each.custom,
         "defaultValue": _default(each),
         "defaultValueFormula": None,
@@ -152,7 +162,7 @@ def _field(spec: SObject, each: Field) -> dict[str, Any]:
         "highScaleNumber": False,
         "htmlFormatted": each.html,
         "idLookup": each.id_lookup,
-        "inlineHelpText": None,
+        "inlineHelpText": each.help_text or None,
         "label": each.given_label or (f"{spec.label} ID" if each.type == "id" else each.label),
         "length": each.length,
         "mask": None,
@@ -161,7 +171,7 @@ def _field(spec: SObject, each: Field) -> dict[str, Any]:
         "nameField": each.name_field,
         "namePointing": each.polymorphic,
         "nillable": each.nillable,
-        "permissionable": _permissionable(each),
+        "permissionable": secured(each),
         "picklistValues": [
             {"active": True, "defaultValue": value == each.default, "label": value, "validFor": None, "value": value}
             for value in each.values
@@ -181,7 +191,7 @@ def _field(spec: SObject, each: Field) -> dict[str, Any]:
         "sortable": each.filterable,
         "type": each.type,
         "unique": each.unique,
-        "updateable": each.updateable,
+        "updateable": each.updateable and allowed["updateable"] and not locked,
         "writeRequiresMasterRead": False,
     }
 
@@ -207,7 +217,3 @@ def _compound(each: Field) -> str | None:
 
 def _defaulted(each: Field) -> bool:
     return each.defaulted or each.suggested or each.type == "boolean" or each.default is not None
-
-
-def _permissionable(each: Field) -> bool:
-    return each.createable and not (each.required or each.defaulted or each.fixed or each.name in _AUDIT)

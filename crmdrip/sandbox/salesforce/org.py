@@ -13,9 +13,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from crmdrip.sandbox.faults import Faults
 from crmdrip.sandbox.http import Request, Response
 from crmdrip.sandbox.salesforce import ids
+from crmdrip.sandbox.salesforce.access import Profile
 from crmdrip.sandbox.salesforce.auth import ClientApp, Sessions
 from crmdrip.sandbox.salesforce.collection import Collections
 from crmdrip.sandbox.salesforce.lifecycle import Conversion, Lifecycle
+from crmdrip.sandbox.salesforce.metadata.deployment import Deployments
+from crmdrip.sandbox.salesforce.metadata.tree import load_shipped
 from crmdrip.sandbox.salesforce.queries import Queries
 from crmdrip.sandbox.salesforce.records import Records
 from crmdrip.sandbox.salesforce.refusals import Refusal
@@ -31,6 +34,9 @@ API = "/services/data/v64.0"
 
 DEFAULT_KEY = "3MVG9.sandbox.key"
 DEFAULT_SECRET = "sandbox-secret"
+
+PERMISSION_SET = "Drip_Integration"
+"""Of the package, for the user that crmdrip logs in as."""
 
 _FOREVER = 2**62
 
@@ -62,16 +68,21 @@ class SalesforceOrg:
         opt_out_hidden: bool = False,
         session_idle: timedelta = timedelta(hours=2),
         seed: int = 0,
+        bare: bool = False,
     ) -> None:
         """Open an org with an admin, an integration user, and a client app for it.
 
         clock gives aware datetimes; stamps follow it. instance_url defaults to https on My Domain.
         opt_out_hidden hides HasOptedOutOfEmail from the API user, as real orgs do until an admin grants it.
+        bare: nothing is installed, and the integration user sees nothing yet, as on the first day of a real org.
+        Otherwise the package that crmdrip ships is installed, and its permission set is assigned.
         """
         self.clock = clock
         self.schema = load_schema()
         self.store = Store(self.schema)
         self.records = Records(self.store, clock)
+        self.access = self.records.access
+        self.deployments = Deployments(self)
         self.lifecycle = Lifecycle(self.records)
         self.collections = Collections(self.records, self.lifecycle)
         self.queries = Queries(self.store, clock)
@@ -95,12 +106,12 @@ class SalesforceOrg:
             idle=session_idle,
         )
         self._rest = RestApi(self)
-        self._furnish(name, is_sandbox=is_sandbox)
+        self._furnish(name, is_sandbox=is_sandbox, bare=bare)
         if opt_out_hidden:
             for object_name in ("Contact", "Lead"):
                 self.hide_field(object_name, "HasOptedOutOfEmail")
 
-    def _furnish(self, name: str, *, is_sandbox: bool) -> None:
+    def _furnish(self, name: str, *, is_sandbox: bool, bare: bool) -> None:
         stamp = self.next_stamp()
         self.admin_id = ids.mint("005", self.store.next_number("User"))
         audit = {
@@ -144,6 +155,21 @@ class SalesforceOrg:
             }
             self.store.insert("TaskStatus", status)
         self.register_app(DEFAULT_KEY, DEFAULT_SECRET, run_as=self.integration_user_id)
+        self.access.profiles[self.admin_id] = Profile.ADMINISTRATOR
+        self.access.user_id = self.integration_user_id
+        if bare:
+            self.access.profiles[self.integration_user_id] = Profile.MINIMUM
+        else:
+            self.deployments.install(load_shipped())
+            self.assign(PERMISSION_SET)
+
+    def assign(self, permission_set: str, *, to: str | None = None) -> None:
+        """Assign a permission set to a user, the integration user by default. Raises ValueError for an unknown set."""
+        found = self.store.ids_where("PermissionSet", "Name", permission_set)
+        if not found:
+            raise ValueError(f"there is no permission set {permission_set}")
+        row = {"AssigneeId": to or self.integration_user_id, "PermissionSetId": found[0], "IsActive": True}
+        self.seed("PermissionSetAssignment", [row])
 
     # serving
 
@@ -303,11 +329,11 @@ class SalesforceOrg:
 
     def hide_field(self, object_name: str, field_name: str) -> None:
         """Hide a field from the API user: in describe, queries and writes it no longer exists."""
-        self.records.hidden_fields.add((object_name, self.schema[object_name].fields[field_name].name))
+        self.access.by_hand.add((object_name, self.schema[object_name].fields[field_name].name))
 
     def show_field(self, object_name: str, field_name: str) -> None:
         """Grant the API user the field."""
-        self.records.hidden_fields.discard((object_name, field_name))
+        self.access.by_hand.discard((object_name, field_name))
 
     def add_validation_rule(
         self, object_name: str, predicate: Callable[[Mapping[str, Any]], bool], message: str, field_name: str = ""

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from crmdrip.sandbox.salesforce import ids
+from crmdrip.sandbox.salesforce.access import Access
+from crmdrip.sandbox.salesforce.calculated import Calculations
 from crmdrip.sandbox.salesforce.consequences import CONSEQUENCES, JUNCTIONS
 from crmdrip.sandbox.salesforce.refusals import Refusal, gone
 from crmdrip.sandbox.salesforce.rules import DERIVE, Lock, ValidationRule, Write, merged
@@ -22,7 +24,8 @@ class Records:
         self.store = store
         self.schema = store.schema
         self._clock = clock
-        self.hidden_fields: set[tuple[str, str]] = set()
+        self.access = Access(store)
+        self.calculations = Calculations()
         self.validation_rules: list[ValidationRule] = []
         self.duplicate_rules: set[str] = set()
         """Objects on which an API write to a record whose Email another record has is refused."""
@@ -34,8 +37,8 @@ class Records:
         """The owner an active assignment rule gives every lead that is written with assignment on."""
 
     def hidden(self, object_name: str, field_name: str) -> bool:
-        """Whether field-level security hides the field from the API user."""
-        return (object_name, field_name) in self.hidden_fields
+        """Whether field-level security hides the field from the API user at hand."""
+        return self.access.hidden(object_name, field_name)
 
     # create
 
@@ -54,7 +57,9 @@ class Records:
         derive = DERIVE.get(spec.name)
         if derive is not None:
             derive(self.store, changes, None, write)
+        self.calculations.compute(spec, changes, changes)
         self._check(spec, changes, changes, None, write)
+        self.calculations.check(spec, changes, None)
         if spec.activity and not changes.get("IsClosed") and changes.get("ActivityDate") is not None:
             # Only an open task with a date locks the records it hangs on ("Task locks" in architects' guides).
             self._unlocked(changes.get("WhoId"), changes.get("WhatId"), changes.get("AccountId"))
@@ -76,6 +81,7 @@ class Records:
             SystemModstamp=write.stamp,
         )
         self.store.insert(spec.name, changes)
+        self._roll_up(spec, record_id, write)
         if (consequence := CONSEQUENCES.get(spec.name)) is not None:
             consequence(self, changes, write)
         return record_id
@@ -113,7 +119,9 @@ class Records:
         derive = DERIVE.get(spec.name)
         if derive is not None:
             derive(self.store, changes, before, write)
+        self.calculations.compute(spec, changes, merged(changes, before))
         self._check(spec, changes, merged(changes, before), full, write)
+        self.calculations.check(spec, merged(changes, before), before)
         self.touch(spec, full, changes, write)
 
     def touch(self, spec: SObject, record_id: str, changes: Row, write: Write) -> None:
@@ -125,6 +133,12 @@ class Records:
             "SystemModstamp": write.stamp,
         }
         self.store.update(spec.name, record_id, stamped)
+        self._roll_up(spec, record_id, write)
+
+    def _roll_up(self, spec: SObject, record_id: str, write: Write) -> None:
+        for each in self.calculations.roll_ups.get(spec.name, ()):
+            master = self.store.value(spec.name, record_id, each.key)
+            self.calculations.roll_up(self.store, spec, [master], write.stamp)
 
     def upsert(
         self, spec: SObject, key: Field, value: Any, values: Mapping[str, Any], write: Write
@@ -167,6 +181,8 @@ class Records:
         changes: Row = {}
         refused: list[str] = []
         through_api = write.actor.through_api
+        if through_api:
+            self._allowed(spec, creating=creating)
         for name, value in values.items():
             if name == "attributes":
                 continue
@@ -179,7 +195,9 @@ class Records:
                         "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", fields=("Id",)
                     )  # fmt: skip
                 continue
-            if not (each.createable if creating else each.updateable):
+            if not (each.createable if creating else each.updateable) or (
+                through_api and self.access.locked(spec.name, each.name)
+            ):
                 refused.append(each.name)
                 continue
             changes[each.name] = accept(each, value)
@@ -191,6 +209,13 @@ class Records:
                 fields=tuple(refused),
             )
         return changes
+
+    def _allowed(self, spec: SObject, *, creating: bool) -> None:
+        """Raises Refusal when the API user at hand may not write records of the object."""
+        sight = self.access.sight()
+        if spec.name in (sight.uncreatable if creating else sight.fixed):
+            text = "insufficient access rights on object id"
+            raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", text, status=403)
 
     def _default(self, spec: SObject, changes: Row, write: Write) -> None:
         for each in spec.fields.values():

@@ -12,6 +12,8 @@ from crmdrip.sandbox.faults import FaultKind, play
 from crmdrip.sandbox.http import Request, Response, json_response
 from crmdrip.sandbox.salesforce import composite, ids
 from crmdrip.sandbox.salesforce.describe import basics, describe, describe_global
+from crmdrip.sandbox.salesforce.metadata.deployment import answer
+from crmdrip.sandbox.salesforce.metadata.request import read_deploy_request
 from crmdrip.sandbox.salesforce.queries import PAGE, SMALLEST_PAGE
 from crmdrip.sandbox.salesforce.refusals import Refusal, gone, not_found
 from crmdrip.sandbox.salesforce.rules import Actor, Write
@@ -58,6 +60,8 @@ class RestApi:
                 ("POST", r"/composite/sobjects/([^/]+)", "collections", self._retrieve_posted),
                 ("GET", r"/composite/sobjects/([^/]+)", "collections", self._retrieve_asked),
                 ("PATCH", r"/composite/sobjects/([^/]+)/([^/]+)", "collections", self._upsert_many),
+                ("POST", r"/metadata/deployRequest", "metadata", self._deploy),
+                ("GET", r"/metadata/deployRequest/([^/]+)", "metadata", self._deployed),
             )
         ]
 
@@ -104,6 +108,7 @@ class RestApi:
             raise Refusal("INVALID_SESSION_ID", "Session expired or invalid", status=401)
         if self._org.api_calls_today() >= self._org.daily_limit:
             raise Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
+        self._org.access.user_id = user_id
         route = self._route(request, path)
         self._org.count_call(route.kind)
         return self._run(route, request, user_id, page)
@@ -131,9 +136,8 @@ class RestApi:
         raise not_found()
 
     def _run(self, route: _Route, request: Request, user_id: str, page: int) -> Response:
-        if request.method in _BODY_METHODS and not request.headers.get("content-type", "").startswith(
-            "application/json"
-        ):
+        wanted = "multipart/form-data" if route.kind == "metadata" else "application/json"
+        if request.method in _BODY_METHODS and not request.headers.get("content-type", "").startswith(wanted):
             kind = request.headers.get("content-type", "")
             raise Refusal("UNSUPPORTED_MEDIA_TYPE", f"Content-Type '{kind}' not supported.", status=415)
         call = _Call(request=request, base=route.base, user_id=user_id, page=page)
@@ -176,18 +180,40 @@ class RestApi:
 
     def _describe(self, call: _Call, name: str) -> Response:
         spec = self._object(name)
-        return json_response(200, describe(self._org.schema, spec, call.base, self._org.records.hidden))
+        return json_response(200, describe(self._org.schema, spec, call.base, self._org.access))
 
     def _basics(self, call: _Call, name: str) -> Response:
         spec = self._object(name)
-        whole = describe(self._org.schema, spec, call.base, self._org.records.hidden)
+        whole = describe(self._org.schema, spec, call.base, self._org.access)
         return json_response(200, {"objectDescribe": basics(whole), "recentItems": []})
 
     def _object(self, name: str) -> SObject:
         spec = self._org.schema.get(name)
-        if spec is None:
+        if spec is None or spec.name in self._org.access.sight().closed:
             raise not_found()
         return spec
+
+    # metadata
+
+    def _deploy(self, call: _Call) -> Response:
+        self._may_deploy()
+        content, options = read_deploy_request(call.request)
+        found = self._org.deployments.request(content, options, call.user_id)
+        return json_response(201, answer(found, details=False))
+
+    def _deployed(self, call: _Call, deployment_id: str) -> Response:
+        self._may_deploy()
+        found = self._org.deployments.find(deployment_id)
+        if found is None:
+            raise not_found()
+        details = call.request.query().get("includeDetails", "").lower() == "true"
+        return json_response(200, answer(found, details=details))
+
+    def _may_deploy(self) -> None:
+        access = self._org.access
+        if not (access.holds("ModifyMetadata") or access.holds("ModifyAllData")):
+            text = "use of the Metadata API requires a user with the ModifyAllData or ModifyMetadata permissions"
+            raise Refusal("INSUFFICIENT_ACCESS", text, status=403)
 
     # single records
 

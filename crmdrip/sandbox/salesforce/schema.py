@@ -1,4 +1,4 @@
-"""The org's schema: objects and fields as values, read from the data files in `schema/`."""
+"""The org's schema: objects and fields as values. Those of the standard objects are read from `schema/`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
-TEXT_TYPES = frozenset({"string", "textarea", "picklist", "combobox", "email", "phone", "url"})
+TEXT_TYPES = frozenset({"string", "textarea", "picklist", "multipicklist", "combobox", "email", "phone", "url"})
 NUMBER_TYPES = frozenset({"double", "currency", "percent", "int"})
+AUDIT = frozenset(
+    {"Id", "IsDeleted", "CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById", "SystemModstamp"}
+)
+"""What the org keeps of every record by itself."""
 LONG_TEXT = 255
 """A textarea longer than this can be selected, but neither filtered nor sorted by."""
 
@@ -21,8 +26,8 @@ class Field:
 
     name: str
     type: str
-    """As in describe: id, reference, string, textarea, picklist, combobox, email, phone, url, boolean, date, datetime,
-    double, currency, percent, int."""
+    """As in describe: id, reference, string, textarea, picklist, multipicklist, combobox, email, phone, url, boolean,
+    date, datetime, time, double, currency, percent, int."""
     length: int = 0
     precision: int = 0
     scale: int = 0
@@ -55,6 +60,12 @@ class Field:
     cascade: bool = False
     """Deleted with the parent."""
     master_detail: bool = False
+    case_sensitive: bool = False
+    """Of a unique text: whether "a" and "A" are two values."""
+    calculated: bool = False
+    """A formula or a roll-up: the org works it out."""
+    formula: str = ""
+    help_text: str = ""
 
     @property
     def custom(self) -> bool:
@@ -116,10 +127,11 @@ class SObject:
         return self.by_lower.get(name.lower())
 
 
-def _build(
+def build_object(
     name: str, *, label: str, plural: str, prefix: str, deletable: bool, createable: bool, mergeable: bool,
     fields: Iterable[Field],
 ) -> SObject:  # fmt: skip
+    """An object from its fields, in their order."""
     by_name = {spec.name: spec for spec in fields}
     return SObject(
         name=name,
@@ -204,7 +216,7 @@ def _flag(spec: Field, word: str) -> Field:
             raise ValueError(f"field {spec.name}: {word!r} means nothing")
 
 
-def _audit_fields(*, deletable: bool) -> tuple[list[Field], list[Field]]:
+def audit_fields(*, deletable: bool) -> tuple[list[Field], list[Field]]:
     """The fields before and after an object's own."""
     first = [_set_by_the_org("Id", "id", length=18, id_lookup=True)]
     if deletable:
@@ -280,15 +292,15 @@ class Schema:
         """Every (child object, its reference field) that points at the object."""
         return self._children[name]
 
-    def put(self, spec: SObject) -> None:
-        """Add or replace an object."""
-        self._objects[spec.name] = spec
+    def put(self, *specs: SObject) -> None:
+        """Add or replace objects."""
+        self._objects.update({spec.name: spec for spec in specs})
         self._index()
 
     def with_field(self, name: str, each: Field) -> SObject:
         """The object with one field more (or another in its place), put into the schema."""
         spec = self._objects[name]
-        changed = _build(
+        changed = build_object(
             name,
             label=spec.label,
             plural=spec.plural,
@@ -305,26 +317,23 @@ class Schema:
 _PARTS = ("fields", "values", "labels", "defaults")
 
 
-def load_schema(*names: str) -> Schema:
-    """The schema of the data files of these names, "standard" and "drip" when none is given."""
-    merged: dict[str, dict[str, Any]] = {}
-    for name in names or ("standard", "drip"):
-        text = (files(__package__) / "schema" / f"{name}.toml").read_text("utf-8")
-        for object_name, table in tomllib.loads(text).items():
-            into = ("Task", "Event") if object_name == "Activity" else (object_name,)
-            for target in into:
-                entry = merged.setdefault(target, {part: {} for part in _PARTS})
-                for part in _PARTS:
-                    entry[part].update(table.get(part, {}))
-                entry.update({key: value for key, value in table.items() if not isinstance(value, dict)})
-    return Schema(_read(name, entry) for name, entry in merged.items())
+def load_schema() -> Schema:
+    """The standard objects, as an org has them in which nothing is installed."""
+    return Schema(_standard_objects())
+
+
+@cache
+def _standard_objects() -> tuple[SObject, ...]:
+    text = (files(__package__) / "schema" / "standard.toml").read_text("utf-8")
+    tables = tomllib.loads(text)
+    return tuple(_read(name, {part: {} for part in _PARTS} | table) for name, table in tables.items())
 
 
 def _read(name: str, entry: Mapping[str, Any]) -> SObject:
     deletable = bool(entry.get("deletable", True))
-    first, last = _audit_fields(deletable=deletable)
+    first, last = audit_fields(deletable=deletable)
     own = [parse_field(key, text, entry["values"].get(key, ())) for key, text in entry["fields"].items()]
-    return _build(
+    return build_object(
         name,
         label=entry["label"],
         plural=entry["plural"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -73,6 +73,8 @@ def accept(spec: Field, value: Any) -> Any:
         return _datetime(value)
     if kind == "date":
         return _date(value)
+    if kind == "time":
+        return _time(value)
     if kind in NUMBER_TYPES:
         return _number(spec, value)
     if kind in ("id", "reference"):
@@ -122,6 +124,18 @@ def _date(value: Any) -> str | None:
         raise _undecipherable("date", value) from None
 
 
+def _time(value: Any) -> str | None:
+    """As answers show it: "09:00:00.000Z", which is the time on the wall wherever that hangs."""
+    if isinstance(value, time):
+        return f"{value:%H:%M:%S}.000Z"
+    if value == "":
+        return None
+    try:
+        return f"{time.fromisoformat(value.removesuffix('Z')):%H:%M:%S}.000Z"
+    except (AttributeError, TypeError, ValueError):
+        raise _undecipherable("time", value) from None
+
+
 def _number(spec: Field, value: Any) -> float | int | None:
     if value == "":
         return None
@@ -168,6 +182,9 @@ def _text(spec: Field, value: Any) -> str | None:
         )
     if spec.type == "email" and _EMAIL.fullmatch(text) is None:
         raise Refusal("INVALID_EMAIL_ADDRESS", f"{spec.label}: invalid email address: {text}", fields=(spec.name,))
+    if spec.type == "multipicklist":
+        chosen = [part.strip() for part in text.split(";") if part.strip()]
+        return ";".join(_picklist(spec, part) for part in chosen) if spec.restricted else text
     if spec.restricted:
         return _picklist(spec, text)
     return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from crmdrip.sandbox.salesforce import SalesforceOrg
@@ -53,16 +53,33 @@ def kind_of(record_id: str) -> str:
 
 
 def select(
-    org: SalesforceOrg, object_name: str, fields: Iterable[str], rest: str = "", *, everything: bool = False
+    org: SalesforceOrg, object_name: str, fields: Sequence[str], rest: str = "", *, everything: bool = False
 ) -> list[dict[str, Any]]:
-    """The rows of an object. rest: WHERE, ORDER BY and LIMIT; text in it is to be quoted."""
+    """The rows of an object. rest: WHERE, ORDER BY and LIMIT; text in it is to be quoted.
+
+    Of an org in which nothing is installed, the package's fields come as None, and nothing is found by them.
+    """
+    absent: list[str] = []
+    if not is_installed(org):
+        if f"{object_name} {rest}".count("Drip_"):
+            return []
+        absent = [name for name in fields if name.startswith("Drip_")]
+        fields = [name for name in fields if not name.startswith("Drip_")]
     # Not SQL: a query of the in-process org, which only reads.
     soql = " ".join(("SELECT", ", ".join(fields), "FROM", object_name, rest))
-    return org.select(soql.strip(), everything=everything)
+    rows = org.select(soql.strip(), everything=everything)
+    return [row | dict.fromkeys(absent) for row in rows] if absent else rows
+
+
+def is_installed(org: SalesforceOrg) -> bool:
+    """Whether the org has the package."""
+    return "Drip_Sequence__c" in org.schema
 
 
 def count(org: SalesforceOrg, object_name: str, rest: str = "") -> int:
     """How many rows select would find."""
+    if not is_installed(org) and "Drip_" in f"{object_name} {rest}":
+        return 0
     return org.count(f"SELECT COUNT() FROM {object_name} {rest}".strip())  # noqa: S608 - SOQL of the in-process org
 
 

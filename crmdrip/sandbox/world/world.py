@@ -24,7 +24,7 @@ from crmdrip.sandbox.world.engagement import Engagement
 from crmdrip.sandbox.world.habits import Deed, Habits, delay
 from crmdrip.sandbox.world.letters import Occasion, Truth, Who
 from crmdrip.sandbox.world.people import QUEUE, SENDING_DOMAIN, Draft, Population, Trait, load, reps
-from crmdrip.sandbox.world.reading import DRIP_FIELDS, exists, select
+from crmdrip.sandbox.world.reading import DRIP_FIELDS, exists, is_installed, select
 from crmdrip.sandbox.world.stops import FOR_GOOD, WISHES, Stop, StopKind, Stops, Violation
 
 _TRUTHS = {
@@ -363,6 +363,7 @@ class World:
         for user, rep in zip(users, staff, strict=True):
             if not rep.active:
                 self._org.update(user, {"IsActive": False})
+        self._org.deployments.watch = self._install_sequences
         self._install_sequences()
 
     def _insert(self, draft: Draft, users: list[str]) -> str:
@@ -397,10 +398,16 @@ class World:
                 )
 
     def _install_sequences(self) -> None:
+        """The example sequences, once there is a place for them."""
+        if self.sequences or not is_installed(self._org):
+            return
         for definition in load("sequences.toml")["sequence"]:
-            sequence_id = self._org.insert("Drip_Sequence__c", {**definition["fields"], "OwnerId": self.reps[0]})
+            # As RevOps would: written as a draft, and set live once there is something to send.
+            draft = {**definition["fields"], "OwnerId": self.reps[0], "Drip_Status__c": "Draft"}
+            sequence_id = self._org.insert("Drip_Sequence__c", draft)
             self.sequences[definition["fields"]["Name"]] = sequence_id
             for step in definition["steps"]:
                 body = step["Drip_Body__c"].strip()
                 self._org.insert("Drip_Step__c", {**step, "Drip_Body__c": body, "Drip_Sequence__c": sequence_id})
+            self._org.update(sequence_id, {"Drip_Status__c": definition["fields"]["Drip_Status__c"]})
         self._org.insert("Drip_Control__c", {"Name": "Emergency brake"})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from crmdrip.testing.crm.driver import CrmDriver, CrmTrouble
 from crmdrip.testing.crm.failures import FailureContract
+from crmdrip.testing.crm.lists import ListContract, ListDriver
 from crmdrip.testing.crm.look import LookContract
 from crmdrip.testing.crm.lookup import LookupContract
 from crmdrip.testing.crm.pages import PageContract
@@ -26,6 +27,8 @@ __all__ = [
     "CrmContract",
     "CrmDriver",
     "CrmTrouble",
+    "ListContract",
+    "ListDriver",
     "Reading",
     "read_all",
     "status_write",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from crmdrip.core.model import RecordKind, RecordRef
@@ -11,6 +13,9 @@ from crmdrip.testing.crm.driver import CrmDriver
 
 class CrmSuite:
     """The beginnings all suites share; the fixtures crm, source and sink come from whoever is tested."""
+
+    title: ClassVar[str] = ""
+    """How this CRM is headed in the table of the contract; "" for the name of the class."""
 
     @pytest.fixture
     def sequence(self, crm: CrmDriver) -> str:

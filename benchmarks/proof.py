@@ -1,0 +1,180 @@
+"""The proof of the promises, for as long as you like: `python -m benchmarks.proof --minutes 60`.
+
+    python -m benchmarks.proof weeks --minutes 30 --crm hubspot     random weeks (tests/proof/lives.py)
+    python -m benchmarks.proof weeks --crm hubspot --seed 37 --shrink
+    python -m benchmarks.proof kills --minutes 30                   kill -9 at every point (tests/proof/kills.py)
+    python -m benchmarks.proof kills --crm salesforce --point "commit #37"
+    python -m benchmarks.proof kills --trouble torn --minutes 10    the log's end is torn after each kill
+
+Without a word it does both, half the time each. Prints one line for each violation, with the command that plays it
+again, and the figures at the end; exit code 1 when there was a violation. What docs/guarantee.md tells of each promise
+is what is checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import itertools
+import logging
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import structlog
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from benchmarks.workers import ROOT
+from connectors.hubspot.client import HubSpotClient
+from connectors.salesforce.client import SalesforceClient
+
+sys.path.insert(0, str(ROOT / "tests" / "proof"))
+
+from kills import Outcome, Play, Point, find_points, tear
+from lives import MACHINES, Lives
+
+CRMS = tuple(MACHINES)
+ROUND = 4
+"""Weeks played with one seed."""
+STEPS = 40
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """What was done, and what broke."""
+
+    folder: Path
+    violations: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def broke(self, again: str, what: str, story: str) -> None:
+        """One violation: how to play it again, and a file with its story."""
+        file = self.folder / f"violation-{len(self.violations) + 1}.txt"
+        file.write_text(f"{again}\n\n{what}\n\n{story}\n", encoding="utf-8")
+        self.violations.append(again)
+        print(f"VIOLATION {what.splitlines()[0][:300] if what else ''}\n  again: {again}\n  story: {file}", flush=True)
+
+
+def play_weeks(report: Report, crms: tuple[str, ...], first: int, minutes: float, *, shrink: bool) -> None:
+    """Random weeks until the time is up, seed by seed; at least one seed for each CRM."""
+    for client in (SalesforceClient, HubSpotClient):
+        client.__init__.__kwdefaults__["sleep"] = lambda _: None  # nobody waits between repeated reads
+    phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
+    often = settings(
+        max_examples=ROUND,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=phases,
+    )
+    began, rounds = time.monotonic(), 0
+    for number in itertools.count(first):
+        for crm in crms:
+            rounds += 1
+            machine = seed(number)(type("Weeks", (MACHINES[crm],), {}))
+            output = io.StringIO()
+            try:
+                with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+                    run_state_machine_as_test(machine, settings=often)
+            except Exception as error:  # noqa: BLE001 - whatever it was, it broke
+                again = f"python -m benchmarks.proof weeks --crm {crm} --seed {number} --shrink"
+                notes = "\n".join(getattr(error, "__notes__", []))
+                report.broke(again, str(error), f"{traceback.format_exc()}\n{output.getvalue()}\n{notes}")
+        if time.monotonic() - began >= 60 * minutes:
+            break
+    total = Lives.total
+    report.lines.append(
+        f"{Lives.plays} random weeks ({rounds} seeds from {first} on, {', '.join(crms)}): {total.emails} emails,"
+        f" {total.looks} last looks, {total.stops} stops, {total.deaths} processes killed within,"
+        f" {time.monotonic() - began:.0f} s."
+    )
+
+
+def play_kills(  # noqa: PLR0917 - each is an option of the command
+    report: Report, crms: tuple[str, ...], first: int, minutes: float, only: str = "", trouble: str = ""
+) -> None:
+    """Kill at the points of a play, in a random order, until the time is up or every point was had."""
+    began, done, unreached, restarts, emails, asked = time.monotonic(), 0, 0, 0, 0, 0
+    queues = {crm: _points(crm, only, Random(first)) for crm in crms}
+    found = {crm: len(points) for crm, points in queues.items()}
+    seeds = itertools.count(first)
+    while any(queues.values()) and (only or time.monotonic() - began < 60 * minutes):
+        for crm in (crm for crm in crms if queues[crm]):
+            point, number = queues[crm].pop(), next(seeds)
+            outcome = _kill(crm, point, number, trouble)
+            done += outcome.killed
+            unreached += not outcome.killed
+            restarts += outcome.starts - 1
+            emails += outcome.emails
+            asked += outcome.needs_person
+            if outcome.violations:
+                again = f'python -m benchmarks.proof kills --crm {crm} --point "{point}" --seed {number}'
+                again += f" --trouble {trouble}" if trouble else ""
+                report.broke(again, "\n".join(outcome.violations), outcome.story)
+    points = ", ".join(f"{crm} {count}" for crm, count in found.items())
+    report.lines.append(
+        f"kill -9{f' with {trouble} files' if trouble else ''}: {done} kills at points found ({points}; {unreached} not"
+        f" reached again), {restarts} restarts, {emails} emails, {asked} touches left to a person,"
+        f" {time.monotonic() - began:.0f} s."
+    )
+
+
+def _points(crm: str, only: str, random: Random) -> list[Point]:
+    if only:
+        name, _, number = only.rpartition(" #")
+        return [Point(name=name, number=int(number))]
+    with _folder() as folder:
+        points = find_points(crm, folder)
+    random.shuffle(points)
+    return points
+
+
+def _kill(crm: str, point: Point, number: int, trouble: str) -> Outcome:
+    with _folder() as folder, Play(crm, folder) as play:
+        if trouble == "torn":
+            play.trouble = tear(Random(number))
+        return play.run(point)
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="crmdrip-proof-") as folder:
+        yield Path(folder)
+
+
+def main() -> int:
+    """Play, and print what broke and the figures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.proof", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=["weeks", "kills"], help="both without it")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long (%(default)s)")
+    parser.add_argument("--crm", choices=CRMS, help="both unless given")
+    parser.add_argument("--seed", type=int, default=1, help="the first one (%(default)s)")
+    parser.add_argument("--shrink", action="store_true", help="look for the shortest week that breaks as well")
+    parser.add_argument("--point", default="", help="one point alone, as a violation names it")
+    parser.add_argument("--trouble", choices=["torn"], default="", help="what happens to the files after each kill")
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    crms = (options.crm,) if options.crm else CRMS
+    report = Report(folder=Path(tempfile.mkdtemp(prefix="crmdrip-violations-")))
+    minutes = options.minutes if options.what else options.minutes / 2
+    if options.what != "kills":
+        play_weeks(report, crms, options.seed, minutes, shrink=options.shrink)
+    if options.what != "weeks":
+        play_kills(report, crms, options.seed, minutes, options.point, options.trouble)
+    print("\n".join([*report.lines, f"{len(report.violations)} violations."]))
+    return 1 if report.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
