@@ -18,6 +18,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from crmdrip.secrets import hide_known
+
 Format = Literal["console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -122,7 +124,7 @@ def mask_text(text: str) -> str:
     """The text with addresses, keys and tokens masked."""
     if _PLAIN_ID.fullmatch(text):
         return text
-    text = _SECRETS.sub(SECRET, text)
+    text = _SECRETS.sub(SECRET, hide_known(text))
     if "=" in text or ":" in text:
         text = _NAMED_SECRETS.sub(rf"\g<name>{SECRET}", text)
     return _ADDRESSES.sub(ADDRESS, text) if "@" in text or "%40" in text else text

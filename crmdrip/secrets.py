@@ -45,6 +45,20 @@ def holds_password(text: str) -> bool:
 _WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@]*:[^/?#]+@|[^?#]*\?(?:.*&)?password=", re.IGNORECASE)
 
 
+_known: set[str] = set()
+"""Every value this process has read by reference."""
+
+_SHORTEST = 8
+"""Characters; a shorter one is no secret, and masking it would hide what is none ("mail" in every sentence)."""
+
+
+def hide_known(text: str) -> str:
+    """The text with every secret this process has read masked: a vendor's answer may repeat what it was asked with."""
+    for value in sorted(_known, key=len, reverse=True):
+        text = text.replace(value, MASK)
+    return text
+
+
 def read_reference(reference: Mapping[str, Any], *, env: Mapping[str, str], folder: Path) -> str:
     """The value behind a reference; file paths are relative to the given folder, a last line end is dropped.
 
@@ -57,6 +71,8 @@ def read_reference(reference: Mapping[str, Any], *, env: Mapping[str, str], fold
     if not value:
         do_next = f"Set it: export {name}=..." if source == "env" else "Put the secret into the file."
         raise SecretUnavailableError(f"{_words(source)} {name} is empty", do_next)
+    if len(value) >= _SHORTEST:
+        _known.add(value)
     return value
 
 

@@ -42,7 +42,7 @@ def test_every_import_keeps_to_the_contracts() -> None:
         ("crmdrip/sandbox/http.py", "import crmdrip.core.keys", "the sandbox imports nothing"),
         ("crmdrip/ledger/schema.py", "import crmdrip.ports", "the ledger imports the core only"),
         ("crmdrip/ledger/schema.py", "import crmdrip.config", "crmdrip is built in layers"),
-        ("crmdrip/logs.py", "import crmdrip.secrets", "crmdrip is built in layers"),
+        ("crmdrip/settings.py", "import crmdrip.secrets", "crmdrip is built in layers"),
         ("crmdrip/inbound/mail.py", "import crmdrip.ports", "the mail reader imports"),
         ("crmdrip/daemon/__init__.py", "import crmdrip.registry", "daemon and web import"),
         ("crmdrip/testing/__init__.py", "import crmdrip.config", "the contract suites import"),

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from crmdrip.secrets import hide_known
+
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
 
@@ -23,8 +25,8 @@ _COMMANDS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160), *range(0
 
 
 def clean(text: str) -> str:
-    """The text without characters that a terminal obeys."""
-    return text.translate(_COMMANDS)
+    """The text without characters that a terminal obeys, and without any secret of ours."""
+    return hide_known(text.translate(_COMMANDS))
 
 
 class CleanConsole(Console):
@@ -55,7 +57,8 @@ def aside() -> Console:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    sys.stdout.write(f"{hide_known(text)}\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
