@@ -1,7 +1,8 @@
 """The doctor's checks of a HubSpot portal, each with a stable code. A handful of calls; writes nothing.
 
 HS-LOGIN, HS-PORTAL, HS-VERSIONS, HS-SCOPES, HS-PROPERTIES, HS-OPTOUT-HIDDEN, HS-OWN-SEQUENCES, HS-TOUCH-ID,
-HS-PREFERENCES, HS-SEQUENCES, HS-LISTS, HS-CONTROL, HS-WEBHOOKS, HS-LIMITS.
+HS-PREFERENCES, HS-SEQUENCES, HS-LISTS, HS-CONTROL, HS-WEBHOOKS, HS-LIMITS,
+HS-CLOCK.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from connectors.hubspot.webhooks import HOOK_PATH
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
 from crmdrip.ports import CheckLevel, CheckResult, Purpose
 
+_CLOCK_SLACK = 120.0
+"""Seconds between our clock and HubSpot's beyond which a person is told."""
 _TIMELINE = ("email", "task", "note")
 _OPTIONAL = frozenset(
     {"hard_bounce", "merged_stamps", "html", "headers", "away", "meeting_logged", "state", "country", "in_sequence"}
@@ -69,6 +72,7 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
             )
             return
     yield check_limits(portal)
+    yield check_clock(portal)
 
 
 def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult]:
@@ -273,6 +277,19 @@ def check_limits(portal: Portal) -> CheckResult:
             do_next="Find what else uses the portal's calls (Settings, Integrations, API usage), or lower reserve.",
         )
     return _ok("HS-LIMITS", f"{left} of {budget.limit} API calls are left today.")
+
+
+def check_clock(portal: Portal) -> CheckResult:
+    """Our clock and HubSpot's agree, by the answers to the checks before."""
+    skew = portal.client.ahead.total_seconds()
+    if abs(skew) <= _CLOCK_SLACK:
+        return _ok("HS-CLOCK", "this machine's clock agrees with HubSpot's.")
+    return CheckResult(
+        code="HS-CLOCK",
+        level=CheckLevel.WARN,
+        what=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} HubSpot's.",
+        do_next="Switch on time synchronization.",
+    )
 
 
 def _ok(code: str, what: str) -> CheckResult:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from connectors.hubspot.faults import LOCKED, Fault, read_fault, row_fault
 from connectors.hubspot.pace import Pace, Window
 from connectors.hubspot.paths import path_of
 from connectors.hubspot.settings import HubSpotSettings
+from connectors.hubspot.values import parse_time
 from crmdrip.core.errors import AuthError, ConfigurationError, ErrorClass, RetriableError
 from crmdrip.ports import CallMeter, Clock, Purpose
 
@@ -57,6 +59,12 @@ class Answer:
 
     body: Any = None
     fault: Fault | None = None
+
+    @property
+    def completed_at(self) -> datetime | None:
+        """When HubSpot had done a batch, by its own clock."""
+        told = self.body.get("completedAt") if isinstance(self.body, Mapping) else None
+        return parse_time(told) if isinstance(told, str) else None
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -103,6 +111,8 @@ class HubSpotClient:
         )
         self._pace = Pace(burst=settings.burst, searches=settings.searches, tick=tick, sleep=sleep)
         self._sleep = sleep
+        self.ahead = timedelta()
+        """How far our clock was ahead of HubSpot's with the last answer of a batch, which carries its time."""
         host = settings.base_url or HOST
         library = HubSpot(host=host, retry=False, connection_pool_maxsize=_CONNECTIONS)
         self._api = library.crm.objects.basic_api.api_client
@@ -115,6 +125,10 @@ class HubSpotClient:
             sleep=sleep,
             reraise=True,
         )
+
+    def portal_now(self) -> datetime:
+        """The time by HubSpot's clock, as far as its answers told it: that is what its stamps follow (B29)."""
+        return self.clock.now() - self.ahead
 
     def settle(self) -> None:
         """Wait until searches show everything that was written before."""
@@ -260,7 +274,10 @@ class HubSpotClient:
             self._pace.hear(window, int(most))
         if status >= 300:
             return Answer(fault=read_fault(status, content, headers))
-        return Answer(body=orjson.loads(content) if content else None)
+        answer = Answer(body=orjson.loads(content) if content else None)
+        if (at := answer.completed_at) is not None:
+            self.ahead = self.clock.now() - at
+        return answer
 
     def _renew(self, stale: str) -> str:
         """A token other than the stale one: a single renewal, however many threads met the same refusal."""

@@ -45,9 +45,9 @@ class LastLook:
         drafts, wanted = portal.definitions.known(Purpose.LOOK), list(dict.fromkeys(sequences))
         stops = {one: name for one, draft in drafts.items() if (name := stop_field(draft))}
         names = portal.contacts.properties([*columns.own.values(), *stops.values()])
-        at = portal.client.clock.now()
         ids = list(dict.fromkeys(ref.id for ref in refs))
         rows, brake = self._control.read_with(ids, names, Purpose.LOOK)
+        at = portal.client.portal_now()
         gone = self._lists.gone_of(rows, Purpose.LOOK)
         enrolled = portal.contacts.name("enrolled")
         rows = {one: {**row, enrolled: None} if one in gone else row for one, row in rows.items()}

@@ -66,6 +66,7 @@ class Pull:
         extra, watched = self._stops(), self._due(now)
         names = portal.contacts.properties(extra.values())
         known, brake = self._control.read_with(watched, names, Purpose.PULL)
+        now = client.portal_now()
         gone = [*(one for one in watched if one not in known), *self._missing]
         since = state.heard - overlap if state.heard is not None else None
         happened = self._signals.of_portal(since, Purpose.PULL) if since is not None else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hubspot_peer import PROPERTIES, HubSpotPeer, SteppedClock, load_mapping
@@ -10,6 +11,8 @@ from pydantic import SecretStr
 
 from connectors.hubspot import connector
 from connectors.hubspot.check import check_portal
+from connectors.hubspot.client import HubSpotClient
+from connectors.hubspot.source import HubSpotSource
 from crmdrip import registry
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.ports import CheckLevel, ConnectorContext, Role
@@ -202,6 +205,18 @@ def test_few_calls_left_are_a_warning(peer):
     peer.portal.meter.limits = replace(peer.portal.tier.value, daily=1_000)
     (finding,) = findings(peer)["HS-LIMITS"]
     assert (finding.level, "calls are left today" in finding.what) == (CheckLevel.WARN, True)
+
+
+def test_a_clock_that_is_wrong_is_told(peer):
+    """B29: by the times in HubSpot's own answers."""
+
+    class AheadClock:
+        def now(self):
+            return peer.clock.now() + timedelta(minutes=10)
+
+    source = HubSpotSource(HubSpotClient(peer.settings(), AheadClock()), load_mapping())
+    (finding,) = [one for one in check_portal(source) if one.code == "HS-CLOCK"]
+    assert (finding.level, "600 s ahead of HubSpot's" in finding.what) == (WARN, True)
 
 
 def test_the_checks_write_nothing(peer):

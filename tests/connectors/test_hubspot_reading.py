@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hubspot_driver import HubSpotDriver
-from hubspot_peer import HubSpotPeer
+from hubspot_peer import HubSpotPeer, load_mapping
 from pydantic import ValidationError
 
+from connectors.hubspot.client import HubSpotClient
+from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.values import to_zone
 from crmdrip.core.definition import validate
 from crmdrip.core.errors import ConfigurationError, RateLimitedError
@@ -290,6 +293,38 @@ class TestLook:
         )
         peer.do("enroll_in_sequence", person.id, 7)
         assert source.look([person], NO_PATHS, None).records[person.id].stop_field == "true"
+
+
+class TestClock:
+    """The clock of this machine is wrong, and HubSpot's stamps follow its own (B29)."""
+
+    @pytest.fixture(params=[10, -10], ids=["ahead", "behind"])
+    def source(self, request, peer):
+        """A source on a machine whose clock is ten minutes off."""
+
+        class WrongClock:
+            def now(self):
+                return peer.clock.now() + timedelta(minutes=request.param)
+
+        return HubSpotSource(HubSpotClient(peer.settings(), WrongClock()), load_mapping())
+
+    def test_no_change_is_lost(self, peer, source, person):
+        """P2: the next pull begins where HubSpot's clock was, and not where ours was."""
+        cursor = read_all(source).cursor
+        peer.do("update", "contacts", person.id, {"email": "ann@new.example"})
+        fresh = HubSpotSource(source.portal.client, load_mapping())
+        assert read_all(fresh, cursor).records[person.id].email == "ann@new.example"
+
+    def test_a_meeting_booked_just_now_is_seen(self, peer, crm, source, person):
+        """P2: by the last look."""
+        cursor = read_all(source).cursor
+        crm.book_meeting(person, "Demo")
+        assert [one.detail for one in source.look([person], NO_PATHS, cursor).signals] == ["Demo"]
+
+    def test_the_look_tells_hubspot_s_time(self, peer, source, person):
+        """The daemon compares it with its own, so that nothing goes out early."""
+        look = source.look([person], NO_PATHS, None)
+        assert abs((look.at - peer.clock.now()).total_seconds()) < 1.0
 
 
 class TestPreferences:
