@@ -4,7 +4,7 @@
     python -m crmdrip.testing.table --write docs/contract.md tests/connectors/*_contract.py
 
 Runs the classes derived from `CrmContract` in the files or nodes named, by pytest, and prints Markdown. A case is
-passed, or not applicable with the reason that its CRM gives; one that fails is named on standard error, with exit code 1.
+passed, or not applicable with the reason that its CRM gives; one that fails is named on standard error (exit code 1).
 """
 
 from __future__ import annotations
