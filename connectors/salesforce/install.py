@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
@@ -90,10 +91,18 @@ class Found:
 class SalesforceInstaller:
     """Brings one org to what the mapping names."""
 
-    def __init__(self, settings: SalesforceSettings, mapping: CrmMapping, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: SalesforceSettings,
+        mapping: CrmMapping,
+        clock: Clock,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Makes no call. With install_auth, that user installs, and the daemon's own gets the permission set."""
         self._settings = settings
         self._mapping = mapping
+        self._sleep = sleep
         self._daemon = SalesforceClient(settings, clock)
         self._client = self._daemon
         if settings.install_auth is not None:
@@ -119,7 +128,7 @@ class SalesforceInstaller:
         to_do = [one for one in changes if one.kind in (ChangeKind.CREATE, ChangeKind.UPDATE)]
         made = [one for one in to_do if not one.what.startswith(_ASSIGNMENT)]
         if made:
-            deploy(self._client, self._archive(self._look()), Mode.INSTALL, progress)
+            self._deploy(progress)
         found = self._look()
         if not self._daemon.token.user_id:
             progress(f"Whom crmdrip logs in as is not known. {_BY_HAND.format(INTEGRATION_SET.replace('_', ' '))}")
@@ -131,20 +140,27 @@ class SalesforceInstaller:
     def check(self, progress: Callable[[str], None]) -> None:
         """Let the org validate the deployment without making it. Raises as install."""
         self._right_org()
-        deploy(self._client, self._archive(self._look()), Mode.CHECK, progress)
+        deploy(self._client, self._fit(self._look()).zip(), Mode.CHECK, progress, self._sleep)
 
     def write_package(self, folder: Path) -> Sequence[str]:
-        """Write the archive and the source tree; returns the two sf commands. Makes no call. Raises OSError."""
+        """Write the archives, and the source tree of a package that is not tailored; returns what to type for sf.
+
+        Makes no call. Raises OSError.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        tailored = self._tailor()
-        (folder / "crmdrip.zip").write_bytes(_stamp(tailored.package).zip())
-        what = f"--metadata-dir {folder / 'crmdrip.zip'}"
+        tailored, commands = self._tailor(), []
+        for number, package in enumerate(tailored.package.split()):
+            name = package.components[0].directory if number else "crmdrip"
+            archive = folder / f"{name}.zip"
+            archive.write_bytes(package.zip())
+            commands.append(f"sf project deploy start --metadata-dir {archive} --single-package --target-org YOUR_ORG")
         if not tailored.replacements:
             _copy(find_mappings() / "salesforce", folder / "source")
-        return (
-            f"sf project deploy start {what} --target-org YOUR_ORG",
-            f"sf org assign permset --name {INTEGRATION_SET} --on-behalf-of INTEGRATION_USERNAME --target-org YOUR_ORG",
-        )
+        user = "INTEGRATION_USERNAME"
+        commands.append(
+            f"sf org assign permset --name {INTEGRATION_SET} --on-behalf-of {user} --target-org YOUR_ORG"
+        )  # fmt: skip
+        return commands
 
     # looking
 
@@ -262,7 +278,20 @@ class SalesforceInstaller:
 
     # making
 
-    def _archive(self, found: Found) -> bytes:
+    def _deploy(self, progress: Callable[[str], None]) -> None:
+        """Directory by directory: should the org refuse the reports, everything else stands.
+
+        The mark comes with the last one, so that a preview knows whether all of it was taken.
+        """
+        mark = digest(self._tailor().package)
+        *first, last = self._fit(self._look()).split()
+        marked = [_marked(one, mark) for one in self._tailor().package.components if one.name == INTEGRATION_SET]
+        for package in (*first, last.keep((*(one for one in last.components if one.name != INTEGRATION_SET), *marked))):
+            names = {_NAMES.get(one.type, "field") for one in package.components}
+            progress(f"Deploying {len(package.components)} components: {', '.join(sorted(names))}.")
+            deploy(self._client, package.zip(), Mode.INSTALL, progress, self._sleep)
+
+    def _fit(self, found: Found) -> Package:
         """The package, less what is in conflict, and taking nothing away from fields that stand there."""
         package = self._tailor().package
         kept = []
@@ -274,7 +303,7 @@ class SalesforceInstaller:
             elif not compare(spec, there).conflict:
                 assert one.element is not None  # noqa: S101 - a field is always XML
                 kept.append(replace(one, element=widen(one.element, there.length, there.values)))
-        return _stamp(package.keep(kept), digest(package)).zip()
+        return package.keep(kept)
 
     def _assign(self, found: Found, set_name: str, user_id: str, progress: Callable[[str], None]) -> bool:
         """Whether the user has the permission set now; otherwise it is said what to click."""
@@ -306,15 +335,8 @@ def digest(package: Package) -> str:
     return hashlib.sha256(package.zip()).hexdigest()[:12]
 
 
-def _stamp(package: Package, mark: str = "") -> Package:
-    """With its digest in the description of the permission set, where the next preview finds it."""
-    mark = mark or digest(package)
-    return package.keep(_marked(one, mark) if one.name == INTEGRATION_SET else one for one in package.components)
-
-
 def _marked(one: Component, mark: str) -> Component:
-    if one.type != "PermissionSet":
-        return one
+    """A permission set with the digest of its package in the description, where the next preview finds it."""
     ((path, content),) = one.files.items()
 
     def add(found: re.Match[bytes]) -> bytes:

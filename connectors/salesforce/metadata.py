@@ -82,6 +82,8 @@ class Component:
     """The object whose file holds it, "" for none."""
     element: ET.Element | None = None
     """What stands in the object's file."""
+    directory: str = ""
+    """The package directory it belongs to. Directories are deployed one after the other."""
 
     @property
     def text(self) -> str:
@@ -121,6 +123,11 @@ class Package:
                 archive.writestr(zipfile.ZipInfo(path, _EPOCH), content, zipfile.ZIP_DEFLATED)
         return buffer.getvalue()
 
+    def split(self) -> list[Package]:
+        """A package for each directory, in the order of the project."""
+        names = dict.fromkeys(one.directory for one in self.components)
+        return [self.keep(one for one in self.components if one.directory == name) for name in names]
+
     def keep(self, components: Iterable[Component]) -> Package:
         """A package of these alone."""
         return replace(self, components=tuple(components))
@@ -152,8 +159,12 @@ def read_package(tree: Traversable) -> Package:
         raise ConfigurationError(
             "there is no Salesforce package.", where=str(project), do_next="Install crmdrip again."
         ) from None
-    found = [one for path in folders for one in _read_folders(tree / path / "main" / "default")]
-    return Package(api_version=version, components=tuple(sorted(found, key=lambda one: (one.type, one.name))))
+    found = [
+        replace(one, directory=path)
+        for path in folders
+        for one in sorted(_read_folders(tree / path / "main" / "default"), key=lambda one: (one.type, one.name))
+    ]
+    return Package(api_version=version, components=tuple(found))
 
 
 def _read_folders(root: Traversable) -> Iterator[Component]:

@@ -70,7 +70,7 @@ def tailor(package: Package, mapping: CrmMapping) -> Tailored:
         if not found:
             break
         left_out |= found
-        gone |= {one.name.rpartition(".")[2] for one in found if one.type not in ("CustomField", "CustomObject")}
+        gone |= {name for one in found if (name := _reference(one))}
         kept = [one for one in kept if one not in found]
     kept = [_rewrite(one, replacements, gone) if one.type == "PermissionSet" else one for one in kept]
     return Tailored(package=package.keep(kept), replacements=replacements, left_out=left_out)
@@ -107,16 +107,37 @@ def _replaced(one: Component, names: set[str]) -> bool:
 
 def _why(one: Component, replacements: Iterable[Replacement], gone: set[str]) -> str:
     """Why a component cannot be installed, "" when it can."""
-    words = set(_WORD.findall(one.text)) | set(_WORD.findall(one.name))
+    text = one.text
+    words = set(_WORD.findall(text)) | set(_WORD.findall(one.name))
     sign = _OWNED.get(one.type)
     owner = one.object or (one.name.partition(sign)[0] if sign else "")
     for each in replacements:
         name = each.name or each.object
-        if name in words and (not owner or not each.name or owner == each.object):
+        about = {owner} if owner else words
+        if name in words and (not each.name or not about.isdisjoint(_standing(each.object))):
             return f"it uses {each.full_name}, which is {each.own or 'switched off'} here"
-    for name in sorted(gone & words):
-        return f"it uses {name}, which is left out as well"
+    for name in sorted(gone):
+        if name in words or ("/" in name and name in text):
+            return f"it uses {name}, which is left out as well"
     return ""
+
+
+def _standing(owner: str) -> tuple[str, ...]:
+    """What an object is called where its fields are used."""
+    return (*_ACTIVITIES, "Activity") if owner in _ACTIVITIES else (owner,)
+
+
+def _reference(one: Component) -> str:
+    """How others name a component, "" for one that nothing refers to."""
+    match one.type:
+        case "ReportType":
+            return f"{one.name}__c"
+        case "Report" | "FlexiPage" | "LightningComponentBundle" | "CustomPermission":
+            return one.name
+        case "CompactLayout" | "QuickAction":
+            return one.name.partition(".")[2]
+        case _:
+            return ""
 
 
 def _rewrite(one: Component, replacements: tuple[Replacement, ...], gone: set[str]) -> Component:

@@ -100,7 +100,8 @@ def _read_manifest(files: Mapping[str, bytes], failures: list[Failure]) -> set[t
     for types in root.all("types"):
         kind = types.get("name")
         for member in types.all("members"):
-            found.add((kind, member.text))
+            # The vendor's own converter writes folders with a slash at the end.
+            found.add((kind, member.text.removesuffix("/")))
     if not root.get("version"):
         failures.append(Failure(file="package.xml", problem=Problem(text="Required field is missing: version")))
     return found
