@@ -310,6 +310,25 @@ class TestPace:
 class TestUsage:
     """The day's calls, as the answers tell them."""
 
+    def test_the_admin_s_cap_is_never_crossed(self, peer):
+        """P5: reporting stops while some calls are left for stops, and at the cap so does everything."""
+        person = HubSpotDriver(peer).add_person(RecordKind.CONTACT, email="ann@acme.example")
+        source = peer.source(daily_cap=12, reserve=4)
+        sink, before = peer.sink(source), peer.calls()
+
+        def report() -> None:
+            for number in range(20):
+                write_all(sink, status_write(person, run=number))
+
+        def look() -> None:
+            for _ in range(20):
+                source.look([person], frozenset(), None)
+
+        for work, made in ((report, 8), (look, 12)):
+            with pytest.raises(RateLimitedError, match="daily cap"):
+                work()
+            assert peer.calls() - before == made
+
     def test_used_is_what_is_no_longer_left(self):
         """HubSpot tells the day's limit and what remains of it."""
         headers = {"x-hubspot-ratelimit-daily": "1000", "x-hubspot-ratelimit-daily-remaining": "100"}

@@ -136,6 +136,19 @@ def test_sequences_in_custom_objects_do_the_very_same(tmp_path, monkeypatch):
         assert (office.crm.read(ref, "status"), office.crm.sequence(sequence)["sent"]) == ("Finished", 2)
 
 
+def test_a_manual_step_is_a_task_for_the_rep_and_the_run_goes_on(office):
+    """The owner finds it among their tasks; the email after it goes out on its day."""
+    office.crm.add_sequence("Intro", ["Call them", "Hello"])
+    file = office.peer.folder / "intro.toml"
+    file.write_text(file.read_text().replace('kind = "Email"', 'kind = "Task"', 1))
+    ref = office.tick("ann@firm.example", "intro")
+    office.play(days=5)
+    (task,) = office.peer.thread.call(lambda: office.peer.portal.linked("contacts", ref.id, "tasks"))
+    said = [task.get(name) for name in ("hs_task_subject", "hs_task_status", "hs_task_type", "hubspot_owner_id")]
+    assert said == ["Call them", "NOT_STARTED", "TODO", office.rep]
+    assert office.sent() == ["Hello"]
+
+
 def test_an_answer_in_the_rep_s_mailbox_stops_the_run(office):
     """P2: it is on the contact before the second email is due."""
     ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
