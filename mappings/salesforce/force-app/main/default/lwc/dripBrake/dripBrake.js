@@ -82,7 +82,8 @@ export default class DripBrake extends LightningElement {
     }
 
     get heartbeat() {
-        return this.control?.heartbeat.value;
+        const { value } = this.control?.heartbeat ?? {};
+        return value ? new Date(value) : null;
     }
 
     get headline() {

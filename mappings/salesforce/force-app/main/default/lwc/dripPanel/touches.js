@@ -2,6 +2,7 @@
 import { gql } from 'lightning/graphql';
 
 export const SHOWN = 50;
+const TO_DO = 'To do';
 
 // Aliases keep the names in the answer even where a namespace changes those of the fields.
 export const TOUCHES = gql`
@@ -59,17 +60,19 @@ export function readTouches(data) {
 }
 
 function describe(node) {
-    const said = [node.sequence.value, node.step.value && `step ${node.step.value}`, node.outcome.value];
+    const said = [node.sequence.value, node.step.value && `step ${node.step.value}`, outcomeOf(node)];
     if (node.opens.value) {
         said.push(count(node.opens.value, 'open'));
     }
     if (node.clicks.value) {
         said.push(count(node.clicks.value, 'click'));
     }
-    if (!node.IsClosed.value) {
-        said.push('to do');
-    }
     return said.filter(Boolean).join(' · ');
+}
+
+/** A task that the rep has completed keeps the outcome it was made with. */
+function outcomeOf(node) {
+    return node.outcome.value === TO_DO && node.IsClosed.value ? 'Done' : node.outcome.value;
 }
 
 function count(number, word) {
