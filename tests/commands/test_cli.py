@@ -11,10 +11,14 @@ import click
 import pytest
 from office import environment
 
-from crmdrip import cli
+from connectors.hubspot.definitions import SequenceFolder
+from crmdrip import cli, registry
 from crmdrip.commands import init
 from crmdrip.commands.failure import describe
 from crmdrip.config import load
+from crmdrip.core.definition import validate
+from crmdrip.core.model import Sequence, SequenceStatus
+from crmdrip.ports import Purpose
 
 WRONG = """\
 [crm.salesforce]
@@ -142,6 +146,32 @@ class TestInit:
         assert cli.run(["--config", str(path), "init"]) == 2
         assert path.read_text(encoding="utf-8") == "mine"
         assert "is left as it is" in capsys.readouterr().err
+
+    def test_for_hubspot_it_writes_a_file_and_a_sequence(self, tmp_path: Path) -> None:
+        """Both load as they stand; nothing is sent from the sequence before somebody sets it Live."""
+        path = tmp_path / "config.toml"
+        assert cli.run(["--config", str(path), "init", "--crm", "hubspot"]) == 0
+        settings = load(path, env={})
+        assert settings.crm.connector == "hubspot"
+        assert settings.crm.settings.base_url.startswith("http://127.0.0.1:")
+        mapping = registry.builtin_mapping("hubspot")
+        (draft,) = SequenceFolder(settings.crm.settings.sequences, tmp_path, mapping).drafts(Purpose.PULL).values()
+        found = validate(draft)
+        assert isinstance(found, Sequence), found
+        assert (found.status, len(found.steps)) == (SequenceStatus.DRAFT, 3)
+
+    def test_for_hubspot_a_sequence_that_is_there_stays(self, tmp_path: Path) -> None:
+        """Somebody wrote it."""
+        (tmp_path / "sequences").mkdir()
+        (tmp_path / "sequences" / "intro.toml").write_text("mine")
+        assert cli.run(["--config", str(tmp_path / "config.toml"), "init", "--crm", "hubspot"]) == 0
+        assert (tmp_path / "sequences" / "intro.toml").read_text() == "mine"
+
+    def test_for_hubspot_nothing_of_salesforce_is_left(self) -> None:
+        """And every line that is changed was found in the example."""
+        example = init.read_example()
+        assert [old for old, _ in init._FOR_HUBSPOT if example.count(old) < 1] == []
+        assert not [line for line in init.for_hubspot(example).splitlines() if line.startswith("[crm.salesforce")]
 
     def test_it_is_the_example_of_the_source_tree(self) -> None:
         """One text, not two that drift."""

@@ -21,7 +21,7 @@ from crmdrip.sandbox.hubspot.refusals import Refusal
 from crmdrip.sandbox.hubspot.site import PortalPages
 from crmdrip.sandbox.hubspot.world import Installed, PortalView, PortalWorld, sequence_files
 from crmdrip.sandbox.sendgrid import Keep
-from crmdrip.sandbox.world import SENDING_DOMAIN, Habits
+from crmdrip.sandbox.world import SENDING_DOMAIN, Habits, Happened
 
 HUBSPOT_PORT = 8184
 """Where `python -m crmdrip.sandbox --crm hubspot` serves the portal unless told otherwise."""
@@ -76,6 +76,7 @@ class HubSpotSandbox(Sandbox):
             scan=self.clicker.scan if unsubscribes else None,
             installed=installed,
         )
+        self._bare = world if installed is Installed.NOTHING else None
         self.portal_pages = PortalPages(self.portal, self.account, world, self.clock)
         self.hubspot_server = Server(self.portal.handle, port=hubspot_port)
         self._finish(world, PortalView(self.portal), self.hubspot_server, sendgrid_port, pages_port)
@@ -96,6 +97,16 @@ class HubSpotSandbox(Sandbox):
         types = body.get("types", list(HINTS))
         hook = self.portal.webhooks.subscribe(body["url"], body["secret"], types, app_id=APP_ID)
         return {"subscriptions": len(hook.subscriptions)}
+
+    def tick(self) -> list[Happened]:
+        """As Sandbox.tick; in a bare portal people begin once somebody has installed crmdrip."""
+        self.call(self._furnish_once)
+        return super().tick()
+
+    def _furnish_once(self) -> None:
+        if self._bare is not None and self._bare.is_installed():
+            self._bare.furnish()
+            self._bare = None
 
     @staticmethod
     def _furnish(world: PortalWorld) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,8 @@ from crmdrip.sandbox.pages.people import Activity
 
 _LONG = 200
 """The most activities on one page."""
+_TRAIL = re.compile(r"\ncrmdriptouch touch_id=(\w+)")
+"""The last line of an entry's text where crmdrip may have no properties on the object."""
 
 
 def timeline(portal: HubSpotPortal, contact_id: str) -> list[Activity]:
@@ -39,6 +42,11 @@ def _owner(portal: HubSpotPortal, record: Record) -> str:
     return owner.name if owner is not None else ""
 
 
+def _touch(record: Record, body: str) -> str:
+    found = _TRAIL.search(record.get(body))
+    return record.get("crmdrip_touch_id") or (found[1] if found is not None else "")
+
+
 def _read_email(portal: HubSpotPortal, record: Record) -> Activity:
     incoming = record.get("hs_email_direction") == "INCOMING_EMAIL"
     away = record.get("hs_incoming_email_is_out_of_office") == "true"
@@ -56,7 +64,7 @@ def _read_email(portal: HubSpotPortal, record: Record) -> Activity:
             Opens=record.get("crmdrip_opens"),
             Clicks=record.get("crmdrip_clicks"),
         ),
-        touch=record.get("crmdrip_touch_id"),
+        touch=_touch(record, "hs_email_text"),
     )
 
 
@@ -73,7 +81,7 @@ def _read_task(portal: HubSpotPortal, record: Record) -> Activity:
             Status=record.get("hs_task_status"),
             Owner=_owner(portal, record),
         ),
-        touch=record.get("crmdrip_touch_id"),
+        touch=_touch(record, "hs_task_body"),
         open=not done,
     )
 

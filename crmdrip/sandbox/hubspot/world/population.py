@@ -102,6 +102,10 @@ class PortalWorld(World):
         ids = [self._portal.store.resolve("contacts", each) for each in (person.id, person.partner)]
         return ids[0] != ids[1] and all(self._portal.store.find("contacts", each) is not None for each in ids)
 
+    def is_installed(self) -> bool:
+        """Whether crmdrip's properties are there, which are made all at once."""
+        return self._portal.kinds["contacts"].property("crmdrip_bounced_at") is not None
+
     def furnish(self) -> None:
         """What people do once crmdrip is installed: note bounces of the past, and write the example sequences."""
         for record_id, values in self._bounced.items():
