@@ -99,6 +99,9 @@ class Org(Protocol):
     def show(self, record_id: str) -> Shown:
         """The record as it is."""
 
+    def count_touches(self) -> int:
+        """Emails of ours that stand on timelines."""
+
     def set_brake(self, *, pulled: bool) -> None:
         """An admin pulls the emergency brake, or lets it go."""
 
@@ -191,6 +194,9 @@ class SalesforceOrg:
             next_touch=datetime.fromisoformat(next_touch) if next_touch else None,
             gone=bool(row["IsDeleted"] or row.get("IsConverted")),
         )
+
+    def count_touches(self) -> int:
+        return self.org.count("SELECT COUNT() FROM Task WHERE Drip_Touch_Id__c != null")
 
     def set_brake(self, *, pulled: bool) -> None:
         for one in self.org.select("SELECT Id FROM Drip_Control__c"):
@@ -298,6 +304,9 @@ class HubSpotOrg:
             next_touch=datetime.fromisoformat(next_touch) if next_touch else None,
             gone=record.archived is not None,
         )
+
+    def count_touches(self) -> int:
+        return sum(bool(one.get("hs_email_direction") != "INCOMING_EMAIL") for one in self.portal.all("emails"))
 
     def set_brake(self, *, pulled: bool) -> None:
         for one in self.portal.all("contacts"):

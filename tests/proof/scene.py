@@ -19,6 +19,7 @@ from crmdrip.config import Settings, load
 from crmdrip.core.errors import CrmdripError
 from crmdrip.core.model import Enrollment, TouchState
 from crmdrip.core.reasons import HoldReason, Reason
+from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, runs, touches
@@ -37,7 +38,7 @@ connector = "sendgrid"
 [mail.sendgrid]
 api_key = "SG.sandbox.sandbox-secret"
 base_url = "{sendgrid}"
-connections = 1
+connections = {connections}
 [sender]
 company = "Acme"
 postal_address = "1 Example Street, London N1 1AA, United Kingdom"
@@ -64,9 +65,12 @@ class MachineClock:
 class Process:
     """One daemon with its ledger."""
 
-    def __init__(self, settings: Settings, clock: MachineClock, mortality: Mortality) -> None:
+    def __init__(
+        self, settings: Settings, clock: MachineClock, mortality: Mortality, limits: Mapping[str, Any]
+    ) -> None:
         self._open = ExitStack()
-        self.parts: Parts = self._open.enter_context(assemble(settings, clock, exclusive=True))
+        parts = self._open.enter_context(assemble(settings, clock, exclusive=True))
+        self.parts: Parts = replace(parts, limits=replace(parts.limits, **limits))
         mortality.haunt(self.parts.ledger.engine)
 
     def close(self) -> None:
@@ -75,10 +79,15 @@ class Process:
 
 
 class Scene:
-    """A context manager. name: "salesforce" or "hubspot". cap: API calls a day, None for no cap of the admin's."""
+    """A context manager. name: "salesforce" or "hubspot". cap: API calls a day, None for no cap of the admin's.
 
-    def __init__(self, name: str, folder: Path, blank: Path, *, cap: int | None = None) -> None:
-        self.folder, self._blank, self.cap = folder, blank, cap
+    connections: emails on their way at the same time; with one a play is the same each time.
+    """
+
+    def __init__(self, name: str, folder: Path, blank: Path, *, cap: int | None = None, connections: int = 1) -> None:
+        self.folder, self._blank, self.cap, self._connections = folder, blank, cap, connections
+        self.limits: dict[str, Any] = {}
+        """Of the daemon, other than usual."""
         self.mortality = Mortality()
         self.org: Org = open_org(name, folder, MONDAY)
         self.sandbox = self.org.sandbox
@@ -109,7 +118,7 @@ class Scene:
         """Write config.toml."""
         self.cap = cap
         text = self.org.config().replace("{cap}", f"daily_cap = {cap}\n" if cap is not None else "")
-        text += _CONFIG.format(sendgrid=self.sandbox.sendgrid_url)
+        text += _CONFIG.format(sendgrid=self.sandbox.sendgrid_url, connections=self._connections)
         (self.folder / "config.toml").write_text(text, encoding="utf-8")
 
     # the stand-ins
@@ -173,8 +182,12 @@ class Scene:
         self.mortality.revive()
         self._start(self.ledger)
 
+    def start_unprepared(self) -> None:
+        """A process that has done nothing yet."""
+        self.processes.append(Process(self._settings(self.ledger), self.clock, self.mortality, self.limits))
+
     def _start(self, ledger: Path) -> None:
-        self.processes.append(Process(self._settings(ledger), self.clock, self.mortality))
+        self.processes.append(Process(self._settings(ledger), self.clock, self.mortality, self.limits))
         self.mortality.watching = True
         for _ in range(20):
             if self.guard(passes.prepare):
