@@ -186,6 +186,16 @@ def test_a_compact_layout_is_assigned_and_names_fields_that_are_there(name: str)
     assert set(children(layout, "fields")) <= known_names(name)
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_a_lookup_shows_what_tells_records_apart(name: str) -> None:
+    """Whoever chooses a sequence sees whether it is Live."""
+    root = parse(PACKAGE / "force-app" / "main" / "default" / "objects" / name / f"{name}.object-meta.xml")
+    shown = children(root, "searchResultsAdditionalFields")
+    assert shown == children(root, "lookupDialogsAdditionalFields")
+    assert shown
+    assert set(shown) <= set(fields()[name])
+
+
 def test_pages_apps_and_actions_name_what_is_there() -> None:
     """Components, related lists, list views, tabs and pages."""
     bundles = {name for name, _ in found("js")}
