@@ -10,6 +10,7 @@ from hubspot_peer import BOX, NUMBER, TEXT, HubSpotPeer, SteppedClock, load_mapp
 
 from connectors.hubspot import connector
 from connectors.hubspot.install import HubSpotInstaller
+from connectors.hubspot.schema import read_schema
 from crmdrip.core.errors import AuthError, ConfigurationError, RejectedError, RetriableError
 from crmdrip.ports import ChangeKind, Connector, ConnectorContext, OffersInstallation
 from crmdrip.sandbox.faults import Fault, FaultKind
@@ -353,3 +354,18 @@ def test_a_package_installs_the_same(bare, tmp_path):
         answer = bare.thread.call(lambda: bare.portal.handle(request))  # noqa: B023
         assert answer.status == 201, orjson.loads(answer.body)
     assert schema(bare.portal) == schema(made_by_hand(Tier.PROFESSIONAL, Installed.TOML))
+
+
+def test_every_word_of_the_mapping_that_is_ours_is_installed():
+    """What it calls crmdrip_..., and every field of sequences and steps but one that HubSpot has no use for."""
+    mapping = load_mapping()
+    schema = read_schema(mapping)
+    ours = {
+        name
+        for table in ("contact", "control", "email", "task", "note")
+        for name in mapping.fields[table].values()
+        if name.startswith("crmdrip_")
+    }
+    assert {spec.name for specs in schema.properties.values() for spec in specs} == ours
+    for word, spec in zip(("sequence", "step"), schema.objects, strict=True):
+        assert {each.name for each in spec.properties} == set(mapping.fields[word].values()) - {"on_conversion"}
