@@ -230,7 +230,7 @@ def test_an_opt_out_of_either_wins_in_a_merge(office):
     survivor = office.crm.merge(ref, twin)
     office.play(days=3)
     assert office.sent() == ["Hello"]
-    assert (office.crm.read(survivor, "enrolled"), "Opt Out" in office.crm.read(survivor, "reason")) == (False, True)
+    assert (office.crm.read(survivor, "enrolled"), "opted out" in office.crm.read(survivor, "reason")) == (False, True)
 
 
 def test_a_merged_contact_goes_on_as_the_third(office):

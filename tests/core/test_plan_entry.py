@@ -72,7 +72,7 @@ BOX = [
     row("an address in another script", STARTS, record={"email": "山田@例え.jp"}),
     row(
         "B22 opted out",
-        "Not started: Email Opt Out is ticked on this person, and no email goes out.",
+        "Not started: the CRM says that this person opted out of email, and no email goes out.",
         record={"opted_out": True},
     ),
     row(

@@ -99,7 +99,7 @@ def outcome(snapshot: Snapshot) -> str:
 REPLIED = "stop, untick: The person replied on 2 Nov 2026. No further email goes out."
 UNSUBSCRIBED = "stop, untick: The person unsubscribed on 2 Nov 2026. No email goes out from any sequence."
 COMPLAINED = "stop, untick: The person reported an email as spam. No email goes out from any sequence."
-OPTED_OUT = "stop, untick: Email Opt Out is ticked on this person. No email goes out from any sequence."
+OPTED_OUT = "stop, untick: The CRM says that this person opted out of email. No email goes out from any sequence."
 BOUNCED = "stop, untick: The address does not accept mail. Correct the address and tick the box again."
 MET = "stop, untick: A meeting was booked on 2 Nov 2026. No further email goes out."
 OPPORTUNITY = "stop, untick: An opportunity was created on 2 Nov 2026. No further email goes out."
