@@ -44,6 +44,7 @@ _SQLSTATES: Mapping[str, ErrorClass] = {
     "23": ErrorClass.REJECTED,  # a constraint
     "27": ErrorClass.REJECTED,
     "44": ErrorClass.REJECTED,  # WITH CHECK OPTION
+    "45": ErrorClass.REJECTED,  # SIGNAL in a trigger
     "P0": ErrorClass.REJECTED,  # RAISE in a trigger
 }
 """By the first characters, the longest that fit; every other one may work later (locks, deadlocks, shutdown)."""
@@ -135,9 +136,9 @@ def read_fault(error: SQLAlchemyError) -> Fault:
     if isinstance(error, NoSuchTableError):
         return Fault(error_class=ErrorClass.CONFIGURATION, code="NO_TABLE", message=f"there is no table {error}")
     if not isinstance(error, DBAPIError) or error.orig is None:
-        return Fault(error_class=ErrorClass.CONFIGURATION, code=type(error).__name__, message=_first_line(error))
+        return Fault(error_class=ErrorClass.CONFIGURATION, code=type(error).__name__, message=_first_line(str(error)))
     cause = error.orig
-    message = str(getattr(getattr(cause, "diag", None), "message_primary", None) or _first_line(cause))
+    message = str(getattr(getattr(cause, "diag", None), "message_primary", None) or _first_line(_text_of(cause)))
     code = _code(cause)
     if code:
         lost = error.connection_invalidated or code.startswith(("08", "57P0"))
@@ -148,12 +149,12 @@ def read_fault(error: SQLAlchemyError) -> Fault:
 
 def _code(cause: BaseException) -> str:
     """The database's own code, "" where the driver tells none."""
+    first = cause.args[0] if cause.args else None
+    if isinstance(first, int):  # MySQL's number says more than its SQLSTATE
+        return str(first)
     state = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
     if state:
         return str(state)
-    first = cause.args[0] if cause.args else None
-    if isinstance(first, int):
-        return str(first)
     if isinstance(first, str) and re.fullmatch(r"[0-9A-Z]{5}", first) and len(cause.args) > 1:
         numbers = [number for number in _NATIVE.findall(str(cause.args[1])) if int(number) in _NUMBERS]
         return numbers[0] if numbers else first
@@ -189,6 +190,10 @@ def _by_text(error: DBAPIError) -> ErrorClass:
     return ErrorClass.RETRIABLE
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__
+def _text_of(cause: BaseException) -> str:
+    """Without the number or state before it."""
+    return str(cause.args[1]) if len(cause.args) > 1 else str(cause) or type(cause).__name__
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0][:300]

@@ -74,6 +74,10 @@ class SqlInstaller:
         self._database = database
         self._mapping = database.mapping
 
+    def place(self) -> str:
+        """The database: it may be empty, and then has no name of its own."""
+        return self._database.where
+
     def preview(self) -> Sequence[SchemaChange]:
         """What stands there and what would be made. Raises as the port says."""
         return [one.change for one in self._plan()]

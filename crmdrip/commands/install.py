@@ -15,7 +15,7 @@ from crmdrip.commands.output import aside, console, print_json
 from crmdrip.commands.setup import read_settings_to_look
 from crmdrip.config import Settings
 from crmdrip.core.errors import ConfigurationError
-from crmdrip.ports import ChangeKind, Installer, OffersInstallation, SchemaChange
+from crmdrip.ports import ChangeKind, Installer, NamesItsPlace, OffersInstallation, SchemaChange
 
 _STYLES = {
     ChangeKind.CREATE: "green",
@@ -59,10 +59,10 @@ def install(
 ) -> int:
     """Install in the CRM what crmdrip reads and writes there.
 
-    CRM is "hubspot" or "salesforce"; left out, it is the one of the configuration. What is missing is shown first, and
-    made once that is confirmed. Nothing is ever deleted, nobody's own field is changed, and running it again changes
-    nothing. Exit code 0 if all is there or was made, 1 if a conflict is left to a person or the question was answered
-    with no.
+    CRM is "hubspot", "salesforce" or "sql"; left out, it is the one of the configuration. What is missing is shown
+    first, and made once that is confirmed. Nothing is ever deleted, nobody's own field is changed, and running it again
+    changes nothing. Exit code 0 if all is there or was made, 1 if a conflict is left to a person or the question was
+    answered with no.
     """
     if dry_run + check_only + (package is not None) > 1:
         raise click.UsageError("give one of --dry-run, --check-only and --package.")
@@ -71,7 +71,7 @@ def install(
     if package is not None:
         return _write_package(installer, package, as_json=as_json)
     # An installation in the wrong account is the one that is hard to undo: it is named before anything is asked.
-    account = connection.connector.build_source(connection.context).identity().name
+    account = _name_account(connection, installer)
     if check_only:
         installer.check(_tell)
         if as_json:
@@ -117,6 +117,12 @@ def _build(connection: Connection) -> Installer:
             do_next="Make what its mapping names by hand; crmdrip doctor tells what is missing.",
         )
     return connection.connector.build_installer(connection.context)
+
+
+def _name_account(connection: Connection, installer: Installer) -> str:
+    if isinstance(installer, NamesItsPlace):
+        return installer.place()
+    return connection.connector.build_source(connection.context).identity().name
 
 
 def _write_package(installer: Installer, folder: Path, *, as_json: bool) -> int:

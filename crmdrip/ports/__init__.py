@@ -55,6 +55,7 @@ from crmdrip.ports.hearing import (
 from crmdrip.ports.install import (
     ChangeKind,
     Installer,
+    NamesItsPlace,
     OffersInstallation,
     SchemaChange,
 )
@@ -70,6 +71,9 @@ from crmdrip.ports.mail import (
 from crmdrip.ports.outside import (
     Capability,
     Clock,
+)
+from crmdrip.ports.probing import (
+    OffersProbe,
 )
 from crmdrip.ports.vendor import (
     CheckLevel,
@@ -110,10 +114,12 @@ __all__ = [
     "MailPage",
     "Mailbox",
     "Mailer",
+    "NamesItsPlace",
     "OffersHints",
     "OffersHooks",
     "OffersInstallation",
     "OffersMailboxes",
+    "OffersProbe",
     "OptOutWrite",
     "PullPage",
     "Purpose",

@@ -68,6 +68,15 @@ class Installer(Protocol):
 
 
 @runtime_checkable
+class NamesItsPlace(Protocol):
+    """An installer of a CRM that cannot say who it is before anything is installed, such as an empty database."""
+
+    def place(self) -> str:
+        """Where it installs, for people; makes no call."""
+        ...
+
+
+@runtime_checkable
 class OffersInstallation(Protocol):
     """A connector that can install its part in the CRM."""
 
