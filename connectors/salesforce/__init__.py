@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from connectors.salesforce.check import check_org
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.install import SalesforceInstaller
+from connectors.salesforce.probe import WRITES, probe_org
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.sink import SalesforceSink
 from connectors.salesforce.source import SalesforceSource
@@ -22,6 +23,7 @@ class SalesforceConnector:
     name = "salesforce"
     role = Role.CRM
     settings_model = SalesforceSettings
+    probe_writes = WRITES
 
     def build_source(self, context: ConnectorContext) -> CrmSource:
         """Makes no call. Raises ConfigurationError."""
@@ -55,6 +57,10 @@ class SalesforceConnector:
         """Every preflight check, in order; makes calls; raises nothing."""
         source = _build(context)
         yield from check_org(source, source.org.client.settings)
+
+    def probe(self, context: ConnectorContext) -> Iterator[CheckResult]:
+        """What only a write can tell; deletes what it wrote; raises nothing."""
+        yield from probe_org(_build(context))
 
 
 def _build(context: ConnectorContext) -> SalesforceSource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from connectors.salesforce.metadata import NAMESPACE, Component, Package, read_package
-from connectors.salesforce.schema import FieldInfo
+from connectors.salesforce.schema import FieldInfo, Schema
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import CrmMapping, parse_mapping
 
@@ -202,6 +202,34 @@ def stand_in(spec: FieldSpec, found: FieldInfo) -> list[str]:
     if found.length and found.type in ("string", "textarea") and spec.type == "string" and found.length < spec.length:
         problems.append(f"holds {found.length} characters, and {spec.length} may be written")
     return problems
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MappedField:
+    """A field that stands in the org for one of the package's."""
+
+    word: str
+    """What the mapping calls it: status, enrolled, ..."""
+    spec: FieldSpec
+    found: FieldInfo
+    own: str
+    """As the org's people call it."""
+
+
+def read_mapped(schema: Schema) -> list[MappedField]:
+    """Every mapped field that can be seen, beside the package's. Raises ConfigurationError."""
+    names, specs = load_names(), load_specs()
+    own_objects = {names.objects[word]: name for word, name in schema.mapping.objects.items() if word in names.objects}
+    mapped = []
+    for object_word, info in schema.objects.items():
+        for word, name in names.fields.get(object_word, {}).items():
+            spec = specs.get((names.objects[object_word], name))
+            own = schema.mapping.fields[object_word].get(word, "")
+            found = info.find(own) if own else None
+            if spec is not None and found is not None:
+                spec = replace(spec, reference_to=own_objects.get(spec.reference_to, spec.reference_to))
+                mapped.append(MappedField(word=word, spec=spec, found=found, own=f"{info.name}.{found.name}"))
+    return mapped
 
 
 def say(kind: str) -> str:

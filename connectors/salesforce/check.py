@@ -1,12 +1,14 @@
 """The doctor's checks of a Salesforce org, each with a stable code. A handful of calls; writes nothing.
 
-SF-LOGIN, SF-ORG, SF-FIELDS, SF-WRITE, SF-OPTOUT-HIDDEN, SF-TOUCH-ID, SF-LIMITS, SF-CONTROL, SF-SIGNALS, SF-CLOCK.
+SF-LOGIN, SF-ORG, SF-FIELDS, SF-TYPES, SF-VALUES, SF-OPTOUT-HIDDEN, SF-WRITE, SF-TOUCH-ID, SF-LIMITS, SF-CONTROL,
+SF-SIGNALS, SF-CLOCK. Those of probe.py are made on request alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from connectors.salesforce.blueprint import load_names, read_mapped, stand_in
 from connectors.salesforce.org import RIGHT_ORG, describe_org, wrong_org
 from connectors.salesforce.schema import PERMISSION_SET, REQUIRED, Schema
 from connectors.salesforce.settings import SalesforceSettings
@@ -57,6 +59,8 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
     yield _ok("SF-LOGIN", f"logged in to {source.org.client.token.host} with API version {settings.api_version}.")
     yield check_identity(schema, settings)
     yield check_fields(schema)
+    yield check_types(schema)
+    yield check_values(schema)
     yield check_opt_out(schema)
     yield check_writable(schema)
     yield check_touch_id(schema)
@@ -99,6 +103,44 @@ def check_fields(schema: Schema) -> CheckResult:
     return _ok("SF-FIELDS", "every object and field of the mapping can be read.")
 
 
+def check_types(schema: Schema) -> CheckResult:
+    """Every field is of a type and a length that what is written there fits into."""
+    wrong = [
+        f"{field.own} {problem}"
+        for field in read_mapped(schema)
+        for problem in stand_in(field.spec, field.found)
+        if "external ID" not in problem  # SF-TOUCH-ID says more about that
+    ]
+    if wrong:
+        return CheckResult(
+            code="SF-TYPES",
+            level=CheckLevel.FAIL,
+            what=f"{'; '.join(wrong)}.",
+            do_next="Map another field (crmdrip map), or change its type in Setup, Object Manager.",
+        )
+    return _ok("SF-TYPES", "every field is of the type and length that is needed.")
+
+
+def check_values(schema: Schema) -> CheckResult:
+    """Restricted picklists take every value that is written there or means something."""
+    gaps = []
+    for field in read_mapped(schema):
+        words = schema.mapping.values.get(field.word, {})
+        ours = load_names().values.get(field.word, {})
+        own = {value: words.get(word, value) for word, value in ours.items()}
+        missing = [value for one in field.spec.values if (value := own.get(one, one)) not in field.found.values]
+        if field.found.restricted and missing:
+            gaps.append(f"{field.own} lacks {', '.join(missing)}")
+    if gaps:
+        return CheckResult(
+            code="SF-VALUES",
+            level=CheckLevel.FAIL,
+            what=f"{'; '.join(gaps)}.",
+            do_next="Add the values in Setup, Object Manager, or type crmdrip install salesforce, which adds them.",
+        )
+    return _ok("SF-VALUES", "the picklists have every value.")
+
+
 def check_opt_out(schema: Schema) -> CheckResult:
     """The opt-out field can be read: field-level security hides it by default (B26)."""
     try:
@@ -124,6 +166,8 @@ def check_writable(schema: Schema) -> CheckResult:
             found = task.find(mapped)
             if found is None or not found.createable:
                 gaps.append(f"{task.name}.{mapped}")
+    made = [schema.objects[word] for word in ("task", *(() if schema.control_id else ("control",))) if schema.has(word)]
+    gaps += [f"new records of {info.name}" for info in made if not info.createable]
     if gaps:
         return CheckResult(
             code="SF-WRITE",

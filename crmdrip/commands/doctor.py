@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,22 +12,24 @@ from rich.text import Text
 from crmdrip import logs
 from crmdrip.commands.output import console, print_json
 from crmdrip.doctor import examine
+from crmdrip.doctor.probing import probe
 from crmdrip.ports import CheckLevel, CheckResult
 
 _SIGNS = {CheckLevel.OK: ("ok  ", "green"), CheckLevel.WARN: ("warn", "yellow"), CheckLevel.FAIL: ("FAIL", "bold red")}
 
 
 @click.command()
+@click.option("--probe", "probing", is_flag=True, help="Also find out by writing to the CRM, and delete what it wrote.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.pass_obj
-def doctor(config: Path, *, as_json: bool) -> int:
+def doctor(config: Path, *, probing: bool, as_json: bool) -> int:
     """Check everything that sending needs, and say how to mend what is wrong.
 
-    Reads only. Exit code 1 if a check failed.
+    Reads only, but for --probe, which says what it writes. Exit code 1 if a check failed.
     """
     logs.configure(format="console", level="error")
     results: list[CheckResult] = []
-    for result in examine(config):
+    for result in _run(config, results, probing=probing):
         results.append(result)
         if not as_json:
             _print(result)
@@ -37,6 +40,12 @@ def doctor(config: Path, *, as_json: bool) -> int:
     else:
         console().print(f"\n{conclude(results)}")
     return 1 if failed else 0
+
+
+def _run(config: Path, results: list[CheckResult], *, probing: bool) -> Iterator[CheckResult]:
+    yield from examine(config)
+    if probing and not any(one.level is CheckLevel.FAIL and one.code.startswith(("CFG-", "SF-")) for one in results):
+        yield from probe(config)
 
 
 def conclude(results: list[CheckResult]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 import pytest
 from salesforce_driver import SalesforceDriver
@@ -14,6 +15,7 @@ from connectors.salesforce.schema import PERMISSION_SET
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import parse_mapping
 from crmdrip.ports import CheckLevel, ConnectorContext
+from crmdrip.sandbox.salesforce.access import Profile
 from crmdrip.testing.crm import CrmTrouble
 
 
@@ -40,6 +42,8 @@ def test_a_sound_org_has_no_findings(peer) -> None:
         "SF-LOGIN",
         "SF-ORG",
         "SF-FIELDS",
+        "SF-TYPES",
+        "SF-VALUES",
         "SF-OPTOUT-HIDDEN",
         "SF-WRITE",
         "SF-TOUCH-ID",
@@ -118,6 +122,80 @@ def test_what_cannot_be_written_is_named(peer) -> None:
     document["contact"]["reason"] = "IsEmailBounced"
     found = _bad(_check(peer, parse_mapping("own.toml", document)))["SF-WRITE"]
     assert "Contact.IsEmailBounced" in found.what
+
+
+def test_a_field_of_a_type_that_cannot_hold_it_is_named(peer) -> None:
+    """Run numbers in a date, and reasons in twenty characters."""
+    peer.do("add_field", "Contact", "Own_Date__c", "date")
+    peer.do("add_field", "Contact", "Own_Short__c", "string 20")
+    document = tomllib.loads(MAPPING.read_text())
+    document["contact"] |= {"run": "Own_Date__c", "reason": "Own_Short__c"}
+    found = _bad(_check(peer, parse_mapping("own.toml", document)))["SF-TYPES"]
+    assert "Contact.Own_Date__c is Date, and Number is needed" in found.what
+    assert "Contact.Own_Short__c holds 20 characters, and 255 may be written" in found.what
+
+
+def test_a_restricted_picklist_without_our_values_is_named(peer) -> None:
+    """An update of the status would be refused."""
+    peer.do("add_field", "Contact", "Cadence_Status__c", "picklist 40 restricted", ["Active", "Stopped"])
+    document = tomllib.loads(MAPPING.read_text())
+    document["contact"]["status"] = "Cadence_Status__c"
+    found = _bad(_check(peer, parse_mapping("own.toml", document)))["SF-VALUES"]
+    assert "Contact.Cadence_Status__c lacks Queued, Held, Paused, Finished, Refused" in found.what
+
+
+def test_an_orgs_own_words_count_as_ours(peer) -> None:
+    """A picklist with other values, mapped in the mapping's values, lacks nothing."""
+    peer.do("add_field", "Drip_Step__c", "Own_Kind__c", "picklist 40 restricted", ["Mail", "To Do"])
+    document = tomllib.loads(MAPPING.read_text())
+    document["step"]["kind"] = "Own_Kind__c"
+    document["values"]["kind"] = {"email": "Mail", "task": "To Do"}
+    assert "SF-VALUES" not in _bad(_check(peer, parse_mapping("own.toml", document)))
+
+
+def test_a_user_who_may_not_make_tasks_is_told(peer) -> None:
+    """The permission set grants it; a minimum-access profile alone does not."""
+    peer.org.access.profiles[peer.org.integration_user_id] = Profile.MINIMUM
+    grants = peer.org.access.sets["Drip_Integration"]
+    peer.org.access.sets["Drip_Integration"] = replace(grants, user_permissions=frozenset())
+    peer.org.access.changed()
+    assert "new records of Task" in _bad(_check(peer))["SF-WRITE"].what
+
+
+def _probe(peer):
+    context = ConnectorContext(settings=peer.settings(), mapping=load_mapping(), clock=peer.clock)
+    return list(connector.probe(context))
+
+
+def test_a_probe_finds_out_and_leaves_nothing_behind(peer) -> None:
+    """P1: a touch written twice stands once; tasks go to others; the one it wrote is gone."""
+    peer.do("insert", "User", {"Username": "r@acme.example", "LastName": "R", "Email": "r@acme.example", "Alias": "r"})
+    assert [(one.code, one.level) for one in _probe(peer)] == [
+        ("SF-PROBE-TASK", CheckLevel.OK),
+        ("SF-PROBE-UNIQUE", CheckLevel.OK),
+        ("SF-PROBE-SUBTYPE", CheckLevel.OK),
+        ("SF-PROBE-OWNER", CheckLevel.OK),
+        ("SF-PROBE-CLEAN", CheckLevel.OK),
+    ]
+    assert peer.do("count", "SELECT COUNT() FROM Task") == 0
+
+
+def test_a_probe_says_when_a_touch_would_stand_twice(peer) -> None:
+    """P1: both tasks are deleted again."""
+    schema = peer.org.schema
+    field = schema["Task"].fields["Drip_Touch_Id__c"]
+    schema.with_field("Task", replace(field, unique=False))
+    found = {one.code: one.level for one in _probe(peer)}
+    assert found["SF-PROBE-UNIQUE"] is CheckLevel.FAIL
+    assert peer.do("count", "SELECT COUNT() FROM Task") == 0
+
+
+def test_a_probe_that_may_not_write_says_what_to_assign(peer) -> None:
+    """Nothing was written, so nothing is cleaned up."""
+    peer.do("add_validation_rule", "Task", lambda _: True, "No tasks here")
+    (found,) = _probe(peer)
+    assert (found.code, found.level) == ("SF-PROBE-TASK", CheckLevel.FAIL)
+    assert PERMISSION_SET in found.do_next
 
 
 def test_a_touch_id_that_is_not_unique_fails(peer) -> None:
