@@ -318,9 +318,9 @@ class TestDoctor:
 
     def test_a_broken_sequence_is_found(self, office: Office, crmdrip: Shell) -> None:
         """B17: before anybody is enrolled in it."""
-        office.change(office.sequence_id, Drip_Send_From__c="noon")
+        office.change(office.sequence_id, Drip_Time_Zone__c="Berlin")
         checks = crmdrip("doctor", "--json").json["checks"]
-        assert any(one["code"] == "TEMPLATES" and "Send From" in one["what"] for one in checks)
+        assert any(one["code"] == "TEMPLATES" and "Time Zone" in one["what"] for one in checks)
 
     def test_a_misspelled_merge_field_is_found_before_anybody_waits_for_it(
         self, office: Office, crmdrip: Shell
