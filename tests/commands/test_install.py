@@ -194,6 +194,14 @@ def test_a_check_makes_nothing(install, crm):
     assert (install("--check-only").code, crm.checked, crm.made) == (0, 1, [])
 
 
+def test_a_check_that_fails_says_why(install, crm):
+    """Exit code 1, in the vendor's words."""
+    crm.refusal = RejectedError("Field is required.", where="Contact")
+    result = install("--check-only", "--json")
+    assert (result.code, result.out) == (1, "")
+    assert "Field is required." in result.err
+
+
 def test_a_package_is_written_with_what_to_type(install, crm, tmp_path):
     """No call is made for it."""
     result = install("--package", str(tmp_path / "out"))

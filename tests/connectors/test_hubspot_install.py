@@ -276,6 +276,13 @@ def test_hubspot_s_own_property_takes_no_values_of_ours(bare):
     assert "takes no values from others" in found.detail
 
 
+def test_hubspot_s_own_choice_gets_no_values_of_ours(bare):
+    """Its values cannot be changed, and the daemon's would be refused."""
+    found = bare.found("hs_lead_status", status="hs_lead_status")
+    assert found.kind is ChangeKind.CONFLICT
+    assert found.detail.startswith("lacks Queued, Active, Held, Paused, Finished, Stopped, Refused, and its values are")
+
+
 def test_a_name_that_is_hubspot_s_to_give_is_not_tried(bare):
     """A slip in the mapping."""
     assert bare.found("hs_mine", step="hs_mine").kind is ChangeKind.CONFLICT
