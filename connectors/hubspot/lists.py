@@ -72,8 +72,8 @@ class ListFollower:
         """Whose boxes were set since that was asked for."""
         self.problems: Mapping[str, str] = {}
         """What keeps a sequence's list from being followed, as a sentence, by the sequence's id."""
-        self.followed: Mapping[str, str] = {}
-        """The lists that are followed, by the sequence's id."""
+        self._followed: Mapping[str, str] | None = None
+        """The lists that are followed, by the sequence's id; None until that was asked."""
 
     # the daemon's turn
 
@@ -83,7 +83,7 @@ class ListFollower:
         Raises AuthError, RetriableError, RateLimitedError, ConfigurationError.
         """
         found, self._marked = self.examine(Purpose.PULL), None
-        self.problems, self.followed = found.problems, found.followed
+        self.problems, self._followed = found.problems, found.followed
         for sequence, list_id in found.followed.items():
             state = found.states[list_id]
             if state is not None:
@@ -232,11 +232,13 @@ class ListFollower:
 
         Raises as follow.
         """
-        reader = self._portal.contacts
+        reader, followed = self._portal.contacts, self._followed
+        if followed is None:  # the first look of a process may come before its first turn
+            followed = self._followed = self.examine(purpose).followed
         by_list = {
             one: list_id
             for one, row in rows.items()
-            if (list_id := self.followed.get(row.get(reader.name("sequence")) or "", ""))
+            if (list_id := followed.get(row.get(reader.name("sequence")) or "", ""))
             and list_id in read_marks(row.get(reader.name("lists")))
         }
         gone: set[str] = set()
@@ -248,6 +250,12 @@ class ListFollower:
                 for row in answer.results
             }
             gone.update(one for one in some if one in on and by_list[one] not in on[one])
+        if not gone:
+            return frozenset()
+        # A list that was deleted, or is being filled, has nobody on it: nobody has left it for that.
+        told = self._ask(sorted({by_list[one] for one in gone}), purpose)
+        whole = {list_id for list_id, row in told.items() if not _problem_of(list_id, row) and _state_of(row)}
+        gone = {one for one in gone if by_list[one] in whole}
         for one in gone:
             self.doubt(by_list[one])
         return frozenset(gone)

@@ -248,6 +248,11 @@ class TestLeaving:
         peer.do("leave_list", fair, ann.id)
         assert not source.look([ann], NO_PATHS, cursor).records[ann.id].enrolled
 
+    def test_the_first_look_of_a_process_sees_it_too(self, peer, fair, ann):
+        """P2: it may come before the first pull."""
+        peer.do("leave_list", fair, ann.id)
+        assert not peer.source().look([ann], NO_PATHS, None).records[ann.id].enrolled
+
     def test_the_last_look_takes_one_call_more_for_a_hundred(self, peer, source, ann):
         """P5: and only where somebody was ticked by a list."""
         cursor = read_all(source).cursor
@@ -269,6 +274,11 @@ class TestLeaving:
         source.follow_lists()
         assert shown(crm, ann)[0] is True
         assert f"List {fair.id} is not there" in " ".join(read_all(source).sequences["intro"].problems)
+        assert source.look([ann], NO_PATHS, None).records[ann.id].enrolled
+
+    def test_a_list_that_was_deleted_just_now_stops_nobody(self, peer, source, fair, ann):
+        """The last look comes before the turn that would find it gone."""
+        peer.thread.call(lambda: setattr(fair, "deleted", 1))
         assert source.look([ann], NO_PATHS, None).records[ann.id].enrolled
 
     def test_a_list_that_is_being_filled_unticks_nobody(self, peer, crm, fair, ann, monkeypatch):
