@@ -4,7 +4,8 @@
     python -m benchmarks.proof weeks --crm hubspot --seed 37 --shrink
     python -m benchmarks.proof kills --minutes 30                   kill -9 at every point (tests/proof/kills.py)
     python -m benchmarks.proof kills --crm salesforce --point "commit #37"
-    python -m benchmarks.proof kills --trouble torn --minutes 10    the log's end is torn after each kill
+    python -m benchmarks.proof kills --trouble torn --minutes 10    the log's end is torn after each kill, or the disk
+                                                                    is full, or the machine's clock jumps
     python -m benchmarks.proof losses --people 2000                 the ledger lost (tests/proof/losses.py)
 
 Without a word it does weeks and kills, half the time each. Prints one line for each violation, with the command that
@@ -38,7 +39,7 @@ from connectors.salesforce.client import SalesforceClient
 
 sys.path.insert(0, str(ROOT / "tests" / "proof"))
 
-from kills import Outcome, Play, Point, find_points, tear
+from kills import TROUBLES, Outcome, Play, Point, find_points
 from lives import MACHINES, Lives
 from losses import play_loss
 from scene import make_blank
@@ -124,7 +125,7 @@ def play_kills(  # noqa: PLR0917 - each is an option of the command
                 report.broke(again, "\n".join(outcome.violations), outcome.story)
     points = ", ".join(f"{crm} {count}" for crm, count in found.items())
     report.lines.append(
-        f"kill -9{f' with {trouble} files' if trouble else ''}: {done} kills at points found ({points}; {unreached} not"
+        f"kill -9{f', each time {trouble}' if trouble else ''}: {done} kills at points found ({points}; {unreached} not"
         f" reached again), {restarts} restarts, {emails} emails, {asked} touches left to a person,"
         f" {time.monotonic() - began:.0f} s."
     )
@@ -166,8 +167,8 @@ def _points(crm: str, only: str, random: Random) -> list[Point]:
 
 def _kill(crm: str, point: Point, number: int, trouble: str) -> Outcome:
     with _folder() as folder, Play(crm, folder) as play:
-        if trouble == "torn":
-            play.trouble = tear(Random(number))
+        if trouble:
+            play.trouble = TROUBLES[trouble](Random(number))
         return play.run(point)
 
 
@@ -189,7 +190,7 @@ def main() -> int:
     parser.add_argument("--shrink", action="store_true", help="look for the shortest week that breaks as well")
     parser.add_argument("--point", default="", help="one point alone, as a violation names it")
     parser.add_argument("--people", type=int, default=2_000, help="in flight when the ledger is lost (%(default)s)")
-    parser.add_argument("--trouble", choices=["torn"], default="", help="what happens to the files after each kill")
+    parser.add_argument("--trouble", choices=list(TROUBLES), default="", help="what happens beside each kill")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     crms = (options.crm,) if options.crm else CRMS

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -21,6 +21,10 @@ from crmdrip.core.struct import replace
 from crmdrip.ledger import marks, touches
 from crmdrip.ledger.touches import TouchMove
 from crmdrip.ports import Finding, LogFinding
+
+EARLY = timedelta(minutes=5)
+"""How much before its time, by the CRM's clock, an email may have gone out: a machine's clock may be two minutes ahead
+(look.CLOCK_SLACK), and CRMs tell theirs in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +94,9 @@ def came_before(run: Enrollment, rebuild: datetime | None) -> bool:
 
     Holds only where the CRM knows the touch before it: without one the due time is counted from the rebuild.
     """
-    return rebuild is not None and run.last_touch_at is not None and run.due_at is not None and run.due_at > rebuild
+    if rebuild is None or run.last_touch_at is None or run.due_at is None:
+        return False
+    return run.due_at > rebuild + EARLY
 
 
 def proven(run: Enrollment, now: datetime) -> Enrollment:

@@ -275,6 +275,23 @@ def test_without_a_log_what_was_due_later_goes_out(stage: Stage) -> None:
     assert len(stage.sent()) == 2
 
 
+def test_without_a_log_what_was_just_due_is_asked_about(stage: Stage) -> None:
+    """B4, B29, P1: the lost ledger's machine may have been a minute ahead of the CRM's clock."""
+    contact = started(stage)
+    stage.at(MONDAY + timedelta(days=2) - timedelta(minutes=1))
+    stage.clock.ahead = timedelta(minutes=1, seconds=1)
+    passes.pull(stage.parts)
+    passes.dispatch(stage.parts)
+    assert len(stage.sent()) == 2
+    stage.clock.ahead = timedelta()
+    stage.lose_ledger()
+    stage.parts = replace(stage.parts, mailer=NoLog(stage.parts.mailer))
+    passes.prepare(stage.parts)
+    stage.play(MONDAY + timedelta(days=2, hours=1), step=timedelta(minutes=6))
+    assert [touch.state for touch in stage.touches(contact)] == [TouchState.ACCEPTED, TouchState.NEEDS_PERSON]
+    assert len(stage.sent()) == 2
+
+
 def test_the_last_step_was_taken_so_there_is_nothing_to_prove(stage: Stage) -> None:
     """B4: the finish was lost with the ledger; the run ends, and does not wait for ever."""
     contact = stage.contact()

@@ -34,6 +34,8 @@ from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 
 PATIENCE = 60.0
 """Real seconds after which what has not come to rest never will."""
+TROUBLE_LASTS = 5.0
+"""Real seconds after which whoever is on duty has made room, or set a clock right."""
 ROOT = Path(__file__).parents[2]
 STAYING, ANSWERING, LEAVING = range(4), 4, 5
 """Which people do what: the others get all three emails, one answers the first, one is unticked after it."""
@@ -178,7 +180,9 @@ class Play:
         self.limit: int | None = None
         """Bytes that no file of the process may outgrow (RLIMIT_FSIZE): the disk is full for it."""
         self.arguments: tuple[str, ...] = ()
-        self._ahead = 0.0
+        self.wrong = timedelta()
+        """How far the machine's clock is off, for a while after the kill (B29)."""
+        self._since = 0.0
         self._port = 0
         self._lines = listen(self.reaper)
 
@@ -209,6 +213,7 @@ class Play:
     def start(self) -> None:
         """The daemon, as its supervisor starts it."""
         self.starts += 1
+        self._since = time.monotonic()
         self.reaper.begin(0)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("CRMDRIP_")},
@@ -247,12 +252,22 @@ class Play:
         part = self.folder / "ahead.part"
         part.write_text(str(seconds), encoding="utf-8")
         part.replace(self.folder / "ahead")
-        self._ahead = seconds
 
     def pass_time(self, **by: float) -> None:
         """It is later, for everybody."""
         self.sandbox.set_time(self.sandbox.clock() + timedelta(**by))
-        self.ahead((self.sandbox.clock() - datetime.now(UTC)).total_seconds())
+        self._set_clock()
+
+    def _set_clock(self) -> None:
+        self.ahead((self.sandbox.clock() + self.wrong - datetime.now(UTC)).total_seconds())
+
+    def _mend(self) -> None:
+        """Whoever is on duty makes room on the disk, sets the clock right, and starts the process anew."""
+        if self.limit is not None:
+            self.watch.tell(f"  there is room on the disk again; it had said: {self.said()}")
+            self.reaper.kill()
+        self.limit, self.wrong = None, timedelta()
+        self._set_clock()
 
     # the play
 
@@ -306,6 +321,8 @@ class Play:
             if time.monotonic() > deadline:
                 raise TimeoutError("it does not come to rest")
             self._keep_alive()
+            if (self.limit is not None or self.wrong) and time.monotonic() - self._since > TROUBLE_LASTS:
+                self._mend()
             time.sleep(0.1)
             calm = calm + 1 if self._at_rest() and and_also() else 0
 
@@ -319,6 +336,7 @@ class Play:
         if self.trouble is not None and killed:
             self.trouble(self)
             self.trouble = None
+            self._set_clock()
         if not killed:
             self.pass_time(minutes=7)  # a rival's heartbeat grows old, and whoever is on duty makes room
             self.limit = None
@@ -427,3 +445,29 @@ def tear(random: Random) -> Trouble:
         play.watch.tell(f"  the last {lost} of {size} bytes of the log are torn")
 
     return trouble
+
+
+def fill(random: Random) -> Trouble:
+    """The disk is full for the next process, at once or after some more has been written (B30)."""
+
+    def trouble(play: Play) -> None:
+        files = [play.ledger, play.ledger.with_name(play.ledger.name + "-wal")]
+        largest = max((file.stat().st_size for file in files if file.exists()), default=0)
+        play.limit = largest + random.choice([0, 1, 4_096, 20_000, 100_000])
+        play.watch.tell(f"  no file may grow beyond {play.limit} bytes")
+
+    return trouble
+
+
+def jump(random: Random) -> Trouble:
+    """The next process finds another time on its machine (B29)."""
+
+    def trouble(play: Play) -> None:
+        play.wrong = timedelta(hours=random.choice([-72, -1, 1, 26, 72]))
+        play.watch.tell(f"  the machine's clock is {play.wrong} off")
+
+    return trouble
+
+
+TROUBLES: Mapping[str, Callable[[Random], Trouble]] = {"torn": tear, "full": fill, "clock": jump}
+"""What may happen between a kill and the next start, by name."""
