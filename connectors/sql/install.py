@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,7 @@ class SqlInstaller:
                     change=SchemaChange(
                         kind=ChangeKind.CREATE, what=what, detail=f"a column for {kind_of(word, ours).value}"
                     ),
-                    make=_adding(name, types.column(word, ours, column), schema),
+                    make=_adding(name, schema, partial(types.column, word, ours, column)),
                 )
 
     def _keys(self, reader: Reader, tables: dict[str, Mapped]) -> Iterator[_Planned]:
@@ -309,8 +310,8 @@ _DEFAULTS: dict[tuple[str, str], Any] = {("step", "active"): true(), ("owner", "
 """Boxes that are ticked where nothing is said."""
 
 
-def _adding(table: str, column: Column[Any], schema: str | None) -> Make:
-    return lambda operations: operations.add_column(table, column.copy(), schema=schema)
+def _adding(table: str, schema: str | None, build: Callable[[], Column[Any]]) -> Make:
+    return lambda operations: operations.add_column(table, build(), schema=schema)
 
 
 def is_unique(reader: Reader, word: str, column: str) -> bool:
