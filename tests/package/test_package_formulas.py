@@ -227,6 +227,7 @@ def test_a_sequence_goes_live_only_with_an_active_step() -> None:
     rule, empty = RULES["Live_Needs_Active_Step"], {**good("Drip_Sequence__c"), "Drip_Active_Steps__c": 0}
     live = {**empty, "Drip_Status__c": "Live"}
     assert rule.refuses(live)
+    assert rule.refuses({**live, "Drip_Active_Steps__c": None})  # not counted yet on a record that is being made
     assert rule.refuses(live, before=empty)
     assert not rule.refuses(live, before={**live, "Drip_Active_Steps__c": 1})
     assert not rule.refuses({**live, "Drip_Active_Steps__c": 1}, before={**empty, "Drip_Active_Steps__c": 1})

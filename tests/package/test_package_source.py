@@ -244,6 +244,13 @@ def test_components_import_fields_that_are_there() -> None:
         assert queried <= {one.name for one in every_field()}, path.name
 
 
+def test_the_panel_says_how_many_touches_it_shows() -> None:
+    """As many as its query asks for; the query itself must be written out."""
+    (path,) = PACKAGE.rglob("lwc/dripPanel/touches.js")
+    text = path.read_text("utf-8")
+    assert re.findall(r"SHOWN = (\d+)", text) == re.findall(r"first: (\d+)", text)
+
+
 def test_report_types_take_fields_that_are_there() -> None:
     """From the base object or from what is joined to it."""
     for name, root in found("reportType"):
