@@ -108,7 +108,7 @@ def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult
             code="HS-PROPERTIES",
             level=CheckLevel.FAIL,
             what=f"not there: {', '.join(missing)}.",
-            do_next="Make these properties, or name yours in the mapping.",
+            do_next="Type crmdrip install, or name yours in the mapping.",
         )
     else:
         yield _ok("HS-PROPERTIES", "every property of the mapping is there.")
@@ -120,7 +120,7 @@ def _without_key(name: str) -> CheckResult:
         level=CheckLevel.WARN,
         what=f"{name} have no property with unique values for the touch id, so it stands at the end of their text, and"
         " each write first reads what stands there.",
-        do_next="Make the property with unique values if the portal allows it, or leave it so.",
+        do_next="Type crmdrip install, which makes it where the portal allows that, or leave it so.",
     )
 
 
@@ -254,7 +254,7 @@ def check_control(portal: Portal) -> Iterator[CheckResult]:
             code="HS-CONTROL",
             level=CheckLevel.FAIL,
             what=f"the emergency brake cannot be read: {error.what}",
-            do_next=f"Make the property {key} with unique values.",
+            do_next=f"Type crmdrip install, which makes the property {key}.",
         )
         return
     told = "can be read" if found else "is made when the daemon starts"
