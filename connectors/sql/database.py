@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -82,6 +83,8 @@ class Database:
         )
         self._url = settings.address()
         self._engine = _build_engine(self._url, settings)
+        # A port is never closed: its connections end with whoever holds it, or with the process.
+        self._finalizer = weakref.finalize(self, self._engine.dispose)
         self._schema: Schema | None = None
         self._lock = threading.Lock()
 
@@ -120,7 +123,7 @@ class Database:
 
     def close(self) -> None:
         """Give back the connections."""
-        self._engine.dispose()
+        self._finalizer()
 
     # transactions
 

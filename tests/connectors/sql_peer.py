@@ -75,6 +75,7 @@ class SqlPeer:
         self.changes = WHOLE if changes is None else changes
         self.mapping = load_mapping(self.changes)
         self.database: Database
+        self.opened: list[Database] = []
 
     def settings(self, **given: object) -> SqlSettings:
         """Settings for this database."""
@@ -83,6 +84,7 @@ class SqlPeer:
     def source(self, **given: object) -> SqlSource:
         """A source with this CRM's mapping."""
         self.database = Database(self.settings(**given), self.mapping, self.clock)
+        self.opened.append(self.database)
         return SqlSource(self.database)
 
     def sink(self, source: SqlSource) -> SqlSink:
@@ -145,8 +147,8 @@ class SqlitePeer(SqlPeer):
 
     def __exit__(self, *exc: object) -> None:
         self.engine.dispose()
-        if hasattr(self, "database"):
-            self.database.close()
+        for one in self.opened:
+            one.close()
 
 
 class Wire:
@@ -326,8 +328,8 @@ class PostgresqlPeer(SqlPeer):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if hasattr(self, "database"):
-            self.database.close()
+        for one in self.opened:
+            one.close()
         self.engine.dispose()
         self.server.wire.down = False
         self.server.wire.cut_next_write = False
