@@ -160,7 +160,7 @@ def _check_keys(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
             code="SQL-KEYS",
             level=CheckLevel.FAIL,
             what=f"{touch.name}.{column} may have one value several times.",
-            do_next=f"CREATE UNIQUE INDEX {touch.name}_{column} ON {touch.name} ({column})".replace(".", "_", 1) + ".",
+            do_next=f"CREATE UNIQUE INDEX {touch.table.name}_{column} ON {touch.name} ({column}).",
         )
 
 
