@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": ("demo:demo", "Play two weeks against stand-ins on this machine, and check the promises."),
     "init": ("init:init", "Write a commented config.toml that runs against the sandbox."),
     "install": ("install:install", "Install in the CRM what crmdrip reads and writes there."),
+    "map": ("map:map_", "Propose which of the CRM's own fields stand for what crmdrip would install."),
     "doctor": ("doctor:doctor", "Check everything that sending needs, and say how to mend what is wrong."),
     "run": ("run:run", "Run the daemon: pull, send, write back, until told to stop."),
     "once": ("once:once", "Make one full pass and exit, for cron."),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from connectors.salesforce.check import check_org
 from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.description import describe_org
 from connectors.salesforce.install import SalesforceInstaller
 from connectors.salesforce.probe import WRITES, probe_org
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.sink import SalesforceSink
 from connectors.salesforce.source import SalesforceSource
 from crmdrip.core.errors import ConfigurationError
-from crmdrip.ports import CheckResult, ConnectorContext, CrmSink, CrmSource, Installer, Mailer, Role, SignalFeed
+from crmdrip.ports import CheckResult, ConnectorContext, CrmSink, CrmSource, Installer, Mailer, Place, Role, SignalFeed
 
 __all__ = ["connector"]
 
@@ -57,6 +58,12 @@ class SalesforceConnector:
         """Every preflight check, in order; makes calls; raises nothing."""
         source = _build(context)
         yield from check_org(source, source.org.client.settings)
+
+    def describe(self, context: ConnectorContext) -> Sequence[Place]:
+        """What the org has already. Only reads. Raises what the client raises."""
+        source = _build(context)
+        client = SalesforceInstaller(source.org.client.settings, source.org.mapping, context.clock).client
+        return describe_org(client, source.org.mapping)
 
     def probe(self, context: ConnectorContext) -> Iterator[CheckResult]:
         """What only a write can tell; deletes what it wrote; raises nothing."""

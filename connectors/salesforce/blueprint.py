@@ -197,6 +197,8 @@ def stand_in(spec: FieldSpec, found: FieldInfo) -> list[str]:
         problems.append(f"is {say(found.type)}, and {say(spec.type)} is needed")
     elif spec.reference_to and spec.reference_to not in found.reference_to:
         problems.append(f"points at {', '.join(found.reference_to) or 'nothing'}, and not at {spec.reference_to}")
+    if found.calculated and not spec.calculated:
+        problems.append("is worked out by Salesforce, and has to be written")
     if spec.external_id and not (found.external_id and found.unique):
         problems.append("is no unique external ID")
     if found.length and found.type in ("string", "textarea") and spec.type == "string" and found.length < spec.length:

@@ -42,6 +42,8 @@ _USUAL_FIELDS = 500
 """Custom fields per object, by edition (Salesforce help, "Custom Fields Allowed Per Object")."""
 
 _NAMES: Mapping[str, str] = {
+    "CustomField": "field",
+    "CustomObject": "object",
     "ListView": "list view",
     "ValidationRule": "validation rule",
     "CompactLayout": "compact layout",
@@ -104,9 +106,10 @@ class SalesforceInstaller:
         self._mapping = mapping
         self._sleep = sleep
         self._daemon = SalesforceClient(settings, clock)
-        self._client = self._daemon
+        self.client = self._daemon
+        """The session of the user who installs."""
         if settings.install_auth is not None:
-            self._client = SalesforceClient(settings.model_copy(update={"auth": settings.install_auth}), clock)
+            self.client = SalesforceClient(settings.model_copy(update={"auth": settings.install_auth}), clock)
         self._tailored: Tailored | None = None
 
     def preview(self) -> Sequence[SchemaChange]:
@@ -140,7 +143,7 @@ class SalesforceInstaller:
     def check(self, progress: Callable[[str], None]) -> None:
         """Let the org validate the deployment without making it. Raises as install."""
         self._right_org()
-        deploy(self._client, self._fit(self._look()).zip(), Mode.CHECK, progress, self._sleep)
+        deploy(self.client, self._fit(self._look()).zip(), Mode.CHECK, progress, self._sleep)
 
     def write_package(self, folder: Path) -> Sequence[str]:
         """Write the archives, and the source tree of a package that is not tailored; returns what to type for sf.
@@ -166,7 +169,7 @@ class SalesforceInstaller:
 
     def _right_org(self) -> None:
         """Nothing is installed in another org than the one that may be mailed from (B25)."""
-        wanted, found = self._settings.org_id, self._client.token.org_id
+        wanted, found = self._settings.org_id, self.client.token.org_id
         if wanted and found and wanted[:15] != found[:15]:
             raise ConfigurationError(
                 f"the org {found} answers, and only {wanted} is meant. Nothing was installed.",
@@ -185,7 +188,7 @@ class SalesforceInstaller:
         where = soql.in_list("PermissionSet.Name", sets)
         parts.append(_query("assigned", assigned, "PermissionSetAssignment", where))
         parts.append(_query("organization", ["OrganizationType"], "Organization", ""))
-        answers = self._client.read(parts, Purpose.PULL)
+        answers = self.client.read(parts, Purpose.PULL)
         return Found(
             objects={name: info for name in names if (info := _describe(answers, name)) is not None},
             sets={row["Name"]: (row["Id"], row["Description"] or "") for row in _rows(answers, "sets")},
@@ -255,8 +258,8 @@ class SalesforceInstaller:
     def _missing_assignments(self, found: Found) -> list[tuple[str, str, str]]:
         """Permission set, user and what it is called, of those that lack theirs."""
         wanted = [(INTEGRATION_SET, self._daemon.token.user_id, "the user that crmdrip logs in as")]
-        if self._client is not self._daemon:
-            wanted.append((EDITOR_SET, self._client.token.user_id, "you, who install it"))
+        if self.client is not self._daemon:
+            wanted.append((EDITOR_SET, self.client.token.user_id, "you, who install it"))
         return [
             (name, user_id, f"{_ASSIGNMENT} of {name.replace('_', ' ')} to {who}")
             for name, user_id, who in wanted
@@ -287,9 +290,9 @@ class SalesforceInstaller:
         *first, last = self._fit(self._look()).split()
         marked = [_marked(one, mark) for one in self._tailor().package.components if one.name == INTEGRATION_SET]
         for package in (*first, last.keep((*(one for one in last.components if one.name != INTEGRATION_SET), *marked))):
-            names = {_NAMES.get(one.type, "field") for one in package.components}
+            names = {_NAMES.get(one.type, one.type) for one in package.components}
             progress(f"Deploying {len(package.components)} components: {', '.join(sorted(names))}.")
-            deploy(self._client, package.zip(), Mode.INSTALL, progress, self._sleep)
+            deploy(self.client, package.zip(), Mode.INSTALL, progress, self._sleep)
 
     def _fit(self, found: Found) -> Package:
         """The package, less what is in conflict, and taking nothing away from fields that stand there."""
@@ -313,7 +316,7 @@ class SalesforceInstaller:
             body = {"AssigneeId": user_id, "PermissionSetId": known[0]}
             part = Part(name="assign", path="sobjects/PermissionSetAssignment", method="POST", body=body)
             try:
-                answer = self._client.write([part], Purpose.PULL).parts["assign"]
+                answer = self.client.write([part], Purpose.PULL).parts["assign"]
             except CrmdripError as error:
                 progress(f"{label} was not assigned: {error.what}")
             else:
@@ -348,7 +351,7 @@ def _marked(one: Component, mark: str) -> Component:
 
 
 def _call(one: Component) -> str:
-    return f"{_NAMES.get(one.type, one.type)} {one.name}"
+    return one.name if one.type == "CustomField" else f"{_NAMES.get(one.type, one.type)} {one.name}"
 
 
 def _query(name: str, columns: Sequence[str], object_name: str, where: str) -> Part:

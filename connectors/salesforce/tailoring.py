@@ -111,13 +111,18 @@ def _why(one: Component, replacements: Iterable[Replacement], gone: set[str]) ->
     words = set(_WORD.findall(text)) | set(_WORD.findall(one.name))
     sign = _OWNED.get(one.type)
     owner = one.object or (one.name.partition(sign)[0] if sign else "")
+    about = {owner} if owner else words
     for each in replacements:
         name = each.name or each.object
-        about = {owner} if owner else words
         if name in words and (not each.name or not about.isdisjoint(_standing(each.object))):
             return f"it uses {each.full_name}, which is {each.own or 'switched off'} here"
     for name in sorted(gone):
-        if name in words or ("/" in name and name in text):
+        field_of, dot, field = name.partition(".")
+        if dot:
+            used = field in words and not about.isdisjoint(_standing(field_of))
+        else:
+            used = name in words or ("/" in name and name in text)
+        if used:
             return f"it uses {name}, which is left out as well"
     return ""
 
@@ -132,7 +137,7 @@ def _reference(one: Component) -> str:
     match one.type:
         case "ReportType":
             return f"{one.name}__c"
-        case "Report" | "FlexiPage" | "LightningComponentBundle" | "CustomPermission":
+        case "CustomField" | "Report" | "FlexiPage" | "LightningComponentBundle" | "CustomPermission":
             return one.name
         case "CompactLayout" | "QuickAction":
             return one.name.partition(".")[2]

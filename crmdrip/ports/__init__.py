@@ -42,6 +42,11 @@ from crmdrip.ports.crm import (
     PullPage,
     WriteOutcome,
 )
+from crmdrip.ports.describing import (
+    Candidate,
+    OffersDescription,
+    Place,
+)
 from crmdrip.ports.hearing import (
     Hint,
     Hook,
@@ -89,6 +94,7 @@ __all__ = [
     "BounceWrite",
     "Budget",
     "CallMeter",
+    "Candidate",
     "Capability",
     "ChangeKind",
     "CheckLevel",
@@ -115,12 +121,14 @@ __all__ = [
     "Mailbox",
     "Mailer",
     "NamesItsPlace",
+    "OffersDescription",
     "OffersHints",
     "OffersHooks",
     "OffersInstallation",
     "OffersMailboxes",
     "OffersProbe",
     "OptOutWrite",
+    "Place",
     "PullPage",
     "Purpose",
     "RawMail",
