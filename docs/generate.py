@@ -5,6 +5,7 @@ Run `python docs/generate.py` after changing a command, a setting, a reason or a
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import re
@@ -29,6 +30,7 @@ from crmdrip import config, registry
 from crmdrip.cli import COMMANDS, cli
 from crmdrip.core.reasons import HoldReason, RefuseReason, SkipReason, StopReason
 from crmdrip.ports import Role
+from crmdrip.sandbox.__main__ import build_parser
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -52,6 +54,8 @@ def write_commands() -> str:
         command = cli.get_command(context, name)
         if command is not None:
             parts += _describe_command(command, f"crmdrip {name}", 2)
+        if name == "sandbox":  # its options are argparse's: it runs without the rest of crmdrip as well
+            parts += _describe_parser(build_parser())
     return "\n".join(parts)
 
 
@@ -72,6 +76,17 @@ def _describe_command(command: click.Command, path: str, level: int) -> Iterator
             inner = command.get_command(context, name)
             if inner is not None:
                 yield from _describe_command(inner, f"{path} {name}", level + 1)
+
+
+def _describe_parser(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield "| option | meaning |\n|---|---|"
+    for action in parser._actions:  # noqa: SLF001 - argparse shows them in no other way that is the same everywhere
+        if "--help" in action.option_strings:
+            continue
+        value = "" if action.nargs == 0 else action.metavar or "|".join(action.choices or [action.dest.upper()])
+        meaning = (action.help or "") % {"default": action.default}
+        yield f"| `{_cell(f'{action.option_strings[0]} {value}'.strip())}` | {_cell(meaning)} |"
+    yield ""
 
 
 # --- configuration ------------------------------------------------------------------------------------------------

@@ -89,7 +89,8 @@ def _await_end_of_stdin(ended: threading.Event) -> None:
     ended.set()
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
+    """What may be typed."""
     parser = argparse.ArgumentParser(prog="crmdrip sandbox", description=__doc__)
     parser.add_argument("--people", type=int, default=2_000, help="contacts and leads together (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same world (%(default)s)")
@@ -120,6 +121,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--door", default="", help="post events and replies to a daemon's door: http://127.0.0.1:8025")
     parser.add_argument("--ports-file", type=Path, help="write the addresses here as JSON once everything is served")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does")
+    return parser
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = build_parser()
     options = parser.parse_args(arguments)
     if options.crm != "hubspot" and (options.sequences or options.definitions != "toml"):
         parser.error("--definitions and --sequences need --crm hubspot")
