@@ -66,7 +66,7 @@ def _describe_command(command: click.Command, path: str, level: int) -> Iterator
     yield f"{inspect.cleandoc(command.help or command.short_help or '')}\n".replace("\b\n", "")
     rows = []
     for parameter in command.params:
-        record = parameter.get_help_record(context)
+        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
         if record is not None and "--help" not in record[0]:
             rows.append(f"| `{_cell(record[0])}` | {_cell(record[1])} |")
     if rows:
