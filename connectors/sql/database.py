@@ -204,9 +204,14 @@ class Database:
         """Where this database is: a copy of it that answers elsewhere, or from another server, has another home."""
         if self.dialect != "postgresql":
             return self.where
-        # Readable by everybody (PostgreSQL, "Control Data Functions"); a dump that was loaded elsewhere has another.
+        # Readable by everybody (PostgreSQL, "Control Data Functions") but where a provider has taken it away; a dump
+        # that was loaded elsewhere has another.
         identifier: Select[Any] = select(literal_column("system_identifier")).select_from(text("pg_control_system()"))
-        return f"{self.where}#{transaction.rows(identifier)[0][0]}"
+        try:
+            with transaction.connection.begin_nested():
+                return f"{self.where}#{transaction.rows(identifier)[0][0]}"
+        except exc.ProgrammingError:
+            return self.where
 
     # reading by parts
 

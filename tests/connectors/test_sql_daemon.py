@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -198,6 +200,16 @@ def test_a_copy_of_the_file_is_not_mailed_from(office, tmp_path):
     office.settings = load(tmp_path / "config.toml")
     with pytest.raises(ConfigurationError, match="copy, or it was moved"):
         office.play(hours=2)
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_of_a_database_prints_its_figures():
+    """`python -m benchmarks.sql_crm --quick` ends well, and finds everybody."""
+    given = [sys.executable, "-m", "benchmarks.sql_crm", "--quick"]
+    done = subprocess.run(given, cwd=PAGE.parents[1], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found = [int(count) for count in re.findall(r" (\d+) +\d+ statements", done.stdout)]
+    assert found == [1_000, 0, 0, 200, 400]
 
 
 def test_the_page_s_example_passes_the_doctor(office):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sql_driver import SqlDriver
-from sql_peer import WHOLE, SqlitePeer, SteppedClock, load_mapping
+from sql_peer import WHOLE, PostgresqlPeer, PostgresqlServer, SqlitePeer, SteppedClock, load_mapping
 from sqlalchemy import text
 from sqlalchemy import types as sql_types
 
@@ -19,7 +19,7 @@ from connectors.sql.source import SqlSource
 from connectors.sql.values import Field, Form, form_of, is_set, is_ticked, read_merge_value, read_pause, read_time
 from crmdrip.core.errors import ConfigurationError, RateLimitedError, UnknownPathsError
 from crmdrip.core.model import RecordKind, SignalKind
-from crmdrip.ports import ControlWrite
+from crmdrip.ports import ControlWrite, Purpose
 from crmdrip.testing.crm import AT, NO_PATHS, read_all, status_write, write_all
 
 
@@ -390,6 +390,26 @@ def test_a_ledger_of_another_database_is_told(source, ann):
         read_all(source, Cursor(org_id="other").dump())
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_all(source, "{}")
+
+
+def test_a_server_that_hides_its_identifier_is_known_by_its_address():
+    """B25: some providers take the right away; the rest of a look goes on in the same transaction."""
+    server = PostgresqlServer()
+    try:
+        with PostgresqlPeer(server) as peer:
+            assert "#" in _home(peer)
+            by_hand(peer, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+            assert _home(peer) == f"postgresql://127.0.0.1:{server.wire.port}/crm"
+    finally:
+        server.close()
+
+
+def _home(peer) -> str:
+    source = peer.source()
+    with source.database.read(Purpose.LOOK) as transaction:
+        home = source.control.home(transaction)
+        source.control.read(transaction, source.database.schema(Purpose.LOOK))
+        return home
 
 
 # --- how much is asked ------------------------------------------------------------------------------------------------
