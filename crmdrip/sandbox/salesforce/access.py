@@ -87,8 +87,9 @@ class Access:
         """Fields that an admin has hidden from every API user."""
 
     def hidden(self, object_name: str, field_name: str) -> bool:
-        """Whether the user at hand does not see the field."""
-        return (object_name, field_name) in self.by_hand or (object_name, field_name) in self.sight().hidden
+        """Whether the user at hand does not see the field; of an object that is closed, none."""
+        sight, name = self.sight(), (object_name, field_name)
+        return name in self.by_hand or name in sight.hidden or object_name in sight.closed
 
     def locked(self, object_name: str, field_name: str) -> bool:
         """Whether the user at hand sees the field and may not write it."""

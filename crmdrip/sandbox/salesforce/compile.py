@@ -62,7 +62,7 @@ class _Compiler:
 
     def source(self) -> SObject:
         spec = self.schema.get(self.query.source)
-        if spec is None:
+        if spec is None or self.hidden(spec.name, "Id"):
             raise self.refuse(
                 "INVALID_TYPE",
                 self.query.source_at,
