@@ -31,14 +31,14 @@ from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, people, runs
 
 CONNECTIONS = 256
+NO_CAP = 100_000_000
 _PAUSE = 0.1
 """Seconds a loop rests when there was nothing to do."""
 
 _CHANGES = {
     "# connections = 16\n# Seconds, for name look-up": f"connections = {CONNECTIONS}\n# Seconds, for name look-up",
-    "# sender_per_day = 200": "sender_per_day = 100000000",
-    "# domain_per_hour = 100": "domain_per_hour = 100000000",
-    "# confirm_above = 500": "confirm_above = 100000000",
+    "# domain_per_hour = 100": f"domain_per_hour = {NO_CAP}",
+    "# confirm_above = 500": f"confirm_above = {NO_CAP}",
 }
 
 
@@ -72,12 +72,15 @@ class Daemon:
         self._stack = ExitStack()
         self._clock: HandClock
         self._parts: Parts
+        self._folder = Path()
 
-    def open(self, folder: str, salesforce: str, sendgrid: str, now: str) -> None:
+    def open(self, folder: str, salesforce: str, sendgrid: str, now: str, sender_per_day: int = NO_CAP) -> None:
         """Assemble and prepare; the ledger is a file in the folder."""
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         text = (ROOT / "config.example.toml").read_text(encoding="utf-8")
         changes = {"http://127.0.0.1:8181": salesforce, "http://127.0.0.1:8182": sendgrid, **_CHANGES}
+        changes["# sender_per_day = 200"] = f"sender_per_day = {sender_per_day}"
+        self._folder = Path(folder)
         for old, new in changes.items():
             assert old in text, old
             text = text.replace(old, new)
@@ -160,6 +163,15 @@ class Daemon:
         """Peak resident memory of this process, in MB."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
+    def resident(self) -> float:
+        """Resident memory of this process now, in MB."""
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * resource.getpagesize() / 2**20
+
+    def ledger_bytes(self) -> int:
+        """How large the ledger is on disk."""
+        return sum(file.stat().st_size for file in self._folder.glob("crmdrip.sqlite3*"))
+
     def fill(self, rows: list[tuple[str, str]], sequence: str, step: str, due: str) -> int:
         """Put runs into the ledger through its own functions, as if their boxes had been pulled yesterday."""
         yesterday, due_at = self._clock.now() - timedelta(days=1), datetime.fromisoformat(due)
@@ -228,6 +240,8 @@ def commands(daemon: Daemon) -> dict[str, Callable[..., Any]]:
         "stages": daemon.stages,
         "owed": daemon.owed,
         "memory": daemon.memory,
+        "resident": daemon.resident,
+        "ledger_bytes": daemon.ledger_bytes,
         "fill": daemon.fill,
         "close": daemon.close,
     }

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
+from benchmarks.daemon import NO_CAP
 from benchmarks.table import Row, Table
 from benchmarks.workers import Worker
 
@@ -77,10 +78,11 @@ class Stage:
         self._daemon: Worker | None = None
 
     @contextmanager
-    def working(self) -> Iterator[Worker]:
+    def working(self, sender_per_day: int = NO_CAP) -> Iterator[Worker]:
         """A fresh daemon process, assembled and prepared, on the ledger as it is."""
         with Worker("daemon") as daemon:
-            daemon.ask("open", folder=self._folder, now=self.now.isoformat(), **self.urls)
+            more = {"sender_per_day": sender_per_day}
+            daemon.ask("open", folder=self._folder, now=self.now.isoformat(), **self.urls, **more)
             self._daemon = daemon
             try:
                 yield daemon

@@ -61,7 +61,7 @@ class StandIns:
         self._owners = [user["Id"] for user in users if user["Id"] in self._sandbox.world.reps]
         return {"salesforce": self._sandbox.salesforce_url, "sendgrid": self._sandbox.sendgrid_url}
 
-    def add_sequence(self, delay_hours: int) -> dict[str, str]:
+    def add_sequence(self, delay_hours: int, **more: Any) -> dict[str, str]:
         """The example's four steps, but the first one some hours after the box was ticked, at any time of the day.
 
         Returns the ids of the sequence and of its first step.
@@ -70,7 +70,7 @@ class StandIns:
         example = next(iter(world.sequences.values()))
 
         def copy() -> dict[str, str]:
-            sequence = {**_read(org, "Drip_Sequence__c", _SEQUENCE, f"Id = '{example}'")[0], **_NEVER_CLOSED}
+            sequence = {**_read(org, "Drip_Sequence__c", _SEQUENCE, f"Id = '{example}'")[0], **_NEVER_CLOSED, **more}
             draft = {**sequence, "OwnerId": world.reps[0], "Drip_Status__c": "Draft"}
             sequence_id = org.insert("Drip_Sequence__c", draft)
             ids: list[str] = []
@@ -110,6 +110,31 @@ class StandIns:
                 "Drip_Sequence__c": sequence,
                 **more,
             }
+
+    def tick_again(self, sequence: str) -> int:
+        """Tick the box of everybody whose run has ended. Returns how many."""
+        org = self._sandbox.org
+
+        def tick() -> int:
+            ended = org.select("SELECT Id FROM Contact WHERE Drip_Enrolled__c = false")
+            for row in ended:
+                org.update(row["Id"], {"Drip_Enrolled__c": True, "Drip_Sequence__c": sequence})
+            return len(ended)
+
+        return self._sandbox.call(tick)
+
+    def sent(self) -> list[tuple[str, str, str]]:
+        """Day, sender and recipient of every email."""
+        accepted = self._sandbox.call(lambda: list(self._sandbox.account.accepted))
+        return [(one.at.date().isoformat(), self._sender(one.to), one.to) for one in accepted]
+
+    def first_touches(self) -> int:
+        """To how many people an email went."""
+        return self._sandbox.call(lambda: len({one.to for one in self._sandbox.account.accepted}))
+
+    def _sender(self, address: str) -> str:
+        """The owner of the contact with the address."""
+        return self._owners[int(address.partition("@")[0].rpartition(".")[2]) % len(self._owners)]
 
     def people(self, start: int, count: int) -> list[tuple[str, str]]:
         """Id and address of contacts, in the order in which they were seeded."""
@@ -158,5 +183,8 @@ if __name__ == "__main__":
             "set_latency": stand_ins.set_latency,
             "counts": stand_ins.counts,
             "people": stand_ins.people,
+            "tick_again": stand_ins.tick_again,
+            "sent": stand_ins.sent,
+            "first_touches": stand_ins.first_touches,
         }
     )

@@ -32,3 +32,13 @@ def test_the_quick_benchmark_of_hubspot_prints_its_figures() -> None:
     )
     assert result.returncode == 0, result.stderr
     assert len(re.findall(r"floor of a hundred a call 30\.5", result.stdout)) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["peak", "backlog"])
+def test_the_quick_benchmark_of_load_ends_with_everybody_mailed_once(part: str) -> None:
+    """`python -m benchmarks.load --quick`: its own checks hold (nobody twice, nothing left owed, caps kept)."""
+    command = [sys.executable, "-m", "benchmarks.load", "--quick", "--only", part]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "goal" in result.stdout
