@@ -148,7 +148,7 @@ def report(findings: Findings, days: int, crm: DemoCrm) -> str:
     f = findings
     stops = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in f.stops.items()) or "none"
     lines = (
-        *([f"crmdrip install made {f.installed} properties, groups and objects first."] if f.installed else []),
+        f"crmdrip install found a bare {crm.place}, and made {f.installed} things in it first.",
         f"{f.ticked} boxes ticked: {f.enrolled} enrolled, {f.refused} refused with the reason on the record.",
         (
             f"{f.touches_accepted} emails accepted. Sent twice: {f.duplicate_touches}."

@@ -28,7 +28,7 @@ class Findings:
     crm: str
     """The CRM's connector."""
     installed: int
-    """What crmdrip install made beforehand: 0 where the stand-in opens with everything in it."""
+    """What crmdrip install made beforehand in a CRM with nothing of crmdrip in it."""
     people: int
     ticked: int
     """Boxes ticked by reps."""
@@ -62,6 +62,7 @@ class Findings:
     write_backs_pending: int
     """Changes still owed to the CRM, parked ones included."""
     crm_calls: int
+    """Of the daemon; those of the installation are not among them."""
     crm_calls_per_1000_touches: float
     provider_requests: int
     seconds: float
@@ -93,8 +94,9 @@ def audit(
     seconds: float,
     latency: Mapping[str, float],
     installed: int,
+    calls: int,
 ) -> Findings:
-    """Ask everybody, once everything is settled."""
+    """Ask everybody, once everything is settled. calls: of the daemon to the CRM."""
     state = stage.state()
     people = list(crm.read_people(stage.crm, stage.ticked()))
     with ledger.read() as connection:
@@ -102,7 +104,7 @@ def audit(
         stops = runs.count_stops(connection)
         pending = sum(outbox.pending(connection))
     # Answers that are sent on to the reps are no touches.
-    accepted, calls = int(state["accepted"]) - int(state["to_reps"]), int(state["crm_calls"])
+    accepted = int(state["accepted"]) - int(state["to_reps"])
     heard = tally(stage.answers(), ledger)
     return Findings(
         crm=crm.name,

@@ -35,8 +35,6 @@ class DemoCrm(Protocol):
     """What its people call their account: "org"."""
     people: str
     """Whom it holds: "contacts and leads"."""
-    bare: bool
-    """Whether the stand-in opens with nothing of crmdrip, so that crmdrip install has to make it."""
     options: tuple[str, ...]
     """What the sandbox's command line is given."""
     faults: tuple[Fault, ...]
@@ -44,6 +42,10 @@ class DemoCrm(Protocol):
 
     def configure(self, stage: Stage, folder: Path) -> str:
         """Prepare the stand-in, and write what lies beside config.toml; returns the lines of [crm]."""
+        ...
+
+    def furnish(self, stage: Stage) -> None:
+        """Let people do what they do once crmdrip is installed; the stand-in opens with nothing of it."""
         ...
 
     def read_people(self, address: str, wanted: Iterable[str]) -> Iterator[Shown]:

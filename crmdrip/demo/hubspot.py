@@ -65,7 +65,6 @@ class DemoHubSpot:
     name = "hubspot"
     place = "portal"
     people = "contacts"
-    bare = True
     faults: tuple[Fault, ...] = (
         {"kind": "answer", "path": _API, "status": 401, "body": _EXPIRED},
         {
@@ -101,6 +100,10 @@ class DemoHubSpot:
                 (folder / FOLDER / f"{name}.toml").write_text(text, encoding="utf-8")
             place = f'sequences = "{FOLDER}"\n'
         return _SETTINGS.format(address=stage.crm, sequences=place, token=TOKEN)
+
+    def furnish(self, stage: Stage) -> None:
+        """Old bounces are noted, and sequences written where they are custom objects."""
+        stage.furnish()
 
     def read_people(self, address: str, wanted: Iterable[str]) -> Iterator[Shown]:
         """The living contacts among the ids; what a merge has made of one counts as that one."""

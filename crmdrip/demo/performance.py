@@ -80,7 +80,9 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
             port=door.port,
             wires=stage.connect(f"http://127.0.0.1:{door.port}"),
         )
-        installed = install(settings, clock, stage) if script.crm.bare else 0
+        installed = install(settings, clock)
+        script.crm.furnish(stage)
+        calls = stage.crm_calls()
         with assemble(settings, clock, exclusive=True) as parts:
             hurry(parts.ledger)
             latency = Latency(parts, door.after)
@@ -99,6 +101,7 @@ def perform(script: Script, watch: Watch) -> Iterator[Show]:
                 seconds=time.monotonic() - began,
                 latency=latency.told(),
                 installed=installed,
+                calls=stage.crm_calls() - calls,
             )
             yield Show(
                 findings=findings,
@@ -122,19 +125,17 @@ def find_example(crm: DemoCrm, stage: Stage) -> str:
     return found.id if found is not None else ""
 
 
-def install(settings: Settings, clock: HandClock, stage: Stage) -> int:
+def install(settings: Settings, clock: HandClock) -> int:
     """Install in the CRM what is shipped, as crmdrip install does; how much was made. Raises CrmdripError."""
     crm = connect_crm(settings, clock)
     if not isinstance(crm.connector, OffersInstallation):
         raise ConfigurationError(f"the connector {crm.connector.name!r} installs nothing.", where="the demo")
     installer = crm.connector.build_installer(crm.context)
-    made = installer.install(installer.preview(), lambda _: None)
-    stage.furnish()
-    return len(made)
+    return len(installer.install(installer.preview(), lambda _: None))
 
 
 def _options(crm: DemoCrm) -> tuple[str, ...]:
-    return ("--crm", crm.name, *(["--bare"] if crm.bare else []), *crm.options)
+    return ("--crm", crm.name, "--bare", *crm.options)
 
 
 def open_door(door: Door, parts: Parts, settings: Settings, latency: Latency) -> None:

@@ -20,6 +20,9 @@ base_url = "{address}"
 [crm.salesforce.auth.client_credentials]
 consumer_key = "sandbox-consumer-key"
 consumer_secret = "sandbox-consumer-secret"
+[crm.salesforce.install_auth.client_credentials]
+consumer_key = "sandbox-installer-key"
+consumer_secret = "sandbox-installer-secret"
 """
 _LOGIN = {
     "grant_type": "client_credentials",
@@ -38,7 +41,6 @@ class DemoSalesforce:
     name = "salesforce"
     place = "org"
     people = "contacts and leads"
-    bare = False
     options: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = (
         {
@@ -70,6 +72,9 @@ class DemoSalesforce:
         """Nothing lies beside config.toml: sequences are records."""
         del folder
         return _SETTINGS.format(address=stage.crm)
+
+    def furnish(self, stage: Stage) -> None:
+        """Nothing is left to do: what people wrote shows as soon as there are fields for it."""
 
     def read_people(self, address: str, wanted: Iterable[str]) -> Iterator[Shown]:
         """The living, unconverted contacts and leads among the ids."""

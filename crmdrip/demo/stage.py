@@ -115,6 +115,10 @@ class Stage:
         """The oracle's figures."""
         return dict(self._get("state"))
 
+    def crm_calls(self) -> int:
+        """API calls that the CRM has answered."""
+        return int(self.state()["crm_calls"])
+
     def pending(self) -> int:
         """How many requests of people and providers wait for an answer at the door."""
         return int(self._get("pending")["requests"])

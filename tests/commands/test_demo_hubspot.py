@@ -53,7 +53,7 @@ def test_what_is_played_is_what_is_installed(files: tuple[int, dict[str, Any], s
     """The portal is bare before crmdrip install; its key may define no properties of emails."""
     assert files[1]["crm"] == "hubspot"
     assert files[1]["installed"] > 30
-    assert "crmdrip install made" in files[2]
+    assert "crmdrip install found a bare portal" in files[2]
 
 
 def test_the_promises_hold_through_every_failure_of_both_vendors(tmp_path: Path) -> None:
