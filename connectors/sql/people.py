@@ -145,7 +145,7 @@ class PeopleReader:
             time_zone=read_text(get("time_zone")),
             country=read_text(get("country")),
             state=read_text(get("state")),
-            status=read_text(get("status")),
+            status=read_text(get("status")).strip(),
             run=read_number(get("run")),
             last_touch=read_time(get("last_touch"), zone),
             modified_at=max(modified, default=LONG_AGO),

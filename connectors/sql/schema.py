@@ -208,14 +208,14 @@ class Reader:
         if self._raw:
             # SQLite keeps whatever it is given: times are text there, a box is a number.
             form = {Form.BOX: Form.NUMBER, Form.NUMBER: Form.NUMBER}.get(form, Form.TEXT)
-        value = self._mapping.value
+        value, length = self._mapping.value, getattr(kind, "length", None)  # "max" in SQL Server
         return Field(
             column=column,
             form=form,
             zone=self._zone,
             yes=value("box", "yes"),
             no=value("box", "no"),
-            length=getattr(kind, "length", None) if form is Form.TEXT and not self._raw else None,
+            length=length if isinstance(length, int) and form is Form.TEXT and not self._raw else None,
         )
 
     def explain_missing(self, word: str) -> str:

@@ -74,7 +74,7 @@ class SignalReader:
         touch = schema["touch"]
         words, open_ones = ("number", "touch_id", "contact", "done_at"), touch["kind"].column == "task"
         for row in self._rows(transaction, touch, words, since, open_ones):
-            touch_id = read_text(row["touch_id"])
+            touch_id = read_key(row["touch_id"])
             yield Signal(
                 key=f"{SOURCE}:{SignalKind.TASK_DONE}:{touch_id}",
                 kind=SignalKind.TASK_DONE,

@@ -224,7 +224,7 @@ def _known(transaction: Transaction, database: Database, mapped: Mapped, word: s
     column = mapped[word].column
     found: set[str] = set()
     for part in database.parts([mapped[word].show(key) for key in keys]):
-        found |= {read_key(row[0]).strip() for row in transaction.rows(select(column).where(column.in_(part)))}
+        found |= {read_key(row[0]) for row in transaction.rows(select(column).where(column.in_(part)))}
     return found
 
 

@@ -144,7 +144,7 @@ class SqlSource:
 
     def _touch(self, row: Mapping[str, Any]) -> TouchRecord:
         return TouchRecord(
-            touch_id=read_text(row["touch_id"]).strip(),
+            touch_id=read_key(row["touch_id"]),
             record_id=read_key(row["contact"]),
             sequence_id=read_key(row["sequence_id"]),
             step_id=read_key(row["step_id"]),

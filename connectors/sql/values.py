@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Column, types
+from sqlalchemy import Column, true, types
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
@@ -88,7 +88,8 @@ class Field:
             return self.column.in_([*dict.fromkeys((self.yes, *_YES))])
         if self.form is Form.NUMBER:
             return self.column != 0
-        return self.column.is_(True) if self.form is Form.BOX else self.column.is_not(None)
+        # Not "IS true", which not every database takes.
+        return self.column == true() if self.form is Form.BOX else self.column.is_not(None)
 
     def changed_since(self, since: datetime, now: datetime) -> Any:
         """The condition that a time in it lies at or after another."""
@@ -132,9 +133,11 @@ class Field:
 
 
 def read_key(value: Any) -> str:
-    """An id as text; "" for none."""
+    """An id as text; "" for none. A CHAR comes filled up with blanks."""
     if value is None:
         return ""
+    if isinstance(value, str):
+        return value.rstrip()
     if isinstance(value, Decimal | float) and value == int(value):
         return str(int(value))
     return str(value)

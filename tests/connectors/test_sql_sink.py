@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from sql_driver import SqlDriver
 from sql_peer import APART, PostgresqlPeer, PostgresqlServer, SqlitePeer
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind, RecordRef
-from crmdrip.ports import BounceWrite, OptOutWrite, ReplyWrite, SequenceWrite
-from crmdrip.testing.crm import AT, read_all, status_write, task_write, touch_write, write_all
+from crmdrip.ports import BounceWrite, OptOutWrite, Purpose, ReplyWrite, SequenceWrite
+from crmdrip.testing.crm import AT, CrmTrouble, read_all, status_write, task_write, touch_write, write_all
 
 
 @pytest.fixture(scope="module")
@@ -193,11 +193,16 @@ def test_what_no_row_can_be_is_skipped(sink, people):
     assert {key: one.error for key, one in outcomes.items()} == expected
 
 
+def test_a_statement_that_takes_too_long_is_ended(peer):
+    """P4: a database that hangs holds up nobody for ever."""
+    source = peer.source(statement_timeout=0.1)
+    with pytest.raises(RetriableError, match="statement timeout"), source.database.read(Purpose.LOOK) as transaction:
+        transaction.rows(select(func.pg_sleep(20)))
+
+
 def test_a_connection_that_breaks_settles_nothing(crm, sink, people):
     """B21: what was not yielded is owed still, and a repeat makes nothing twice."""
     write_all(sink, status_write(people[0]))
-    from crmdrip.testing.crm import CrmTrouble
-
     crm.trouble(CrmTrouble.CUT_AFTER_WRITE)
     writes = [task_write(ref, f"{n:032x}", f"t{n}") for n, ref in enumerate(people)]
     with pytest.raises(RetriableError):
