@@ -62,17 +62,26 @@ def tailor(package: Package, mapping: CrmMapping) -> Tailored:
     if not replacements:
         return Tailored(package=package, replacements=(), left_out={})
     names = {one.full_name for one in replacements}
-    kept = [one for one in package.components if not _replaced(one, names)]
+    own_objects = {one.object: one.own_object for one in replacements if not one.name}
+    fields = frozenset(one.name for one in package.find("CustomField"))
+    kept = [_point(one, own_objects) for one in package.components if not _replaced(one, names)]
     left_out: dict[Component, str] = {}
     gone: set[str] = set()
     while True:
-        found = {one: why for one in kept if one.type != "PermissionSet" and (why := _why(one, replacements, gone))}
+        found = {
+            one: why for one in kept if one.type != "PermissionSet" and (why := _why(one, replacements, gone, fields))
+        }
         if not found:
             break
         left_out |= found
         gone |= {name for one in found if (name := _reference(one))}
         kept = [one for one in kept if one not in found]
-    kept = [_rewrite(one, replacements, gone) if one.type == "PermissionSet" else one for one in kept]
+    named = gone | {one.name for one in left_out if one.type in ("CustomApplication", "CustomTab")}
+    fit = {
+        "PermissionSet": lambda one: _rewrite(one, replacements, named),
+        "CustomObject": lambda one: _trim(one, gone),
+    }
+    kept = [fit[one.type](one) if one.type in fit else one for one in kept]
     return Tailored(package=package.keep(kept), replacements=replacements, left_out=left_out)
 
 
@@ -105,15 +114,53 @@ def _replaced(one: Component, names: set[str]) -> bool:
     return one.object in names
 
 
-def _why(one: Component, replacements: Iterable[Replacement], gone: set[str]) -> str:
-    """Why a component cannot be installed, "" when it can."""
-    text = one.text
-    words = set(_WORD.findall(text)) | set(_WORD.findall(one.name))
+def _point(one: Component, own_objects: Mapping[str, str]) -> Component:
+    """A lookup to an object of the package that points at the org's own in its place."""
+    if one.type != "CustomField" or one.element is None:
+        return one
+    element = deepcopy(one.element)
+    target = element.find(_path("referenceTo"))
+    own = own_objects.get(target.text or "") if target is not None else None
+    if target is None or own is None:
+        return one
+    target.text = own
+    return replace(one, element=element)
+
+
+def _trim(one: Component, gone: set[str]) -> Component:
+    """An object without the pages and compact layouts that are left out: it shows the standard ones."""
+    element = deepcopy(one.element)
+    assert element is not None  # noqa: S101 - an object is always XML
+    for override in element.findall(_path("actionOverrides")):
+        if override.findtext(_path("content")) in gone:
+            element.remove(override)
+    layout = element.find(_path("compactLayoutAssignment"))
+    if layout is not None and layout.text in gone:
+        layout.text = "SYSTEM"
+    return replace(one, element=element)
+
+
+def _said(one: Component) -> str:
+    """What a component says about others. Of a field its own name and its texts are no mention of anything."""
+    if one.type != "CustomField" or one.element is None:
+        return f"{one.name} {one.text}"
+    tags = {_path(name) for name in ("formula", "summaryFilterItems", "summaryForeignKey", "summarizedField")}
+    return " ".join(ET.tostring(child, encoding="unicode") for child in one.element if child.tag in tags)
+
+
+def _why(one: Component, replacements: Iterable[Replacement], gone: set[str], fields: frozenset[str]) -> str:
+    """Why a component cannot be installed, "" when it can. fields: of the package, whatever becomes of them."""
+    if one.type == "CustomObject":
+        return ""
+    text = _said(one)
+    words = set(_WORD.findall(text))
     sign = _OWNED.get(one.type)
     owner = one.object or (one.name.partition(sign)[0] if sign else "")
     about = {owner} if owner else words
     for each in replacements:
         name = each.name or each.object
+        if not each.name and f"{owner}.{name}" in fields:
+            continue  # Contact has a field that is called as the object is
         if name in words and (not each.name or not about.isdisjoint(_standing(each.object))):
             return f"it uses {each.full_name}, which is {each.own or 'switched off'} here"
     for name in sorted(gone):
@@ -161,7 +208,9 @@ def _rewrite(one: Component, replacements: tuple[Replacement, ...], gone: set[st
             if leaf.text in gone:
                 root.remove(entry)
             continue
-        own = found.own if _local(leaf) in ("field", "object") else ""
+        # Of an object that is replaced, a field without a word of its own has nothing to stand for it.
+        fits = _local(leaf) == ("field" if found.name else "object")
+        own = found.own if fits else ""
         if not own or own in granted or not own.endswith("__c"):
             root.remove(entry)
         else:

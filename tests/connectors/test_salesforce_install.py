@@ -167,6 +167,28 @@ def test_an_orgs_own_field_is_not_installed_a_second_time(bare):
     assert "Drip_Enrolled__c" in bare.org.schema["Lead"].fields
 
 
+def test_an_orgs_own_object_stands_for_the_packages(bare):
+    """Lookups point at it, steps are its details, and permission sets grant it."""
+    own = replace(bare.org.schema["Opportunity"], name="Cadence__c", label="Cadence", prefix="a99")
+    bare.org.schema.put(own)
+    bare.org.store.add_object(own)
+    mapping = load_mapping()
+    words = dict.fromkeys(mapping.fields["sequence"], "") | {"name": "Name", "status": "StageName"}
+    mapping = replace(
+        mapping,
+        objects={**mapping.objects, "sequence": "Cadence__c"},
+        fields={**mapping.fields, "sequence": words},
+    )
+    installer = installer_of(bare, mapping)
+    installer.install(installer.preview(), lambda _: None)
+    schema = bare.org.schema
+    assert "Drip_Sequence__c" not in schema
+    assert schema["Contact"].fields["Drip_Sequence__c"].reference_to == ("Cadence__c",)
+    assert schema["Drip_Step__c"].fields["Drip_Sequence__c"].reference_to == ("Cadence__c",)
+    assert schema["Task"].fields["Drip_Sequence__c"].type == "string"
+    assert "Cadence__c" in bare.org.access.sets["Drip_Integration"].objects
+
+
 def test_a_mapped_field_that_is_not_there_is_a_conflict(bare):
     """Somebody mistyped it, or it is hidden."""
     changes = installer_of(bare, renamed(enrolled="Cadence__c")).preview()
