@@ -73,7 +73,8 @@ class Access:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sights: dict[tuple[str, frozenset[str]], Sight] = {}
+        self._sights: dict[str, Sight] = {}
+        """By user id."""
         self.user_id = ""
         self.profiles: dict[str, Profile] = {}
         """By user id; STANDARD for everybody else."""
@@ -96,7 +97,7 @@ class Access:
         return (object_name, field_name) in self.sight().locked
 
     def changed(self) -> None:
-        """Forget what was added up: the schema, a permission set or a profile is another."""
+        """Forget what was added up: the schema, a permission set, an assignment or a profile is another."""
         self._sights.clear()
 
     def holds(self, permission: str) -> bool:
@@ -107,10 +108,9 @@ class Access:
 
     def sight(self) -> Sight:
         """What the user at hand sees."""
-        key = (self.user_id, self._assigned())
-        found = self._sights.get(key)
+        found = self._sights.get(self.user_id)
         if found is None:
-            found = self._sights[key] = self._add_up(*key)
+            found = self._sights[self.user_id] = self._add_up(self.user_id, self._assigned())
         return found
 
     def _assigned(self) -> frozenset[str]:
@@ -118,7 +118,7 @@ class Access:
             return frozenset()
         rows = self._store.db.execute(
             'SELECT s."Name" FROM "PermissionSetAssignment" a JOIN "PermissionSet" s ON s."Id" = a."PermissionSetId"'
-            ' WHERE a."AssigneeId" = ?',
+            ' WHERE a."AssigneeId" = ? AND a."IsDeleted" = 0',
             (self.user_id,),
         )
         return frozenset(name for (name,) in rows if name in self.sets)

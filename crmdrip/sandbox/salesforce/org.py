@@ -170,6 +170,7 @@ class SalesforceOrg:
             raise ValueError(f"there is no permission set {permission_set}")
         row = {"AssigneeId": to or self.integration_user_id, "PermissionSetId": found[0], "IsActive": True}
         self.seed("PermissionSetAssignment", [row])
+        self.access.changed()
 
     # serving
 

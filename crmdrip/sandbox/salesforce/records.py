@@ -81,6 +81,8 @@ class Records:
             SystemModstamp=write.stamp,
         )
         self.store.insert(spec.name, changes)
+        if spec.name == "PermissionSetAssignment":
+            self.access.changed()
         self._roll_up(spec, record_id, write)
         if (consequence := CONSEQUENCES.get(spec.name)) is not None:
             consequence(self, changes, write)
@@ -133,6 +135,8 @@ class Records:
             "SystemModstamp": write.stamp,
         }
         self.store.update(spec.name, record_id, stamped)
+        if spec.name == "PermissionSetAssignment":
+            self.access.changed()
         self._roll_up(spec, record_id, write)
 
     def _roll_up(self, spec: SObject, record_id: str, write: Write) -> None:
