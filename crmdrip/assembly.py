@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 
 from crmdrip import registry
 from crmdrip.config import Settings
@@ -18,7 +19,8 @@ from crmdrip.core.replyto import ReplyDomain
 from crmdrip.daemon.mailboxes import Ear, Mailboxes
 from crmdrip.daemon.parts import Limits, Parts
 from crmdrip.daemon.passes import identify
-from crmdrip.ledger import marks
+from crmdrip.daemon.shares import OneOfAll
+from crmdrip.ledger import engines, marks
 from crmdrip.ledger.store import Ledger
 from crmdrip.ports import (
     Clock,
@@ -165,16 +167,19 @@ def identify_org(source: CrmSource, ledger: Ledger) -> str:
 
 
 @contextmanager
-def assemble(settings: Settings, clock: Clock, *, exclusive: bool) -> Iterator[Parts]:
+def assemble(settings: Settings, clock: Clock, *, exclusive: bool, shared: bool = False) -> Iterator[Parts]:
     """Everything a worker needs, given back at the end.
 
-    exclusive: keep every other daemon off the ledger; commands that only look leave it False. Raises
-    ConfigurationError, LedgerBusyError, LedgerBrokenError, and what CrmSource.identity raises.
+    exclusive: keep every other daemon off the ledger; commands that only look leave it False. shared: keep off those
+    alone that would not share it. Raises ConfigurationError, LedgerBusyError, LedgerBrokenError, and what
+    CrmSource.identity raises.
     """
     crm, mail = connect_crm(settings, clock), connect_mail(settings, clock)
     ledger = Ledger(settings.ledger.url)
     try:
-        if exclusive:
+        if shared:
+            ledger.share(settings.cluster.name)
+        elif exclusive:
             ledger.lock()
         ledger.migrate()  # after the lock: never under a daemon that is at work
         mailboxes = build_mailboxes(connect_mailboxes(settings, clock), ledger, clock)
@@ -196,6 +201,7 @@ def assemble(settings: Settings, clock: Clock, *, exclusive: bool) -> Iterator[P
                 hooks=build_hooks(crm, mail),
                 hints=build_hints(crm),
                 mailboxes=mailboxes,
+                draining=OneOfAll(ledger, engines.DRAINING) if shared else Lock(),
             )
         finally:
             mailboxes.close()

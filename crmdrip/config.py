@@ -237,6 +237,18 @@ class DaemonSettings(StrictModel):
     """Failures in a row of one loop, after which the process exits for its supervisor to restart it."""
 
 
+class ClusterSettings(StrictModel):
+    """[cluster]: several daemons that share the work on one ledger, which then has to be on PostgreSQL."""
+
+    enabled: bool = False
+    """Every daemon of the ledger has to say the same."""
+    name: str = Field(default="", max_length=40)
+    """How status calls this daemon; "" for the machine and the process."""
+    lease_seconds: float = Field(default=60, ge=1, le=120)
+    """After so long a silence of one daemon the others take its work over. The emails of a batch have to be begun
+    within it, so it is longer where the provider is slow."""
+
+
 class WebSettings(StrictModel):
     """[web]: the door: /healthz, /readyz, the page behind every unsubscribe link, and what vendors post."""
 
@@ -297,6 +309,7 @@ class Settings(StrictModel):
     limits: LimitSettings
     safety: SafetySettings
     daemon: DaemonSettings
+    cluster: ClusterSettings
     web: WebSettings
     log: LogSettings
 

@@ -135,3 +135,11 @@ def work(settings: Settings) -> Iterator[Parts]:
     with assemble(settings, WallClock(), exclusive=True) as parts:
         collect_rarely()
         yield parts
+
+
+@contextmanager
+def work_together(settings: Settings) -> Iterator[Parts]:
+    """The parts for one of several daemons that share the ledger."""
+    with assemble(settings, WallClock(), exclusive=True, shared=True) as parts:
+        collect_rarely()
+        yield parts

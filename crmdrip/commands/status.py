@@ -81,6 +81,22 @@ def _print(overview: Overview, door: dict[str, Any] | None) -> None:
                 for name, loop in door["loops"].items()
             ),
         )
+    if overview.workers:
+        out.print()
+        print_table(
+            ("Daemon", "Since", "Silent for", "Runs in hand", "Version", "Process"),
+            (
+                (
+                    one.name,
+                    f"{one.joined_at:%Y-%m-%d %H:%M}",
+                    f"{one.silent:.0f} s",
+                    str(one.runs),
+                    one.version,
+                    one.process.removeprefix("crmdrip "),
+                )
+                for one in overview.workers
+            ),
+        )
     if overview.sequences:
         out.print()
         print_table(

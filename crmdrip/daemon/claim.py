@@ -135,7 +135,7 @@ def whose(
         return Standing.LATER if brake.claim > claim else Standing.EARLIER
     if brake.heartbeat == left or (known is not None and brake.heartbeat <= known):
         return Standing.OURS
-    meanwhile = brake.heartbeat == marks.read_heartbeat(connection)  # another pass left it
+    meanwhile = brake.heartbeat in marks.heartbeats_left(connection)  # another pass left it, or another daemon of ours
     return Standing.OURS if meanwhile else Standing.LATER
 
 

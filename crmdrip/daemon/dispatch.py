@@ -28,7 +28,8 @@ from crmdrip.daemon.look import look_once_more, unseen
 from crmdrip.daemon.outcomes import conclude
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import Ready
-from crmdrip.ledger import runs, touches
+from crmdrip.daemon.shares import share_of
+from crmdrip.ledger import runs
 from crmdrip.ledger.runs import DueRun
 from crmdrip.ports import SendOutcome, SendStatus
 
@@ -63,9 +64,9 @@ class DispatchCount:
 def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
     """Work through everything that is due, batch by batch.
 
-    Only one process at a time may call this, which the ledger's lock sees to: what an earlier pass intended and never
-    concluded is in doubt. Raises LedgerBrokenError when nothing could be remembered. Failures of the CRM hold the batch
-    and raise nothing.
+    Only one pass at a time may be under way, in a process and, where the ledger is not shared, in all: what an earlier
+    pass of this daemon intended and never concluded is in doubt. Raises LedgerBrokenError when nothing could be
+    remembered. Failures of the CRM hold the batch and raise nothing.
     """
     _doubt_leftovers(parts)
     queues: Multiset[Counter] = Multiset()
@@ -76,7 +77,8 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
             if parts.stopping.is_set():
                 break
             parts.ledger.require_room()
-            due = _claim_due(parts, before.run_ids if before is not None else frozenset())
+            under_way = before.run_ids if before is not None else frozenset[int]()
+            due = share_of(parts.ledger).take(parts.clock.now(), parts.limits.batch, under_way)
             if not due:
                 break
             batch = _Batch(parts, due, queues)
@@ -102,17 +104,11 @@ def hold_due(parts: Parts, error: CrmdripError) -> None:
 
     Raises LedgerBrokenError.
     """
-    due = _claim_due(parts, frozenset())
+    share = share_of(parts.ledger)
+    due = share.take(parts.clock.now(), parts.limits.batch, frozenset())
     if due:
         Intents(parts, due, unseen(parts, error), Multiset()).decide()
-
-
-def _claim_due(parts: Parts, under_way: AbstractSet[int]) -> list[DueRun]:
-    """The next runs to look at, without those whose email is just going out: they stand as due until it has."""
-    limit = parts.limits.batch
-    with parts.ledger.read() as connection:
-        due = runs.claim_due(connection, parts.clock.now(), limit + len(under_way))
-    return [run for run in due if run.id not in under_way][:limit]
+        share.give_back([run.id for run in due])
 
 
 def _add(one: DispatchCount, other: DispatchCount) -> DispatchCount:
@@ -130,11 +126,8 @@ def _finish(batch: _Batch, following: _Batch) -> DispatchCount:
 
 def _doubt_leftovers(parts: Parts) -> None:
     """A pass that broke off between intents and outcomes, on a full disk for one, left touches in doubt (B1, B30)."""
-    with parts.ledger.read() as connection:
-        left = touches.any_intended(connection)
-    if left:
-        with parts.ledger.write() as connection:
-            doubtful = touches.recover(connection, parts.clock.now())
+    doubtful = share_of(parts.ledger).settle(parts.clock.now())
+    if doubtful:
         log.warning("touches_in_doubt_after_break", touches=doubtful)
 
 
@@ -180,6 +173,7 @@ class _Batch:
     def finish(self) -> DispatchCount:
         """Wait until every outcome is committed. Raises LedgerBrokenError."""
         self._sending.result()
+        share_of(self._parts.ledger).give_back(self.run_ids)
         return DispatchCount(**self._count)
 
     def withdraw(self) -> None:

@@ -26,6 +26,7 @@ from crmdrip.daemon.enact import enact
 from crmdrip.daemon.look import Blind, Seen, hold_back, see_brake, sender_id
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import CAP_WORDS, Ready, claim_of, place_in_queue
+from crmdrip.daemon.shares import share_of
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background, load_histories, take_snapshot
 from crmdrip.ledger import marks, runs, tallies, touches
@@ -191,7 +192,8 @@ class Intents:
             zone=send.zone.zone,
             zone_source=send.zone.source,
         )
-        message = replace(message, not_after=self._seen.at + LOOK_LASTS)
+        latest = share_of(self._parts.ledger).begin_by(self._seen.at + LOOK_LASTS)
+        message = replace(message, not_after=latest)
         return Ready(touch=touch, send=send, run=run, snapshot=snapshot, message=message)
 
     def _cannot_render(self, reason: Reason, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -73,10 +73,32 @@ LONGEST_WAIT = 3600.0
 """Seconds after which the other side is asked again, however long it told us to wait."""
 
 
+class Engine(Protocol):
+    """Runs the loops where several daemons share the work; which of them runs one is the engine's to say."""
+
+    def begin(self, loops: Mapping[str, Callable[[], None]], every: Mapping[str, float]) -> None:
+        """Run each of them again and again. every: seconds between two runs. Returns at once, and raises nothing."""
+
+    def hasten(self, name: str, seconds: float) -> None:
+        """Have a loop run in so many seconds, by whichever daemon. Raises nothing."""
+
+    def end(self) -> None:
+        """Begin no further run; returns once those under way are done."""
+
+
 class Daemon:
     """Runs the loops until told to stop, or until one of them has failed too often."""
 
-    def __init__(self, parts: Parts, rhythm: Rhythm) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        rhythm: Rhythm,
+        engine: Engine | None = None,
+        prepare: Callable[[Parts], object] | None = None,
+    ) -> None:
+        """engine: where daemons share the work. prepare: what comes before the first run of a loop, by default all."""
+        self._engine = engine
+        self._prepares = prepare
         self._stop = threading.Event()
         self._parts = replace(parts, stopping=self._stop)
         self._rhythm = rhythm
@@ -102,6 +124,12 @@ class Daemon:
         """Ask for the end; `run` returns when what is under way is done, or the deadline is over."""
         self._stop.set()
 
+    def give_up(self, why: str) -> None:
+        """As stop, with an exit code by which a supervisor starts the daemon anew."""
+        log.error("daemon_gave_up", why=why)
+        self._exit_code = 1
+        self._stop.set()
+
     def hasten(self, name: str) -> None:
         """Run a loop now, or as soon as HASTE allows; asked for many times before it runs, it runs once. Thread-safe.
 
@@ -115,6 +143,9 @@ class Daemon:
             if state.hastened > now:
                 return  # it is to run then anyway
             state.hastened = max(now, state.hastened + HASTE.get(name, 1.0))
+            if self._engine is not None:
+                self._engine.hasten(name, state.hastened - now)
+                return
             at = _now() + timedelta(seconds=state.hastened - now)
             job = self._job(name, passes.PASSES[name])
             # An id of its own, so that the loop's own rhythm stays as it is.
@@ -151,8 +182,12 @@ class Daemon:
         """Settle the past, then begin with every loop at once; sending waits for it (B4)."""
         state = self.states["prepare"]
         while not self._stop.is_set():
-            if self._guard("prepare", lambda: passes.prepare(self._parts)):
+            if self._guard("prepare", lambda: (self._prepares or passes.prepare)(self._parts)):
                 self._prepared.set()
+                if self._engine is not None:
+                    jobs = {name: self._job(name, run) for name, run in passes.PASSES.items()}
+                    self._engine.begin(jobs, self._rhythm.every)
+                    return
                 for name, run in passes.PASSES.items():
                     job = self._job(name, run)
                     scheduler.add_job(job, "interval", seconds=self._rhythm.every[name], id=name, next_run_time=_now())
@@ -225,7 +260,13 @@ class Daemon:
 
     def _drain(self, scheduler: BackgroundScheduler) -> None:
         """Let what is under way come to its end, but not for ever: shutdown(wait=True) has no time-out of its own."""
-        waiter = threading.Thread(target=scheduler.shutdown, kwargs={"wait": True}, daemon=True)
+
+        def shut_down() -> None:
+            if self._engine is not None:
+                self._engine.end()
+            scheduler.shutdown(wait=True)
+
+        waiter = threading.Thread(target=shut_down, daemon=True)
         waiter.start()
         waiter.join(self._rhythm.drain_seconds)
         if waiter.is_alive():

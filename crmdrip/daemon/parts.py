@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import Event, Lock
 
@@ -54,7 +55,7 @@ class Parts:
     """Those by which the CRM says that it has changed, by their source."""
     mailboxes: Mailboxes = field(default_factory=Mailboxes)
     """The folders into which people answer."""
-    draining: Lock = field(default_factory=Lock)
+    draining: AbstractContextManager[object] = field(default_factory=Lock)
     """Held by whoever reads what came in: one at a time, and a last look waits for it."""
     crossing: Crossing = field(default_factory=Crossing)
     """Boxes that we set while a page was on its way."""

@@ -21,11 +21,12 @@ from crmdrip.daemon.listening import forget_mails, take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.rebuild import Watch, doubt_last_look, needs_rebuild, rebuild, tell_log
 from crmdrip.daemon.reconcile import reconcile_once
+from crmdrip.daemon.shares import share_of
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.twins import tell
 from crmdrip.daemon.writeback import owe_figures, write_back_once
-from crmdrip.ledger import marks, touches
+from crmdrip.ledger import marks
 from crmdrip.ledger.errors import LedgerBrokenError
 from crmdrip.ports import CrmSource, FollowsLists
 
@@ -63,7 +64,7 @@ def prepare(parts: Parts, watch: Watch = tell_log) -> PullCount:
     """
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.ORG, parts.org_id)
-        doubtful = touches.recover(connection, parts.clock.now())
+        doubtful = share_of(parts.ledger).recover(connection, parts.clock.now())
         doubt_last_look(connection, parts.clock.now())
     recover_forwards(parts)
     if doubtful:

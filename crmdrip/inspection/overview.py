@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from crmdrip.core.model import RunStatus
 from crmdrip.inspection.answers import AnswerOverview, read_answers
-from crmdrip.ledger import definitions, marks, outbox, received, runs, touches
+from crmdrip.ledger import definitions, marks, outbox, received, runs, touches, workers
 from crmdrip.ledger.received import ReceivedCount
 from crmdrip.ledger.store import Ledger
+from crmdrip.ledger.workers import SignedIn
 
 BEATS = timedelta(minutes=15)
 """The age of the heartbeat beyond which no daemon seems to run: it beats every five minutes."""
@@ -59,6 +60,8 @@ class Overview:
     ledger: str
     room: bool
     """Whether the disk has room enough to go on sending."""
+    workers: tuple[SignedIn, ...]
+    """The daemons that stand in a ledger on a server; none for a file."""
 
 
 def read_overview(ledger: Ledger, now: datetime) -> Overview:
@@ -87,6 +90,7 @@ def read_overview(ledger: Ledger, now: datetime) -> Overview:
             answers=read_answers(connection, now),
             ledger=ledger.where,
             room=ledger.room_left(),
+            workers=tuple(workers.signed_in(connection)) if ledger.path is None else (),
         )
 
 

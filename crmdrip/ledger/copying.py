@@ -29,7 +29,7 @@ from crmdrip.ledger.store import Ledger, open_ledger
 TOGETHER = 2_000
 """Rows held in memory at a time."""
 
-_OF_A_PLACE = frozenset({schema.touch_move.name, schema.worker.name})
+_OF_A_PLACE = frozenset({schema.touch_move.name, schema.worker.name, schema.assignment.name})
 """Tables that migrations fill, or that tell of the daemons of one database."""
 
 

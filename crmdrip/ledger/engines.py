@@ -25,6 +25,13 @@ DAEMON: Final = 1
 """Held by each daemon as long as it lives: alone, or shared where daemons work together."""
 WRITER: Final = 2
 """Held by each transaction that writes, until it ends."""
+PREPARING: Final = 3
+"""Held by the one of several daemons that compares the ledger with the CRM before anything goes out."""
+DRAINING: Final = 4
+"""Held by the one of several daemons that reads what came in."""
+
+PROCESS = f"crmdrip {os.getpid()} on {socket.gethostname()}"[:63]
+"""The name that the server knows this process's connections by."""
 
 AWAY = 20
 """Seconds after which a connection whose other end is silent counts as cut, on either side."""
@@ -114,7 +121,7 @@ _CONNECT = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": AWAY * 1000,
-    "application_name": f"crmdrip {os.getpid()} on {socket.gethostname()}"[:63],
+    "application_name": PROCESS,
 }
 
 _SETTINGS = {
@@ -151,6 +158,26 @@ def try_lock(connection: Connection, purpose: int, *, shared: bool) -> bool:
     found = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock{kind}({_KIND}, {purpose})")
     return bool(found.scalar())
 
+
+def wait_for_lock(connection: Connection, purpose: int) -> None:
+    """Take an advisory lock for as long as the connection lasts. Raises DatabaseError after STUCK seconds."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_lock({_KIND}, {purpose})")
+
+
+def give_lock_back(connection: Connection, purpose: int) -> None:
+    """Before the connection goes back to where others may use it."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_KIND}, {purpose})")
+
+
+def cut_off(connection: Connection, process: str) -> None:
+    """End every connection of a process, and with them all it holds."""
+    connection.execute(_CUT, {"process": process})
+
+
+_CUT = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = :process AND datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 _HOLDERS = text(
     "SELECT DISTINCT activity.application_name FROM pg_locks AS held JOIN pg_stat_activity AS activity USING (pid)"

@@ -18,6 +18,8 @@ REBUILT_AT: Final = "rebuilt_at"
 """When the last rebuild began."""
 HEARTBEAT: Final = "heartbeat"
 """The newest that this ledger means to leave in the CRM."""
+LEFT: Final = "heartbeats"
+"""The last ones that this ledger meant to leave, by any of its daemons."""
 CLAIM: Final = "claim"
 """What this ledger's daemon wrote beside its heartbeats since its last start (B3)."""
 LOOKING: Final = "looking"
@@ -72,7 +74,18 @@ def next_heartbeat(connection: Connection, now: datetime) -> datetime:
     if own is not None:
         beat = max(beat, own.replace(microsecond=0) + timedelta(seconds=1))
     set_mark(connection, HEARTBEAT, beat.isoformat())
+    left = (read_mark(connection, LEFT) or "").split()[1 - _LEFT_KEPT :]
+    set_mark(connection, LEFT, " ".join([*left, beat.isoformat()]))
     return beat
+
+
+_LEFT_KEPT = 50
+"""More than daemons that share a ledger leave while one of them waits for the CRM's answer."""
+
+
+def heartbeats_left(connection: Connection) -> frozenset[datetime]:
+    """The last heartbeats that were meant to be left: whoever finds one of them has found no stranger's."""
+    return frozenset(map(datetime.fromisoformat, (read_mark(connection, LEFT) or "").split()))
 
 
 def read_cursor(connection: Connection, name: str) -> str | None:

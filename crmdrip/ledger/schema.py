@@ -392,11 +392,23 @@ worker = Table(
     metadata,
     Column("id", Words, primary_key=True),
     Column("name", Words, nullable=False),
+    Column("process", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("ready", Boolean, nullable=False),
     Column("joined_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
 )
-"""The daemons that may write, where the ledger is on a server; times by the server's clock. Empty on SQLite, whose file
-is locked."""
+"""The daemons that may write, where the ledger is on a server; times by the server's clock. `process`: the name of its
+connections there. `ready`: it knows that the ledger holds what the CRM holds. Empty on SQLite, whose file is locked."""
+
+assignment = Table(
+    "assignment",
+    metadata,
+    Column("run_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("worker_id", Words, nullable=False),
+    Index("assignment_of_worker", "worker_id"),
+)
+"""Runs that one of several daemons looks at and mails just now, each with one of them at most."""
 
 tally = Table(
     "tally",

@@ -8,13 +8,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from crmdrip.core.errors import CrmdripError
+from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.ledger import engines, workers
 from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError, explain
 from crmdrip.ledger.workers import Worker
@@ -43,8 +44,14 @@ class Ledger:
         self._hold: Connection | None = None
         """The connection to PostgreSQL with which the lock is lost."""
         self._holding = threading.Lock()
+        self.shared = False
+        """Whether other daemons write as well, each for a part of the work."""
+        self._signing: Worker | None = None
+        """Who is to stand in the ledger once there are tables."""
         self.worker: Worker | None = None
         """Who writes, where the database has to be asked whether it still may."""
+        self.held_until: datetime | None = None
+        """Where it is shared: the time, by this machine's clock, until which no other daemon takes our work over."""
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -122,11 +129,10 @@ class Ledger:
         """Remember what was locked, now that there are tables."""
         if self._lock_file is not None and self.path is not None:
             self._file = _identity_of(self.path)
-        if self._hold is not None and self.worker is None:
-            worker = workers.new_worker(f"{socket.gethostname()}-{os.getpid()}")
+        if self._signing is not None:
             with self.write() as connection:
-                workers.stand_alone(connection, worker)
-            self.worker = worker
+                (workers.join if self.shared else workers.stand_alone)(connection, self._signing)
+            self.worker, self._signing = self._signing, None
 
     def _require_own_file(self) -> None:
         """A file that was deleted or replaced is no ledger: another daemon may be at work on the one in its place."""
@@ -147,13 +153,31 @@ class Ledger:
             self._settle_in()
         else:
             self._hold = self._take_hold()
+            self._signing = workers.new_worker()
+
+    def share(self, name: str) -> None:
+        """Keep every daemon off this ledger that would be alone with it; others that share it are welcome.
+
+        name: as people know this daemon, "" for that of the machine and the process. Raises LedgerBusyError,
+        LedgerBrokenError, and ConfigurationError for a file.
+        """
+        if self.path is not None:
+            raise ConfigurationError(
+                "daemons can share a ledger on PostgreSQL only, and this one is an SQLite file.",
+                where="[cluster] enabled",
+                do_next="Name a database in [ledger] url, to which crmdrip ledger copy moves what there is; or type"
+                " enabled = false.",
+            )
+        self.shared = True
+        self._hold = self._take_hold()
+        self._signing = workers.new_worker(name)
 
     def _take_hold(self) -> Connection:
         """A connection that keeps all others off for as long as it lasts."""
         try:
             # Outside of any transaction, or it would be ended for being idle in one.
             connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if engines.try_lock(connection, engines.DAEMON, shared=False):
+            if engines.try_lock(connection, engines.DAEMON, shared=self.shared):
                 return connection
             others = ", ".join(engines.holders(connection, engines.DAEMON)) or "another process"
             connection.close()
@@ -177,6 +201,20 @@ class Ledger:
                 self._hold.invalidate()
                 self._hold.close()
                 self._hold = self._take_hold()
+
+    @contextmanager
+    def only_one(self, purpose: int) -> Iterator[None]:
+        """What is done inside is done by no other daemon that shares the ledger. Raises LedgerBrokenError."""
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                engines.wait_for_lock(connection, purpose)
+                try:
+                    yield
+                finally:
+                    with suppress(DatabaseError):  # whose connection is gone has lost the lock with it
+                        engines.give_lock_back(connection, purpose)
+        except DatabaseError as error:
+            raise explain(error, self.where) from error
 
     def room_left(self) -> bool:
         """Whether the disk has room to remember what is about to be sent (B30). A server looks after its own."""

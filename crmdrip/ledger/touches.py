@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Dialect, bindparam, case, func, or_, select, true, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.model import StepKind, Touch, TouchState
@@ -177,14 +177,14 @@ def any_intended(connection: Connection) -> bool:
     return connection.execute(found).first() is not None
 
 
-def recover(connection: Connection, now: datetime) -> int:
+def recover(connection: Connection, now: datetime, among: ColumnElement[bool] | None = None) -> int:
     """While nothing is being sent: what was intended and never concluded is in doubt (B1). Returns how many there were.
 
-    Their runs are looked at at once, so that the records say so.
+    among: of these touches alone. Their runs are looked at at once, so that the records say so.
     """
     rows = connection.execute(
         update(touch)
-        .where(IS_OPEN, touch.c.state == TouchState.INTENDED.value)
+        .where(IS_OPEN, touch.c.state == TouchState.INTENDED.value, true() if among is None else among)
         .values(state=TouchState.IN_DOUBT.value, not_before=now, detail="the daemon ended before the answer came")
         .returning(touch.c.enrollment_id)
     ).all()

@@ -332,10 +332,22 @@ def upgrade() -> None:
         "worker",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("process", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("ready", sa.Boolean(), nullable=False),
         sa.Column("joined_at", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_table(
+        "assignment",
+        sa.Column(
+            "run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("worker_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id"),
+    )
+    op.create_index("assignment_of_worker", "assignment", ["worker_id"], unique=False)
     op.create_table(
         "touch_move",
         sa.Column("from_state", sa.Text(), nullable=False),
