@@ -6,15 +6,12 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from connectors.salesforce.metadata import NAMESPACE, Component, Package, read_package
 from connectors.salesforce.schema import FieldInfo, Schema
-from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import CrmMapping, parse_mapping
+from crmdrip.shipped import shipped
 
 _TYPES: Mapping[str, str] = {
     "Text": "string",
@@ -105,26 +102,17 @@ class Difference:
     """What a deployment adds."""
 
 
-def find_mappings() -> Traversable:
-    """The folder of the mapping and the package: in the wheel, or beside crmdrip. Raises ConfigurationError."""
-    package = files("crmdrip")
-    for folder in (package / "_mappings", Path(str(package)).parent / "mappings"):
-        if (folder / "salesforce" / "sfdx-project.json").is_file():
-            return folder
-    raise ConfigurationError("the Salesforce package is missing from this installation.", do_next="Install it again.")
-
-
 @cache
 def load_package() -> Package:
     """The package as it is shipped, read once. Raises ConfigurationError."""
-    return read_package(find_mappings() / "salesforce")
+    return read_package(shipped("salesforce"))
 
 
 @cache
 def load_names() -> CrmMapping:
     """The mapping as it is shipped: the names of the package. Raises ConfigurationError."""
-    file = find_mappings() / "salesforce.toml"
-    return parse_mapping("mappings/salesforce.toml", tomllib.loads(file.read_text("utf-8")))
+    text = shipped("salesforce.toml").read_text("utf-8")
+    return parse_mapping("mappings/salesforce.toml", tomllib.loads(text))
 
 
 @cache

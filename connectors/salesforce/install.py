@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.salesforce import soql
-from connectors.salesforce.blueprint import compare, find_mappings, load_package, load_specs, read_spec
+from connectors.salesforce.blueprint import compare, load_package, load_specs, read_spec
 from connectors.salesforce.client import Answers, Part, SalesforceClient
 from connectors.salesforce.deploying import Mode, deploy
 from connectors.salesforce.metadata import Component, Package
@@ -28,6 +28,7 @@ from connectors.salesforce.tailoring import Tailored, tailor, widen
 from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.core.mapping import CrmMapping
 from crmdrip.ports import ChangeKind, Clock, Purpose, SchemaChange
+from crmdrip.shipped import shipped
 
 INTEGRATION_SET = "Drip_Integration"
 EDITOR_SET = "Drip_Sequence_Editor"
@@ -158,7 +159,7 @@ class SalesforceInstaller:
             archive.write_bytes(package.zip())
             commands.append(f"sf project deploy start --metadata-dir {archive} --single-package --target-org YOUR_ORG")
         if not tailored.replacements:
-            _copy(find_mappings() / "salesforce", folder / "source")
+            _copy(shipped("salesforce"), folder / "source")
         user = "INTEGRATION_USERNAME"
         commands.append(
             f"sf org assign permset --name {INTEGRATION_SET} --on-behalf-of {user} --target-org YOUR_ORG"

@@ -13,9 +13,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from connectors.salesforce.blueprint import find_mappings, load_package, load_specs, read_specs
+from connectors.salesforce.blueprint import load_package, load_specs, read_specs
 from connectors.salesforce.metadata import NAMESPACE, read_package
 from crmdrip.core.errors import ConfigurationError
+from crmdrip.shipped import shipped
 
 NODE = Path(__file__).parents[1] / "package" / "node"
 CONVERTER = NODE / "node_modules" / "@salesforce" / "source-deploy-retrieve"
@@ -128,7 +129,7 @@ def test_the_shipped_package_is_found_and_read():
 def test_the_vendors_converter_makes_the_same_package(tmp_path):
     """Every file of the shipped package says the same, and so does package.xml."""
     source, out = tmp_path / "project", tmp_path / "out"
-    shutil.copytree(str(find_mappings() / "salesforce"), source)
+    shutil.copytree(str(shipped("salesforce")), source)
     project = json.loads((source / "sfdx-project.json").read_text())
     trees = [str(source / each["path"]) for each in project["packageDirectories"]]
     command = ["node", "--input-type=module", "-e", CONVERT, "--", str(out), *trees]
