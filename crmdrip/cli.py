@@ -32,7 +32,7 @@ COMMANDS = {
     "resume": ("pause:resume", "Go on sending, in SEQUENCE or in all."),
     "export": ("erase:export", "Print everything the ledger holds about PERSON, as JSON."),
     "erase": ("erase:erase", "Erase everything the ledger holds about PERSON, who is never mailed again."),
-    "rebuild": ("rebuild:rebuild", "Fill the ledger from the CRM again, and find out what had gone out. Sends nothing."),
+    "rebuild": ("rebuild:rebuild", "Fill the ledger from the CRM again. Sends nothing."),
     "ledger": ("ledger:ledger", "Show, copy or back up the ledger, the daemon's own state."),
     "sandbox": ("sandbox:sandbox", "Serve the Salesforce and SendGrid stand-ins alone."),
 }

@@ -33,9 +33,10 @@ PAUSE = 5.0
 @click.option("--json", "as_json", is_flag=True, help="What was read and what waits, as one JSON object.")
 @click.pass_obj
 def rebuild(config: Path, *, take_over: bool, no_log: bool, as_json: bool) -> int:
-    """Fill the ledger from the CRM again, and find out what had gone out. Sends nothing.
+    """Fill the ledger from the CRM again. Sends nothing.
 
-    For a ledger that was lost, came from a backup, or is not trusted. The daemon does the same by itself when it starts
+    For a ledger that was lost, came from a backup, or is not trusted. What had gone out and stands in no CRM is looked
+    up in the mail provider's log. The daemon does the same by itself when it starts
     on an empty or older one; this shows how far it is, and ends with the list of what only a person can decide. Stop
     the daemon first. Ctrl-C is safe: whoever starts next goes on.
     """

@@ -9,6 +9,7 @@ import click
 from crmdrip.core.errors import CrmdripError
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.rebuild import needs_rebuild
+from crmdrip.ledger import marks
 from crmdrip.ledger.errors import LedgerBusyError
 
 SILENCE = timedelta(minutes=6)
@@ -31,8 +32,12 @@ def refuse_beside_rival(parts: Parts) -> None:
     except CrmdripError:
         return
     beat = brake.heartbeat if brake is not None else None
-    if beat is None or parts.clock.now() - beat >= SILENCE:
+    if brake is None or beat is None or parts.clock.now() - beat >= SILENCE:
         return
+    with parts.ledger.read() as connection:
+        own, known = marks.read_mark(connection, marks.CLAIM), marks.read_heartbeat(connection)
+    if own is not None and brake.claim == own and known is not None and beat <= known:
+        return  # this very ledger's, whose daemon ended while it was being filled; a copy would find a newer one
     raise LedgerBusyError(
         f"a daemon with another ledger worked on this org at {beat:%Y-%m-%d %H:%M:%S} UTC. Two would mail all twice.",
         where=parts.ledger.where,

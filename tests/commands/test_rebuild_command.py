@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from typing import Any
+
 import pytest
 from office import Office, Shell
 
 from crmdrip.assembly import WallClock, assemble
 from crmdrip.config import load
+from crmdrip.core.errors import RetriableError
+from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.sandbox.faults import Fault, FaultKind
 
@@ -109,3 +114,37 @@ def test_who_may_have_been_mailed_and_cannot_be_looked_up_is_listed(
     assert crmdrip("once").code == 0
     assert len(office.sent()) == PEOPLE
     assert "a person decides" in office.read(unheard[0], "Drip_Reason__c")[0]
+
+
+class NoTimelines:
+    """A source that breaks off once the people were read."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def touches(self, cursor: str | None) -> Any:
+        """The connection breaks."""
+        raise RetriableError("no answer.")
+
+
+def test_a_daemon_that_ended_while_its_ledger_was_filled_is_no_rival_of_itself(office: Office, crmdrip: Shell) -> None:
+    """B3, B4: its supervisor starts it again at once, and it does not wait six minutes for itself."""
+    with assemble(load(office.config), WallClock(), exclusive=True) as parts:
+        broken = replace(parts, source=NoTimelines(parts.source))
+        with pytest.raises(RetriableError):
+            passes.prepare(broken)
+    assert crmdrip("once").code == 0
+
+
+def test_a_copy_of_a_ledger_that_is_being_filled_is_a_rival(office: Office, crmdrip: Shell) -> None:
+    """B3, P1: the original has left a newer heartbeat since."""
+    with assemble(load(office.config), WallClock(), exclusive=True) as parts:
+        with pytest.raises(RetriableError):
+            passes.prepare(replace(parts, source=NoTimelines(parts.source)))
+        shutil.copy(office.ledger_file, office.folder / "copy.sqlite3")
+        passes.prepare(parts)
+    office.use_ledger("copy.sqlite3")
+    assert crmdrip("once").code == 2

@@ -32,7 +32,7 @@ from crmdrip.ledger import outbox, runs, touches
 from crmdrip.ledger.store import Ledger
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Real seconds after which what has not come to rest never will."""
 TROUBLE_LASTS = 5.0
 """Real seconds after which whoever is on duty has made room, or set a clock right."""

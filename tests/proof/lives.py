@@ -180,6 +180,7 @@ class Lives(RuleBasedStateMachine):
         """The machine's clock is wrong until it is mended (B29)."""
         self.scene.watch.tell(f"  the machine's clock is {hours} hours off")
         self.scene.clock.ahead = timedelta(hours=hours)
+        self.scene.forgot_calls = True
 
     # in the middle of a pass
 

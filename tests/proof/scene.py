@@ -98,7 +98,7 @@ class Scene:
         self.ledger = folder / "ledger0.sqlite3"
         self.copies: list[Path] = []
         self.forgot_calls = False
-        """Whether a process ended without a word, or a ledger was lost: what it counted since its last pull is gone."""
+        """Whether a ledger was lost or replaced, or a clock was wrong: then calls of the day are forgotten."""
         self._ledgers = 0
 
     def __enter__(self) -> Self:
@@ -262,7 +262,6 @@ class Scene:
             self.turn()
         struck = self.mortality.struck_at
         if struck:
-            self.forgot_calls = True
             self.watch.figures.deaths += 1
             self.watch.tell(f"  killed at {struck}")
         self.begin()
