@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from connectors.hubspot.check import check_portal
 from connectors.hubspot.client import HubSpotClient
+from connectors.hubspot.description import describe_portal
 from connectors.hubspot.install import HubSpotInstaller
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.sink import HubSpotSink
 from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.webhooks import ChangeHint
 from crmdrip.core.errors import ConfigurationError
-from crmdrip.ports import CheckResult, ConnectorContext, CrmSink, CrmSource, Hint, Installer, Mailer, Role, SignalFeed
+from crmdrip.ports import (
+    CheckResult,
+    ConnectorContext,
+    CrmSink,
+    CrmSource,
+    Hint,
+    Installer,
+    Mailer,
+    Place,
+    Role,
+    SignalFeed,
+)
 
 __all__ = ["connector"]
 
@@ -59,6 +71,11 @@ class HubSpotConnector:
         """Makes no call. Raises ConfigurationError."""
         portal = _build(context).portal
         return HubSpotInstaller(portal.client, portal.mapping)
+
+    def describe(self, context: ConnectorContext) -> Sequence[Place]:
+        """What the portal has already. Only reads. Raises what the client raises."""
+        portal = _build(context).portal
+        return describe_portal(portal.client, portal.mapping)
 
     def check(self, context: ConnectorContext) -> Iterator[CheckResult]:
         """Every preflight check, in order; makes calls; raises nothing."""
