@@ -61,7 +61,7 @@ class Found:
 
 
 class ListFollower:
-    """Follows the lists that sequences name. For one thread, except `members_of` and what it only reads."""
+    """Follows the lists that sequences name. One thread takes its turns; any may look (`gone_of`) or examine."""
 
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
