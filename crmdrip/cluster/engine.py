@@ -176,6 +176,7 @@ class JobEngine:
                 queue=loop,
                 lock=lock,
                 queueing_lock=f"{lock}:now" if hastened else lock,
+                priority=1 if hastened else 0,  # or it would wait for the earlier one of the same lock
                 schedule_at=datetime.now(UTC) + timedelta(seconds=seconds) if seconds > 0 else None,
             ).defer_async(loop=loop, slot=slot)
 
