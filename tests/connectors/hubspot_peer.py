@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import SecretStr
 
 from connectors.hubspot.client import HubSpotClient
+from connectors.hubspot.schema import read_schema
 from connectors.hubspot.settings import Auth, HubSpotSettings
 from connectors.hubspot.sink import HubSpotSink
 from connectors.hubspot.source import HubSpotSource
@@ -17,56 +18,21 @@ from crmdrip.core.mapping import CrmMapping, parse_mapping
 from crmdrip.sandbox.http import Request, Response, Server, ServerThread
 from crmdrip.sandbox.hubspot.limits import Tier
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN, HubSpotPortal
+from crmdrip.sandbox.hubspot.world.install import TABLES, define_objects, define_properties
 
 MAPPING = Path(__file__).parents[2] / "mappings" / "hubspot.toml"
 BEGIN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 SHOWN = 10.0
 """Seconds after which a search of the stand-in shows a change."""
 
-TEXT = ("string", "text")
-NUMBER = ("number", "number")
-TIME = ("datetime", "date")
-BOX = ("bool", "booleancheckbox")
-
-_TIMELINE = {
-    "crmdrip_touch_id": TEXT,
-    "crmdrip_sequence": TEXT,
-    "crmdrip_sequence_id": TEXT,
-    "crmdrip_step": TEXT,
-    "crmdrip_step_id": TEXT,
-    "crmdrip_run": NUMBER,
-    "crmdrip_outcome": TEXT,
-}
-PROPERTIES = {
-    "contacts": {
-        **{f"crmdrip_{word}": BOX for word in ("enrolled", "approved", "brake")},
-        **{f"crmdrip_{word}": TEXT for word in ("sequence", "status", "reason", "step", "bounced_reason", "lists")},
-        **{f"crmdrip_{word}": TEXT for word in ("key", "claim", "state")},
-        **{f"crmdrip_{word}": NUMBER for word in ("run", "calls_used", "calls_limit")},
-        **{
-            f"crmdrip_{word}": TIME
-            for word in (
-                "paused_until",
-                "next_touch",
-                "last_touch",
-                "out_of_office_until",
-                "replied_at",
-                "bounced_at",
-                "heartbeat",
-            )
-        },
-    },
-    "emails": {**_TIMELINE, "crmdrip_message_id": TEXT, "crmdrip_opens": NUMBER, "crmdrip_clicks": NUMBER},
-    "tasks": _TIMELINE,
-    "notes": {"crmdrip_touch_id": TEXT},
-}
-"""What crmdrip needs in a portal, beside what every portal has: type and fieldType by name."""
-UNIQUE = frozenset({"crmdrip_touch_id", "crmdrip_key"})
-
 
 def load_mapping() -> CrmMapping:
     """The mapping that is shipped."""
     return parse_mapping("mappings/hubspot.toml", tomllib.loads(MAPPING.read_text()))
+
+
+PROPERTIES = {kind: [spec.name for spec in specs] for kind, specs in read_schema(load_mapping()).properties.items()}
+"""What crmdrip needs in a portal, beside what every portal has: names by object."""
 
 
 class SteppedClock:
@@ -107,22 +73,9 @@ class HubSpotPeer:
         tier = {"tier": Tier.ENTERPRISE} if objects else {}
         self.portal = HubSpotPortal(self.clock.now, **tier, **portal)
         self.portal.meter.limits = None
-        for kind, names in PROPERTIES.items():
-            if kind != "contacts" and not timeline:
-                continue
-            self.portal.add_group(kind, "crmdrip", "crmdrip")
-            for name, (type_name, field_type) in names.items():
-                self.portal.add_property(
-                    kind,
-                    groupName="crmdrip",
-                    name=name,
-                    label=name,
-                    type=type_name,
-                    fieldType=field_type,
-                    hasUniqueValue=name in UNIQUE,
-                )
+        define_properties(self.portal, TABLES if timeline else ("contact", "control"))
         if objects:
-            self._define_objects()
+            define_objects(self.portal)
         self.paths: list[str] = []
         """Of every request so far."""
         self.server = Server(self._handle)
@@ -131,17 +84,6 @@ class HubSpotPeer:
     def _handle(self, request: Request) -> Response:
         self.paths.append(request.path)
         return self.portal.handle(request)
-
-    def _define_objects(self) -> None:
-        mapping = load_mapping()
-        for word, first in (("sequence", "name"), ("step", "subject")):
-            rows = [
-                {"name": name, "label": name, "type": "string", "fieldType": "textarea"}
-                for name in mapping.fields[word].values()
-            ]
-            labels = {"singular": word.title(), "plural": f"{word.title()}s"}
-            body = {"name": mapping.object(word), "labels": labels, "properties": rows, "requiredProperties": [first]}
-            self.portal.define_object({**body, "primaryDisplayProperty": first})
 
     def __enter__(self) -> Self:
         self.thread.__enter__()

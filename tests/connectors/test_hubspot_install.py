@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from hubspot_peer import BOX, NUMBER, TEXT, HubSpotPeer, SteppedClock, load_mapping
+from hubspot_peer import HubSpotPeer, SteppedClock, load_mapping
 
 from connectors.hubspot import connector
 from connectors.hubspot.install import HubSpotInstaller
@@ -20,6 +20,7 @@ from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 from crmdrip.sandbox.hubspot.world import Installed
 from crmdrip.sandbox.hubspot.world import install as install_by_hand
 
+TEXT, NUMBER, BOX = ("string", "text"), ("number", "number"), ("bool", "booleancheckbox")
 EMAILS_TOO = SCOPES | {"connected-email-data-access"}
 """Of a key that may define properties of emails, which not every portal grants."""
 
@@ -34,7 +35,8 @@ class BarePeer(HubSpotPeer):
         self.portal = HubSpotPortal(self.clock.now, tier=tier)
         self.portal.meter.limits = None
         self.portal.tokens.issue(DEFAULT_TOKEN, scopes)
-        self.server = Server(self.portal.handle)
+        self.paths: list[str] = []
+        self.server = Server(self._handle)
         self.thread = ServerThread(self.server)
 
     def installer(self, **renamed: str) -> HubSpotInstaller:

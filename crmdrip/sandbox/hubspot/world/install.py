@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,8 @@ CONTROL_KEY = "crmdrip"
 """The unique value by which the contact is known that carries the emergency brake."""
 SEQUENCE, STEP = "crmdrip_sequence", "crmdrip_step"
 """The custom objects' names."""
+TABLES = ("contact", "control", "email", "task", "note")
+"""Of the data: whose properties there are."""
 _OPTION = {"hidden": False}
 
 
@@ -38,24 +40,32 @@ def install(portal: HubSpotPortal, what: Installed = Installed.TOML) -> None:
     """Add the group, the properties that are missing, the control contact and the objects. Can be done again."""
     if what is Installed.NOTHING:
         return
+    define_properties(portal)
+    if portal.store.owner_of("contacts", "crmdrip_key", CONTROL_KEY) is None:
+        name = "crmdrip: emergency brake and heartbeat (not a person)"
+        portal.create("contacts", {"lastname": name, "crmdrip_key": CONTROL_KEY})
+    if what is Installed.OBJECTS:
+        define_objects(portal)
+
+
+def define_properties(portal: HubSpotPortal, tables: Collection[str] = TABLES) -> None:
+    """Add the group and the properties that are missing, on contacts and on the timeline's objects."""
     names, document = _read("hubspot.toml"), _read("hubspot/properties.toml")
     group = document.pop("group")
     for table, rows in document.items():
+        if table not in tables:
+            continue
         kind = portal.kinds.find(names["objects"]["contact" if table == "control" else table])
         if group["name"] not in kind.groups:
             portal.add_group(kind.name, group["name"], group["label"])
         for word, row in rows.items():
             if kind.property(names[table][word]) is None:
                 portal.add_property(kind.name, groupName=group["name"], **_body(names[table][word], row))
-    if portal.store.owner_of("contacts", "crmdrip_key", CONTROL_KEY) is None:
-        name = "crmdrip: emergency brake and heartbeat (not a person)"
-        portal.create("contacts", {"lastname": name, "crmdrip_key": CONTROL_KEY})
-    if what is Installed.OBJECTS:
-        _define_objects(portal, names)
 
 
-def _define_objects(portal: HubSpotPortal, names: Mapping[str, Any]) -> None:
-    document = _read("hubspot/objects.toml")
+def define_objects(portal: HubSpotPortal) -> None:
+    """Define the custom objects that are missing. Raises Refusal where the account has none."""
+    names, document = _read("hubspot.toml"), _read("hubspot/objects.toml")
     known = {kind.name for kind in portal.kinds}
     made: list[str] = []
     for word, row in document.pop("objects").items():
