@@ -21,6 +21,7 @@ from crmdrip.daemon.parts import Limits, Parts
 from crmdrip.daemon.passes import identify
 from crmdrip.daemon.shares import OneOfAll
 from crmdrip.ledger import engines, marks
+from crmdrip.ledger.calls import KeptCalls
 from crmdrip.ledger.store import Ledger
 from crmdrip.ports import (
     Clock,
@@ -35,6 +36,7 @@ from crmdrip.ports import (
     OffersMailboxes,
     Role,
 )
+from crmdrip.ports.calls import CountsCalls
 
 
 class WallClock:
@@ -184,6 +186,8 @@ def assemble(settings: Settings, clock: Clock, *, exclusive: bool, shared: bool 
         ledger.migrate()  # after the lock: never under a daemon that is at work
         mailboxes = build_mailboxes(connect_mailboxes(settings, clock), ledger, clock)
         source = crm.connector.build_source(crm.context)
+        if isinstance(source, CountsCalls):
+            source.meter.keep(KeptCalls(ledger))
         mailer = mail.connector.build_mailer(mail.context)
         try:
             org_id = identify_org(source, ledger)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from crmdrip.core.errors import RateLimitedError
+from crmdrip.ledger import marks
+from crmdrip.ledger.calls import KeptCalls
+from crmdrip.ledger.store import Ledger, open_ledger
 from crmdrip.ports import CallMeter, Purpose
+from crmdrip.ports.calls import LEASE
 
 
 class _Clock:
@@ -70,3 +77,68 @@ def test_the_cap_outlives_a_restart() -> None:
     again.remember(meter.hours())
     with pytest.raises(RateLimitedError, match="daily cap of 2 Acme calls"):
         again.spend(Purpose.STOP)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Where calls are kept."""
+    with closing(open_ledger(f"sqlite:///{tmp_path / 'calls.sqlite3'}")) as opened:
+        yield opened
+
+
+def _open_kept(ledger: Ledger, clock: _Clock, cap: int) -> CallMeter:
+    meter = _open_meter(clock, daily_cap=cap)
+    meter.keep(KeptCalls(ledger))
+    return meter
+
+
+def _spend(meter: CallMeter, most: int) -> int:
+    """Spend until nothing is left; how many calls were made."""
+    for made in range(most):
+        if not meter.allows(Purpose.PULL):
+            return made
+        try:
+            meter.spend(Purpose.PULL)
+        except RateLimitedError:
+            return made
+    return most
+
+
+def test_a_process_that_is_killed_again_and_again_does_not_renew_the_cap(ledger: Ledger) -> None:
+    """P5: nothing of what it counted was saved by anybody, and its supervisor starts it anew each time."""
+    clock = _Clock()
+    made = sum(_spend(_open_kept(ledger, clock, 500), 7) for _ in range(200))
+    assert 350 <= made <= 500
+
+
+def test_daemons_on_one_ledger_have_one_cap(ledger: Ledger) -> None:
+    """P5: they take turns, and together make no call too many."""
+    clock = _Clock()
+    one, other = _open_kept(ledger, clock, 100), _open_kept(ledger, clock, 100)
+    made = 0
+    while more := _spend(one, 3) + _spend(other, 2):
+        made += more
+    assert made == 100
+
+
+def test_kept_calls_come_free_after_a_day_and_not_before(ledger: Ledger) -> None:
+    """P5: what was taken and not used counts to the hour in which it was taken."""
+    clock = _Clock()
+    meter = _open_kept(ledger, clock, 1000)
+    made = _spend(meter, 5)
+    clock.move(hours=3)
+    made += _spend(meter, 2000)
+    assert 1000 - LEASE <= made <= 1000
+    clock.move(hours=22)
+    assert _spend(_open_kept(ledger, clock, 1000), 2000) <= LEASE
+    clock.move(hours=3)
+    assert _spend(_open_kept(ledger, clock, 1000), 2000) >= 900
+
+
+def test_without_a_cap_nothing_is_written(ledger: Ledger) -> None:
+    """Counting costs a commit only where somebody wants it."""
+    meter = _open_meter()
+    meter.keep(KeptCalls(ledger))
+    meter.spend(Purpose.PULL)
+    with ledger.read() as connection:
+        assert marks.read_mark(connection, "calls") is None

@@ -17,7 +17,7 @@ from connectors.hubspot.signals import SignalReader
 from connectors.hubspot.timeline import Timeline
 from connectors.hubspot.values import Properties, show_box, to_millis
 from crmdrip.core.model import Owner, Record, RecordRef, Signal, TouchRecord
-from crmdrip.ports import Budget, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage, Purpose
+from crmdrip.ports import Budget, CallMeter, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage, Purpose
 
 _FOUND = 50
 """People given for a name."""
@@ -43,6 +43,11 @@ class HubSpotSource:
     def identity(self) -> CrmIdentity:
         """Which portal answers. Raises AuthError, RetriableError, RateLimitedError, ConfigurationError."""
         return self.portal.read_identity()
+
+    @property
+    def meter(self) -> CallMeter:
+        """What counts its calls, and those of the sink."""
+        return self.portal.client.meter
 
     def budget(self) -> Budget:
         """As of the last answer."""

@@ -16,7 +16,7 @@ from connectors.salesforce.records import RecordReader, TouchReader
 from connectors.salesforce.schema import Schema
 from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, Signal, TouchRecord
-from crmdrip.ports import Budget, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage, Purpose
+from crmdrip.ports import Budget, CallMeter, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage, Purpose
 
 _FOUND = 50
 """People given for a name."""
@@ -47,6 +47,11 @@ class SalesforceSource:
     def identity(self) -> CrmIdentity:
         """Which org answers. Raises AuthError, RetriableError, RateLimitedError, ConfigurationError."""
         return self.org.schema().identity
+
+    @property
+    def meter(self) -> CallMeter:
+        """What counts its calls, and those of the sink."""
+        return self.org.client.meter
 
     def budget(self) -> Budget:
         """As of the last answer."""

@@ -18,7 +18,7 @@ from connectors.sql.signals import SignalReader
 from connectors.sql.values import LONG_AGO, is_set, read_key, read_number, read_text, read_time
 from crmdrip.core.keys import domain_of, normalize_address
 from crmdrip.core.model import Owner, Record, RecordRef, Signal, StepKind, TouchRecord
-from crmdrip.ports import Budget, Capability, ControlWrite, CrmIdentity, Look, PullPage, Purpose
+from crmdrip.ports import Budget, CallMeter, Capability, ControlWrite, CrmIdentity, Look, PullPage, Purpose
 
 _FOUND = 50
 """People given for a name."""
@@ -61,6 +61,11 @@ class SqlSource:
         schema = self.database.schema(Purpose.LOOK)
         with self.database.read(Purpose.LOOK) as transaction:
             return self.control.identity(self.control.read(transaction, schema))
+
+    @property
+    def meter(self) -> CallMeter:
+        """What counts its calls, and those of the sink."""
+        return self.database.meter
 
     def budget(self) -> Budget:
         """Statements so far; a database tells of no limit."""

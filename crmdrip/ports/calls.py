@@ -9,10 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Protocol, runtime_checkable
 
 from crmdrip.core.errors import RateLimitedError
 from crmdrip.ports.crm import Budget
 from crmdrip.ports.outside import Clock
+
+LEASE = 20
+"""Calls taken out of the budget at once: what a crash loses at most, and all that a small cap can spare is less."""
 
 _HOUR = 3600
 _DAY = 24
@@ -28,8 +32,31 @@ class Purpose(StrEnum):
     REPORT = "report"
 
 
+class KeepsCalls(Protocol):
+    """Where the count outlives the process, and is one for all that share it."""
+
+    def lease(self, hour: int, number: int, most: int) -> tuple[int, Mapping[int, int]]:
+        """Take up to so many calls out of the budget, durably; of all hours together never more than most.
+
+        hour: of now, since 1970. Returns how many were granted, and the calls by the hour of the last day.
+        """
+
+
+@runtime_checkable
+class CountsCalls(Protocol):
+    """A source whose calls are counted by a CallMeter."""
+
+    @property
+    def meter(self) -> CallMeter:
+        """The one that counts them."""
+
+
 class CallMeter:
-    """Our calls by the hour over the last day, and the account's own count. For several threads."""
+    """Our calls by the hour over the last day, and the account's own count. For several threads.
+
+    Counted in memory alone, or, once told where to `keep` the count, taken out of it before they are made: then neither
+    a crash nor another daemon makes the cap a second one.
+    """
 
     def __init__(
         self, clock: Clock, *, vendor: str, account: str, renews: str, daily_cap: int | None, reserve: int
@@ -51,14 +78,45 @@ class CallMeter:
         self._used: int | None = None
         self._limit: int | None = None
         self._lock = threading.Lock()
+        self._kept: KeepsCalls | None = None
+        self._leased = (0, 0)
+        """In which hour, and how many calls of it are left."""
+
+    def keep(self, kept: KeepsCalls) -> None:
+        """Take calls out of this count from now on. Without a cap nothing needs to be kept."""
+        self._kept = kept if self._cap is not None else None
 
     def spend(self, purpose: Purpose) -> None:
-        """Count one call. Raises RateLimitedError instead when this purpose has none left."""
+        """Count one call. Raises RateLimitedError instead when this purpose has none left, and what `keep` raises.
+
+        Not to be called while something holds what the count is kept in.
+        """
+        while (wanted := self._take(purpose)) is not None:
+            hour, number = wanted
+            granted, hours = self._kept.lease(hour, number, self._cap)  # type: ignore[union-attr,arg-type]  # _take saw to both
+            with self._lock:
+                self._hours.update(hours)
+                left = self._leased[1] if self._leased[0] == hour else 0
+                self._leased = (hour, left + granted)
+
+    def _take(self, purpose: Purpose) -> tuple[int, int] | None:
+        """Count one call; where none is leased, in which hour and how many to lease first."""
         with self._lock:
             hour = self._this_hour()
             self._refuse(purpose)
-            self._hours[hour] = self._hours.get(hour, 0) + 1
+            if self._kept is None or self._cap is None:
+                self._hours[hour] = self._hours.get(hour, 0) + 1
+            elif self._left() > 0:
+                self._leased = (hour, self._leased[1] - 1)
+            else:
+                return hour, max(1, min(LEASE, self._cap // 100))
             self._made += 1
+            return None
+
+    def _left(self) -> int:
+        """Calls that are leased and not made; those of an hour that is over are lost, or the day would be too short."""
+        hour, left = self._leased
+        return left if hour == self._this_hour() else 0
 
     def allows(self, purpose: Purpose) -> bool:
         """Whether spend would let a call of this purpose through now."""
@@ -103,7 +161,7 @@ class CallMeter:
         kept = self._reserve if purpose is Purpose.REPORT else 0
         if self._cap is not None:
             self._this_hour()
-            if sum(self._hours.values()) + min(kept, self._cap // 2) >= self._cap:
+            if sum(self._hours.values()) - self._left() + min(kept, self._cap // 2) >= self._cap:
                 frees = (min(self._hours, default=0) + _DAY + 1) * _HOUR
                 raise RateLimitedError(
                     f"the daily cap of {self._cap} {self._vendor} calls leaves none for a {purpose}.",
