@@ -266,7 +266,8 @@ class SqlDriver:
             self._do("CREATE VIEW people AS SELECT * FROM contacts")
 
     def _end_sessions(self) -> None:
-        self._do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'crmdrip'")
+        # Waits for each to end: before, it might answer once more.
+        self._do("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'crmdrip'")
 
     def short_pages(self, rows: int) -> None:
         self.peer.database.page = rows

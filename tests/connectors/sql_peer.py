@@ -271,6 +271,14 @@ class PostgresqlServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@cache
+def shared_postgresql() -> PostgresqlServer:
+    """The one server of this process."""
+    server = PostgresqlServer()
+    atexit.register(server.close)
+    return server
+
+
 GRANTS = """
 GRANT SELECT ON contacts, users, accounts, meetings, deals, incoming_emails, drip_sequences, drip_steps TO crmdrip;
 GRANT SELECT, INSERT, UPDATE ON drip_touches TO crmdrip;
@@ -306,7 +314,9 @@ class PostgresqlPeer(SqlPeer):
             for table in tables:
                 connection.execute(text(f"DELETE FROM {table}"))  # of a few rows; TRUNCATE takes a second
             connection.execute(
-                text("UPDATE drip_control SET brake = false, brake_by = NULL, heartbeat = NULL, claim = NULL")
+                text(
+                    "UPDATE drip_control SET brake = false, brake_by = NULL, heartbeat = NULL, claim = '', home = NULL"
+                )
             )
             connection.execute(text("DROP TRIGGER IF EXISTS hands_off ON contacts"))
             connection.execute(text("ALTER ROLE crmdrip LOGIN CONNECTION LIMIT -1"))

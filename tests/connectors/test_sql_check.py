@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sql_driver import SqlDriver
-from sql_peer import WHOLE, PostgresqlPeer, PostgresqlServer, SqlitePeer, SteppedClock, load_mapping
+from sql_peer import WHOLE, PostgresqlPeer, SqlitePeer, SteppedClock, load_mapping, shared_postgresql
 from sqlalchemy import text
 
 from connectors.sql import connector
@@ -22,10 +22,8 @@ OK, WARN, FAIL = CheckLevel.OK, CheckLevel.WARN, CheckLevel.FAIL
 
 @pytest.fixture(scope="module")
 def postgresql():
-    """A server of this module alone."""
-    server = PostgresqlServer()
-    yield server
-    server.close()
+    """A server, started once."""
+    return shared_postgresql()
 
 
 @pytest.fixture

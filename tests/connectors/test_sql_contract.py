@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pytest
 from sql_driver import SqlDriver
-from sql_peer import APART, WHOLE, PostgresqlPeer, PostgresqlServer, SqlitePeer
+from sql_peer import APART, WHOLE, PostgresqlPeer, SqlitePeer, shared_postgresql
 
 from crmdrip.testing.crm import CrmContract
 
 
 @pytest.fixture(scope="module")
 def postgresql():
-    """A server of this module alone."""
-    server = PostgresqlServer()
-    yield server
-    server.close()
+    """A server, started once."""
+    return shared_postgresql()
 
 
 class TestSqliteCrm(CrmContract):

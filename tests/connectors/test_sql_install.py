@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sql_peer import APART, WHOLE, PostgresqlServer, SteppedClock, load_mapping
+from sql_peer import APART, WHOLE, SteppedClock, load_mapping, shared_postgresql
 from sqlalchemy import create_engine, text
 
 from connectors.sql.database import Database
@@ -21,10 +21,8 @@ SCRIPTS = Path(__file__).parents[2] / "mappings" / "sql"
 
 @pytest.fixture(scope="module")
 def postgresql():
-    """A server of this module alone."""
-    server = PostgresqlServer()
-    yield server
-    server.close()
+    """A server, started once."""
+    return shared_postgresql()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sql_peer import PostgresqlServer, SteppedClock
+from sql_peer import SteppedClock, shared_postgresql
 from sqlalchemy import create_engine, text
 
 from connectors.sql.check import check_database
@@ -45,10 +45,8 @@ INSERT INTO sales.people VALUES
 
 @pytest.fixture(scope="module")
 def server():
-    """A server of this module alone."""
-    server = PostgresqlServer()
-    yield server
-    server.close()
+    """A server, started once."""
+    return shared_postgresql()
 
 
 @pytest.fixture

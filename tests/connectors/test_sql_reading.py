@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sql_driver import SqlDriver
-from sql_peer import WHOLE, PostgresqlPeer, PostgresqlServer, SqlitePeer, SteppedClock, load_mapping
+from sql_peer import WHOLE, PostgresqlPeer, SqlitePeer, SteppedClock, load_mapping, shared_postgresql
 from sqlalchemy import text
 from sqlalchemy import types as sql_types
 
@@ -394,14 +394,13 @@ def test_a_ledger_of_another_database_is_told(source, ann):
 
 def test_a_server_that_hides_its_identifier_is_known_by_its_address():
     """B25: some providers take the right away; the rest of a look goes on in the same transaction."""
-    server = PostgresqlServer()
-    try:
-        with PostgresqlPeer(server) as peer:
-            assert "#" in _home(peer)
-            by_hand(peer, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
-            assert _home(peer) == f"postgresql://127.0.0.1:{server.wire.port}/crm"
-    finally:
-        server.close()
+    with PostgresqlPeer(shared_postgresql()) as peer:
+        assert "#" in _home(peer)
+        by_hand(peer, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        try:
+            assert _home(peer) == f"postgresql://127.0.0.1:{peer.server.wire.port}/crm"
+        finally:
+            by_hand(peer, "GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
 
 
 def _home(peer) -> str:

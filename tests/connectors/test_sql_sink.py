@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sql_driver import SqlDriver
-from sql_peer import APART, PostgresqlPeer, PostgresqlServer, SqlitePeer
+from sql_peer import APART, PostgresqlPeer, SqlitePeer, shared_postgresql
 from sqlalchemy import func, select, text
 
 from crmdrip.core.errors import ErrorClass, RetriableError
@@ -15,10 +15,8 @@ from crmdrip.testing.crm import AT, CrmTrouble, read_all, status_write, task_wri
 
 @pytest.fixture(scope="module")
 def postgresql():
-    """A server of this module alone."""
-    server = PostgresqlServer()
-    yield server
-    server.close()
+    """A server, started once."""
+    return shared_postgresql()
 
 
 @pytest.fixture
