@@ -389,3 +389,46 @@ class TestHaste:
         daemon = self.daemon(stage)
         daemon.hasten("pull")
         assert daemon.states["pull"].hastened < 0
+
+
+class TestFollowing:
+    """What one loop leaves for another begins at once."""
+
+    def play(self, stage: Stage, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int], following: str) -> bool:
+        """Whether the other loop ran once more, an hour before its own time, after a pull that counted so."""
+        ran = threading.Semaphore(0)
+        for name in passes.PASSES:
+            monkeypatch.setitem(passes.PASSES, name, lambda _: {})
+        first, go_on = threading.Event(), threading.Event()
+
+        def pull(_):
+            first.set()
+            go_on.wait(PATIENCE)
+            return counts
+
+        def other(_):
+            ran.release()
+            return {}
+
+        monkeypatch.setitem(passes.PASSES, "pull", pull)
+        monkeypatch.setitem(passes.PASSES, following, other)
+        daemon = Daemon(stage.parts, rhythm(every=dict.fromkeys(passes.PASSES, 3600.0)))
+        with Running(daemon):
+            assert first.wait(PATIENCE)
+            assert ran.acquire(timeout=PATIENCE)
+            go_on.set()
+            if any(counts.values()):
+                return ran.acquire(timeout=PATIENCE)
+        return daemon.states[following].hastened > 0  # the pull had its end
+
+    def test_who_enters_is_mailed_at_once(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A tick that a hint told of is not left waiting for the next dispatch."""
+        assert self.play(stage, monkeypatch, {"enrolled": 1}, "dispatch")
+
+    def test_a_stop_is_told_at_once(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The rep who unticked the box sees it answered."""
+        assert self.play(stage, monkeypatch, {"stopped": 1}, "write_back")
+
+    def test_a_pull_without_news_hastens_nothing(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """P5: an idle daemon keeps its rhythm."""
+        assert not self.play(stage, monkeypatch, {"enrolled": 0, "stopped": 0}, "dispatch")
