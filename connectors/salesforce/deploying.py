@@ -24,6 +24,9 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 """Seconds between two looks at how far it is."""
 _PATIENCE = 1_800.0
 """Seconds until we stop looking; the org goes on by itself."""
+_GOOD = "Succeeded"
+_DONE = frozenset({_GOOD, "SucceededPartial", "Failed", "Canceled"})
+"""By status: the guide's samples show the flags `done` and `success` now as booleans, now as text."""
 _SHOWN = 12
 """Complaints told in full."""
 
@@ -94,7 +97,7 @@ def deploy(
         if (line := _progress(result)) != told:
             told = line
             progress(line)
-        if result.get("done"):
+        if result.get("status") in _DONE:
             break
         if waited > _PATIENCE:
             raise RetriableError(
@@ -104,7 +107,7 @@ def deploy(
             )
         sleep(pause)
         waited, pause = waited + pause, min(pause * 1.5, _LONGEST_WAIT)
-    if not result.get("success"):
+    if result.get("status") != _GOOD:
         raise _refusal(result)
 
 

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _announce(sandbox, options.ports_file, wires)
             if options.bare:
                 print(f"Nothing is installed here. Type crmdrip install {options.crm}.", flush=True)  # noqa: T201 - as above
-            if options.tick:
+            if options.tick and not options.bare:
                 sandbox.call(lambda: sandbox.world.tick_boxes(options.tick))
             while not ended.wait(TICK if options.speed else None):
                 sandbox.tick()
