@@ -209,6 +209,18 @@ class SalesforceClient:
         """The present session; logs in at first use. Raises AuthError, RetriableError, ConfigurationError."""
         return self._open().token
 
+    def user_id(self) -> str:
+        """Our own user. A login tells it; a session that somebody else has opened is asked, in a call.
+
+        Raises AuthError, RetriableError, RateLimitedError, ConfigurationError.
+        """
+        if told := self.token.user_id:
+            return told
+        # The resources of a version end with "identity": https://login.salesforce.com/id/00D.../005... (REST API guide,
+        # "List Available REST Resources").
+        found = str((self.call("GET", "", Purpose.LOOK) or {}).get("identity", "")).rpartition("/")[2]
+        return found if found.startswith("005") else ""
+
     def read(self, parts: Sequence[Part], purpose: Purpose) -> Answers:
         """Answer all parts in as few calls as the limits allow; a failed call is repeated, being only a read.
 

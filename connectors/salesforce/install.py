@@ -134,7 +134,7 @@ class SalesforceInstaller:
         if made:
             self._deploy(progress)
         found = self._look()
-        if not self._daemon.token.user_id:
+        if not self._daemon.user_id():
             progress(f"Whom crmdrip logs in as is not known. {_BY_HAND.format(INTEGRATION_SET.replace('_', ' '))}")
         for set_name, user_id, what in self._missing_assignments(found):
             if self._assign(found, set_name, user_id, progress):
@@ -185,9 +185,11 @@ class SalesforceInstaller:
         parts = [Part(name=f"describe_{name}", path=f"sobjects/{name}/describe") for name in names]
         sets = [one.name for one in package.find("PermissionSet")]
         parts.append(_query("sets", ["Id", "Name", "Description"], "PermissionSet", soql.in_list("Name", sets)))
-        assigned = ["AssigneeId", "PermissionSet.Name"]
-        where = soql.in_list("PermissionSet.Name", sets)
-        parts.append(_query("assigned", assigned, "PermissionSetAssignment", where))
+        users = [user for user in {self._daemon.user_id(), self.client.user_id()} if user]
+        if users:
+            assigned = ["AssigneeId", "PermissionSet.Name"]
+            where = f"{soql.in_list('PermissionSet.Name', sets)} AND {soql.in_list('AssigneeId', sorted(users))}"
+            parts.append(_query("assigned", assigned, "PermissionSetAssignment", where))
         parts.append(_query("organization", ["OrganizationType"], "Organization", ""))
         answers = self.client.read(parts, Purpose.PULL)
         return Found(
@@ -258,9 +260,9 @@ class SalesforceInstaller:
 
     def _missing_assignments(self, found: Found) -> list[tuple[str, str, str]]:
         """Permission set, user and what it is called, of those that lack theirs."""
-        wanted = [(INTEGRATION_SET, self._daemon.token.user_id, "the user that crmdrip logs in as")]
+        wanted = [(INTEGRATION_SET, self._daemon.user_id(), "the user that crmdrip logs in as")]
         if self.client is not self._daemon:
-            wanted.append((EDITOR_SET, self.client.token.user_id, "you, who install it"))
+            wanted.append((EDITOR_SET, self.client.user_id(), "you, who install it"))
         return [
             (name, user_id, f"{_ASSIGNMENT} of {name.replace('_', ' ')} to {who}")
             for name, user_id, who in wanted
@@ -360,8 +362,8 @@ def _query(name: str, columns: Sequence[str], object_name: str, where: str) -> P
 
 
 def _rows(answers: Answers, name: str) -> list[dict[str, Any]]:
-    answer = answers.parts[name]
-    return [] if answer.fault is not None else list(answer.body["records"])
+    answer = answers.parts.get(name)
+    return [] if answer is None or answer.fault is not None else list(answer.body["records"])
 
 
 def _describe(answers: Answers, name: str) -> ObjectInfo | None:

@@ -37,7 +37,7 @@ class _Probe:
         self._client = source.org.client
         self._schema = schema
         self._name = schema.objects["task"].name
-        self._user_id = self._client.token.user_id
+        self._user_id = self._client.user_id()
         self._field = schema.mapping.fields["task"]
 
     def run(self) -> Iterator[CheckResult]:

@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import replace
 
 import pytest
+from pydantic import SecretStr
 from salesforce_peer import SalesforcePeer, load_mapping
 
 from connectors.salesforce.blueprint import load_package
@@ -14,7 +15,7 @@ from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.deploying import Complaint, Mode, deploy, read_complaints
 from connectors.salesforce.install import SalesforceInstaller
 from connectors.salesforce.org import Org
-from connectors.salesforce.settings import Auth, ClientCredentials
+from connectors.salesforce.settings import Auth, ClientCredentials, ExistingSession
 from crmdrip.core.errors import ConfigurationError, RejectedError
 from crmdrip.ports import ChangeKind
 
@@ -79,6 +80,16 @@ def test_the_daemons_user_sees_everything_it_needs_after_an_installation(ready):
     """Every object and field of the mapping, through the permission set alone."""
     org = Org(SalesforceClient(ready.settings(), ready.clock), load_mapping())
     assert org.ready().has("control")
+
+
+def test_an_admins_session_installs_and_is_given_its_permission_set(bare):
+    """The way the guide goes: a session that the sf command has opened tells nothing of its user."""
+    token = bare.thread.call(lambda: bare.org.sessions.open(bare.org.admin_id))
+    session = ExistingSession(session_id=SecretStr(token), instance_url="https://acme.my.salesforce.com")
+    installer = installer_of(bare, install_auth=Auth(session=session))
+    made = installer.install(installer.preview(), lambda _: None)
+    assert "permission set assignment of Drip Sequence Editor to you, who install it" in by_name(made)
+    assert set(kinds(installer.preview())) == {ChangeKind.KEEP}
 
 
 def test_running_it_again_has_nothing_to_do(ready):

@@ -39,6 +39,7 @@ class RestApi:
         self._routes: list[tuple[str, re.Pattern[str], str, Callable[..., Response]]] = [
             (method, re.compile(pattern), kind, function)
             for method, pattern, kind, function in (
+                ("GET", r"", "describe", self._resources),
                 ("GET", r"/query", "query", self._query),
                 ("GET", r"/queryAll", "query", self._query_all),
                 ("GET", r"/query(?:All)?/([^/]+)", "query_more", self._query_more),
@@ -165,6 +166,11 @@ class RestApi:
         return json_response(200, self._org.queries.more(locator, base=call.base, page=call.page_size()))
 
     # limits and describe
+
+    def _resources(self, call: _Call) -> Response:
+        names = ("query", "queryAll", "limits", "sobjects", "composite", "metadata")
+        identity = f"https://login.salesforce.com/id/{self._org.org_id}/{call.user_id}"
+        return json_response(200, {name: f"{call.base}/{name}" for name in names} | {"identity": identity})
 
     def _limits(self, _call: _Call) -> Response:
         return json_response(200, self._org.limits())
