@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
 import pytest
 from sql_driver import SqlDriver
 from sql_peer import APART, PostgresqlPeer, SqlitePeer, shared_postgresql
@@ -9,7 +12,8 @@ from sqlalchemy import func, select, text
 
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind, RecordRef
-from crmdrip.ports import BounceWrite, OptOutWrite, Purpose, ReplyWrite, SequenceWrite
+from crmdrip.core.struct import replace
+from crmdrip.ports import BounceWrite, ControlWrite, OptOutWrite, Purpose, ReplyWrite, SequenceWrite
 from crmdrip.testing.crm import AT, CrmTrouble, read_all, status_write, task_write, touch_write, write_all
 
 
@@ -189,6 +193,23 @@ def test_what_no_row_can_be_is_skipped(sink, people):
     )
     expected = {"odd": ErrorClass.SKIPPABLE, "s": ErrorClass.SKIPPABLE, "touch": ErrorClass.SKIPPABLE, "good": None}
     assert {key: one.error for key, one in outcomes.items()} == expected
+
+
+def test_of_two_heartbeats_at_once_one_is_seen_by_the_other(peer):
+    """B3: the row is held from the reading of the one before to the writing of the next."""
+    first = ControlWrite(key="c", heartbeat=AT, claim="0", calls_used=1, calls_limit=None, state="Running.")
+    sources = [peer.source(lock_timeout=30.0) for _ in range(6)]
+    sources[0].look([], frozenset(), None, (), first)
+
+    def leave(number: int) -> str:
+        beat = replace(first, heartbeat=AT + timedelta(seconds=number), claim=str(number))
+        brake = sources[number].look([], frozenset(), None, (), beat).brake
+        return brake.claim
+
+    with ThreadPoolExecutor() as pool:
+        before = list(pool.map(leave, range(1, 6)))
+    last = sources[0].look([], frozenset(), None).brake.claim
+    assert sorted([*before, last]) == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_a_statement_that_takes_too_long_is_ended(peer):
