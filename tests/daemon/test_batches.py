@@ -16,6 +16,8 @@ from crmdrip.daemon import dispatch, passes
 from crmdrip.ledger import touches
 from crmdrip.ledger.errors import LedgerBrokenError
 
+pytestmark = pytest.mark.both_ledgers
+
 
 class WaitingMailer:
     """Hands a batch over only once the next one has been looked at."""

@@ -15,6 +15,8 @@ from crmdrip.daemon import passes
 from crmdrip.daemon.reconcile import Verdict, settle_by_person
 from crmdrip.sandbox.faults import Fault, FaultKind
 
+pytestmark = pytest.mark.both_ledgers
+
 SEND = "/v3/mail/send"
 ACCEPTED_AND_CUT = Fault(kind=FaultKind.CUT_AFTER, path=SEND)
 

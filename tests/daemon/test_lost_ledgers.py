@@ -18,6 +18,8 @@ from crmdrip.ports import Finding, LogFinding, WriteOutcome
 from crmdrip.sandbox.faults import Fault, FaultKind
 from crmdrip.sandbox.salesforce.trouble import TROUBLES
 
+pytestmark = pytest.mark.both_ledgers
+
 MINUTE = timedelta(minutes=1)
 
 
