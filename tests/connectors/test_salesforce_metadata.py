@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import zipfile
@@ -18,7 +19,7 @@ from connectors.salesforce.metadata import NAMESPACE, read_package
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.shipped import shipped
 
-NODE = Path(__file__).parents[1] / "package" / "node"
+NODE = Path(os.environ.get("CRMDRIP_NODE", Path(__file__).parents[1] / "package" / "node"))
 CONVERTER = NODE / "node_modules" / "@salesforce" / "source-deploy-retrieve"
 CONVERT = """
 import { createRequire } from "node:module";

@@ -1,4 +1,7 @@
-"""The multipart request of a deployment: a part "json" with the options, and a part "file" with the archive."""
+"""The multipart request of a deployment: a part with the options, and a part "file" with the archive.
+
+The guide calls the options' part "json", jsforce calls it "entity_content", and real orgs take both.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,11 @@ def read_deploy_request(request: Request) -> tuple[bytes, Mapping[str, Any]]:
     _, given = parse_options_header(request.headers.get("content-type", ""))
     boundary = given.get(b"boundary", b"")
     parts = _split(request.body, boundary) if boundary else {}
-    if "json" not in parts or "file" not in parts:
+    told = parts.get("json") or parts.get("entity_content")
+    if told is None or "file" not in parts:
         raise Refusal("INVALID_MULTIPART_REQUEST", "The request needs a part named json and a part named file")
     try:
-        options = orjson.loads(parts["json"])["deployOptions"]
+        options = orjson.loads(told)["deployOptions"]
         unknown = sorted(set(options) - _OPTIONS)
     except (ValueError, KeyError, TypeError):
         raise Refusal("JSON_PARSER_ERROR", "The json part needs deployOptions at [line:1, column:1]") from None
