@@ -1,4 +1,4 @@
-"""Somebody else's client deploys the shipped package to the stand-in: jsforce, the library below Salesforce's own tools."""
+"""Another client deploys the shipped package to the stand-in: jsforce, on which Salesforce builds its own tools."""
 
 from __future__ import annotations
 
