@@ -38,6 +38,8 @@ class Request:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    value: Any = None
+    """The body decoded, where it was part of another one; else None."""
     received_at: float = 0.0
 
     def query(self) -> dict[str, str]:
@@ -50,7 +52,7 @@ class Request:
 
     def json(self) -> Any:
         """The body as JSON. Raises ValueError when it is none."""
-        return orjson.loads(self.body)
+        return orjson.loads(self.body) if self.value is None else self.value
 
 
 @dataclass(kw_only=True, slots=True)

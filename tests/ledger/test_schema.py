@@ -65,6 +65,11 @@ class TestMigrations:
             assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
             assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
 
+    def test_what_undoes_a_statement_is_kept_in_memory(self, ledger):
+        """In a file it was two writes for every page of every row that a trigger looks at."""
+        with ledger.read() as connection:
+            assert connection.execute(text("PRAGMA temp_store")).scalar() == 2
+
     def test_the_caches_of_all_connections_are_bounded_together(self, ledger):
         """A daemon with many threads keeps no more of the file in memory than one with few."""
         with ledger.read() as connection:

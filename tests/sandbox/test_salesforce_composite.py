@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from salesforce_api import BASE, Api
 
@@ -47,6 +48,17 @@ def test_a_later_request_uses_an_earlier_ones_answer(api):
     assert [each["httpStatusCode"] for each in results] == [200, 201, 200]
     assert results[1]["httpHeaders"]["Location"].endswith(results[1]["body"]["id"])
     assert results[2]["body"]["Subject"] == "For Gob Bluth"
+
+
+def test_a_reference_may_be_escaped(api):
+    """JSON has two ways to write a character, and a reference is read in both."""
+    requests = [
+        ask("q", "POST", "/sobjects/Contact", {"LastName": "Bluth"}),
+        ask("g", "GET", "/sobjects/Contact/@{q.id}?fields=LastName"),
+    ]
+    body = orjson.dumps({"compositeRequest": requests}).replace(b"@{", b"\\u0040\\u007B")
+    results = api.call("POST", "/composite", orjson.Fragment(body)).json["compositeResponse"]
+    assert results[1]["body"]["LastName"] == "Bluth"
 
 
 def test_a_reference_to_nothing_halts_that_request_only(api):

@@ -111,19 +111,24 @@ class Collections:
             if each is None or self._records.hidden(spec.name, each.name):
                 raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {spec.name}")
             fields.append(each)
-        found: list[dict[str, Any] | None] = []
+        full_ids: list[str] = []
         for each_id in wanted:
             full = ids.normalize(each_id)
             if full is None:
                 raise Refusal("MALFORMED_ID", f"malformed id {each_id}")
-            row = self._store.fetch(spec.name, full)
-            if row is None or row.get("IsDeleted"):
+            full_ids.append(full)
+        rows = self._store.fetch_living(spec, full_ids, [each.name for each in fields])
+        found: list[dict[str, Any] | None] = []
+        for full in full_ids:
+            row = rows.get(full)
+            if row is None:
                 found.append(None)
                 continue
             record: dict[str, Any] = {
                 "attributes": {"type": spec.name, "url": f"{base}/sobjects/{spec.name}/{full}"},
             }
-            record.update((each.name, show(each, row[each.name])) for each in fields)
+            for each in fields:
+                record[each.name] = show(each, row[each.name])
             record.setdefault("Id", full)
             found.append(record)
         return found

@@ -28,8 +28,10 @@ class _Failed(Exception):  # noqa: N818 - a signal to the savepoint
     """A subrequest of an allOrNone request failed."""
 
 
-def run(body: Any, *, headers: dict[str, str], answer: Answer, store: Store) -> dict[str, Any]:
+def run(request: Request, body: Any, *, answer: Answer, store: Store) -> dict[str, Any]:
     """The answer to POST composite. answer takes one subrequest. Raises Refusal for a malformed request."""
+    refers = b"@{" in request.body or b"\\u00" in request.body  # JSON may have escaped either
+    headers = dict(request.headers)
     requests = body.get("compositeRequest") if isinstance(body, dict) else None
     if not isinstance(requests, list) or not requests or not all(isinstance(each, dict) for each in requests):
         raise Refusal("JSON_PARSER_ERROR", "The request needs a compositeRequest list at [line:1, column:1]")
@@ -43,7 +45,7 @@ def run(body: Any, *, headers: dict[str, str], answer: Answer, store: Store) -> 
     try:
         with store.savepoint() if all_or_none else nullcontext():
             for each in requests:
-                result = _one(each, references, headers, answer)
+                result = _one(each, references if refers else None, headers, answer)
                 results.append(result)
                 if result["httpStatusCode"] >= 300 and all_or_none:
                     raise _Failed  # noqa: TRY301 - it has to pass through the savepoint
@@ -82,14 +84,14 @@ def _limits(requests: list[dict[str, Any]]) -> Refusal | None:
 
 
 def _one(
-    each: dict[str, Any], references: dict[str, bytes], headers: dict[str, str], answer: Answer
+    each: dict[str, Any], references: dict[str, bytes] | None, headers: dict[str, str], answer: Answer
 ) -> dict[str, Any]:  # fmt: skip
+    """The answer to one subrequest. references: the earlier answers, None where nothing refers to them."""
     name = each.get("referenceId")
+    url, value = str(each.get("url", "")), each.get("body")
     try:
-        url = _fill(str(each.get("url", "")), references)
-        body = b"" if each.get("body") is None else orjson.dumps(each["body"])
-        if b"@{" in body:
-            body = orjson.dumps(_fill_in(each["body"], references))
+        if references is not None:
+            url, value = _fill(url, references), _fill_in(value, references)
     except Refusal as refusal:
         return _result(name, 400, refusal.body(), {})
     path, _, query = url.partition("?")
@@ -100,10 +102,12 @@ def _one(
             path=path,
             raw_query=query,
             headers={**headers, **own, "content-type": "application/json"},
-            body=body,
+            body=b"",
+            value=value,
         )
     )
-    references[str(name)] = response.body
+    if references is not None:
+        references[str(name)] = response.body
     content = orjson.Fragment(response.body) if response.body else None
     shown = {key: value for key, value in response.headers.items() if key == "Location"}
     return _result(name, response.status, content, shown)

@@ -222,8 +222,8 @@ class Records:
             raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", text, status=403)
 
     def _default(self, spec: SObject, changes: Row, write: Write) -> None:
-        for each in spec.fields.values():
-            if each.default is not None and changes.get(each.name) is None:
+        for each in spec.with_default:
+            if changes.get(each.name) is None:
                 changes[each.name] = accept(each, each.default)
         if "OwnerId" in spec.fields and changes.get("OwnerId") is None:
             changes["OwnerId"] = write.actor.user_id
@@ -237,10 +237,8 @@ class Records:
     def _require(self, spec: SObject, changes: Row, row: Row) -> None:
         missing = [
             each.name
-            for each in spec.fields.values()
-            if (each.required or (each.defaulted and (each.createable or each.updateable)))
-            and row.get(each.name) is None
-            and (row is changes or each.name in changes)
+            for each in spec.never_empty
+            if row.get(each.name) is None and (row is changes or each.name in changes)
         ]
         if missing:
             raise Refusal(

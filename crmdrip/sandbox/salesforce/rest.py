@@ -351,10 +351,7 @@ class RestApi:
             except Refusal as refusal:
                 return json_response(refusal.status, refusal.body())
 
-        headers = dict(call.request.headers)
-        return json_response(
-            200, composite.run(call.body(), headers=headers, answer=answer, store=self._org.store)
-        )  # fmt: skip
+        return json_response(200, composite.run(call.request, call.body(), answer=answer, store=self._org.store))
 
     def _write(self, call: _Call) -> Write:
         headers = call.request.headers

@@ -111,6 +111,10 @@ class SObject:
     by_lower: Mapping[str, Field] = field(repr=False)
     relationships: Mapping[str, Field] = field(repr=False)
     """Reference fields by their relationship's name in lower case."""
+    with_default: tuple[Field, ...] = field(repr=False)
+    """The fields the org fills in where a new record says nothing of them."""
+    never_empty: tuple[Field, ...] = field(repr=False)
+    """The fields that a client could leave empty, and must not."""
 
     @property
     def custom(self) -> bool:
@@ -146,6 +150,12 @@ def build_object(
         relationships={
             spec.relationship.lower(): spec for spec in by_name.values() if spec.relationship is not None
         },
+        with_default=tuple(spec for spec in by_name.values() if spec.default is not None),
+        never_empty=tuple(
+            spec
+            for spec in by_name.values()
+            if spec.required or (spec.defaulted and (spec.createable or spec.updateable))
+        ),
     )  # fmt: skip
 
 

@@ -8,9 +8,11 @@ numbers as numbers. No rule of the org is kept here.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from crmdrip.sandbox.salesforce.schema import NUMBER_TYPES, TEXT_TYPES, Field, Schema, SObject
@@ -49,6 +51,19 @@ def _indexed(spec: Field) -> bool:
 def index_name(table: str, column: str) -> str:
     """The name of the index on one column."""
     return f"{table}_{column}"
+
+
+@lru_cache(maxsize=512)  # writes of one kind come by the thousand
+def _insertion(table: str, columns: tuple[str, ...]) -> str:
+    names = ", ".join(quote(name) for name in columns)
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {quote(table)} ({names}) VALUES ({marks})"
+
+
+@lru_cache(maxsize=512)
+def _change(table: str, columns: tuple[str, ...]) -> str:
+    sets = ", ".join(f"{quote(name)} = ?" for name in columns)
+    return f'UPDATE {quote(table)} SET {sets} WHERE "Id" = ?'
 
 
 class Store:
@@ -130,20 +145,15 @@ class Store:
 
     def insert(self, table: str, row: Mapping[str, Any]) -> None:
         """Add one row."""
-        names = ", ".join(quote(name) for name in row)
-        marks = ", ".join("?" * len(row))
-        self.db.execute(f"INSERT INTO {quote(table)} ({names}) VALUES ({marks})", tuple(row.values()))
+        self.db.execute(_insertion(table, tuple(row)), tuple(row.values()))
 
     def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Add rows of the same columns."""
-        names = ", ".join(quote(name) for name in columns)
-        marks = ", ".join("?" * len(columns))
-        self.db.executemany(f"INSERT INTO {quote(table)} ({names}) VALUES ({marks})", rows)
+        self.db.executemany(_insertion(table, tuple(columns)), rows)
 
     def update(self, table: str, record_id: str, changes: Mapping[str, Any]) -> None:
         """Change one row by id."""
-        sets = ", ".join(f"{quote(name)} = ?" for name in changes)
-        self.db.execute(f'UPDATE {quote(table)} SET {sets} WHERE "Id" = ?', (*changes.values(), record_id))
+        self.db.execute(_change(table, tuple(changes)), (*changes.values(), record_id))
 
     def fetch(self, table: str, record_id: str) -> Row | None:
         """One row by id, deleted or not, by field name; the cascade root under its own name."""
@@ -155,6 +165,15 @@ class Store:
         if names is None or len(names) != len(values):  # a field was added
             names = self._columns[table] = [column[0] for column in cursor.description]
         return dict(zip(names, values, strict=True))
+
+    def fetch_living(self, spec: SObject, record_ids: Sequence[str], columns: Sequence[str]) -> dict[str, Row]:
+        """Some columns of the living rows among these, by id."""
+        names = ", ".join(quote(name) for name in columns)
+        sql = f'SELECT "Id", {names} FROM {quote(spec.name)} WHERE "Id" IN (SELECT value FROM json_each(?))'
+        if spec.deletable:
+            sql += ' AND "IsDeleted" = 0'
+        found = self.db.execute(sql, (json.dumps(record_ids),))
+        return {record_id: dict(zip(columns, values, strict=True)) for record_id, *values in found}
 
     def clear(self, table: str, column: str, value: Any) -> None:
         """Empty the column wherever it has the value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
@@ -64,22 +65,10 @@ def accept(spec: Field, value: Any) -> Any:
 
     A value of the wrong JSON type refuses the whole request with JSON_PARSER_ERROR; everything else one row.
     """
-    kind = spec.type
-    if kind == "boolean":
-        return _boolean(value)
-    if value is None:
+    if value is None and spec.type != "boolean":
         return None
-    if kind == "datetime":
-        return _datetime(value)
-    if kind == "date":
-        return _date(value)
-    if kind == "time":
-        return _time(value)
-    if kind in NUMBER_TYPES:
-        return _number(spec, value)
-    if kind in ("id", "reference"):
-        return _id(spec, value)
-    return _text(spec, value)
+    read: Callable[[Field, Any], Any] = _ACCEPTED.get(spec.type, _text)
+    return read(spec, value)
 
 
 def _undecipherable(kind: str, value: Any) -> Refusal:
@@ -91,7 +80,7 @@ def _undecipherable(kind: str, value: Any) -> Refusal:
     )
 
 
-def _boolean(value: Any) -> int:
+def _boolean(_spec: Field, value: Any) -> int:
     if value is None or isinstance(value, bool):
         return int(bool(value))
     if isinstance(value, str) and value.lower() in ("true", "false"):
@@ -99,7 +88,7 @@ def _boolean(value: Any) -> int:
     raise _undecipherable("boolean", value)
 
 
-def _datetime(value: Any) -> int | None:
+def _datetime(_spec: Field, value: Any) -> int | None:
     if isinstance(value, datetime):
         return to_ms(value)
     if value == "":
@@ -110,7 +99,7 @@ def _datetime(value: Any) -> int | None:
         raise _undecipherable("datetime", value) from None
 
 
-def _date(value: Any) -> str | None:
+def _date(_spec: Field, value: Any) -> str | None:
     if isinstance(value, datetime):
         return value.astimezone(UTC).date().isoformat()
     if isinstance(value, date):
@@ -124,7 +113,7 @@ def _date(value: Any) -> str | None:
         raise _undecipherable("date", value) from None
 
 
-def _time(value: Any) -> str | None:
+def _time(_spec: Field, value: Any) -> str | None:
     """As answers show it: "09:00:00.000Z", which is the time on the wall wherever that hangs."""
     if isinstance(value, time):
         return f"{value:%H:%M:%S}.000Z"
@@ -165,13 +154,9 @@ def _id(spec: Field, value: Any) -> str | None:
 
 
 def _text(spec: Field, value: Any) -> str | None:
-    if isinstance(value, bool):
-        value = str(value).lower()
-    if isinstance(value, int | float):
-        value = str(value)
     if not isinstance(value, str):
-        raise _undecipherable("string", value)
-    text = value.strip()
+        value = _as_text(value)
+    text: str = value.strip()
     if not text:
         return None
     if spec.length and len(text) > spec.length:
@@ -190,6 +175,14 @@ def _text(spec: Field, value: Any) -> str | None:
     return text
 
 
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    raise _undecipherable("string", value)
+
+
 def _picklist(spec: Field, text: str) -> str:
     if text in spec.values:
         return text
@@ -201,3 +194,15 @@ def _picklist(spec: Field, text: str) -> str:
         f"{spec.label}: bad value for restricted picklist field: {text}",
         fields=(spec.name,),
     )
+
+
+_ACCEPTED: Mapping[str, Callable[[Field, Any], Any]] = {
+    "boolean": _boolean,
+    "datetime": _datetime,
+    "date": _date,
+    "time": _time,
+    "id": _id,
+    "reference": _id,
+    **dict.fromkeys(NUMBER_TYPES, _number),
+}
+"""By type; everything else is text."""

@@ -6,6 +6,7 @@ It keeps what it accepted; it sends nothing anywhere.
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -70,7 +71,6 @@ _UNVERIFIED = (
     " Visit https://sendgrid.com/docs/for-developers/sending-email/sender-identity/ to see the Sender Identity"
     " requirements"
 )
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -333,8 +333,7 @@ class SendGridAccount:
         return all(self.identities.allow(b["from"]["email"]) for b in message["personalizations"] if "from" in b)
 
     def _mint_id(self) -> str:
-        bits = self._random.getrandbits(132)
-        return "".join([_ALPHABET[(bits >> shift) & 63] for shift in range(0, 132, 6)])
+        return urlsafe_b64encode(self._random.randbytes(18))[:22].decode()
 
     def _accept(self, message: Mapping[str, Any], body: bytes, now: datetime, message_id: str, key: _Key) -> None:
         common = message.get("custom_args", {}).get(self._touch_arg, "")
