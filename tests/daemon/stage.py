@@ -83,9 +83,9 @@ class Stage:
         text = EXAMPLE.read_text(encoding="utf-8")
         text = text.replace("http://127.0.0.1:8181", self.sandbox.salesforce_url)
         text = text.replace("http://127.0.0.1:8182", self.sandbox.sendgrid_url)
+        text = text.replace('# url = "sqlite:///crmdrip.sqlite3"', f'url = "{self.place.url}"')
         (self.folder / "config.toml").write_text(text, encoding="utf-8")
         self.settings = load(self.folder / "config.toml")
-        self.settings = self.with_ledger(self.place.url)
         self.place.empty()
         self.start()
         return self
@@ -115,10 +115,6 @@ class Stage:
         self.start()
         self.parts = replace(self.parts, limits=limits)
         passes.prepare(self.parts)
-
-    def with_ledger(self, url: str) -> Settings:
-        """The settings with another ledger."""
-        return self.settings.model_copy(update={"ledger": self.settings.ledger.model_copy(update={"url": url})})
 
     def lose_ledger(self) -> None:
         """Delete the ledger between two lives of the process; the next one is empty."""
