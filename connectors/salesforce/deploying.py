@@ -27,6 +27,8 @@ _PATIENCE = 1_800.0
 _GOOD = "Succeeded"
 _DONE = frozenset({_GOOD, "SucceededPartial", "Failed", "Canceled"})
 """By status: the guide's samples show the flags `done` and `success` now as booleans, now as text."""
+_UNHEARD = 5
+"""How many questions in a row may stay without an answer: the deployment goes on meanwhile."""
 _SHOWN = 12
 """Complaints told in full."""
 
@@ -91,9 +93,16 @@ def deploy(
 ) -> None:
     """Deploy and wait. Raises RejectedError with every complaint, ConfigurationError where we may not, and the rest."""
     request = _send(client, archive, mode)
-    waited, pause, told = 0.0, _FIRST_WAIT, ""
+    waited, pause, told, unheard = 0.0, _FIRST_WAIT, "", 0
     while True:
-        result = _ask(client, request)
+        try:
+            result, unheard = _ask(client, request), 0
+        except RetriableError:
+            unheard += 1
+            if unheard > _UNHEARD:
+                raise
+            sleep(pause)
+            continue
         if (line := _progress(result)) != told:
             told = line
             progress(line)

@@ -18,6 +18,7 @@ from connectors.salesforce.org import Org
 from connectors.salesforce.settings import Auth, ClientCredentials, ExistingSession
 from crmdrip.core.errors import ConfigurationError, RejectedError
 from crmdrip.ports import ChangeKind
+from crmdrip.sandbox.salesforce.trouble import TROUBLES
 
 ADMIN_KEY, ADMIN_SECRET = "admin-key", "admin-secret"
 
@@ -104,6 +105,28 @@ def test_everything_that_was_shown_is_told_as_made(bare):
     made = installer.install(changes, told.append)
     assert list(made) == [change for change in changes if change.kind is ChangeKind.CREATE]
     assert any(line.startswith("Succeeded") for line in told)
+
+
+def test_a_question_without_an_answer_is_asked_again(bare):
+    """The deployment goes on in the org meanwhile."""
+    fault = replace(TROUBLES["unavailable"], path="/services/data/v64.0/metadata/deployRequest/", times=3)
+    installer = installer_of(bare)
+    changes = installer.preview()
+    bare.thread.call(lambda: bare.org.faults.add(fault))
+    assert installer.install(changes, lambda _: None)
+    assert "Drip_Sequence__c" in bare.org.schema
+
+
+def test_a_package_that_came_by_other_means_is_brought_up_to_date():
+    """Its fields are there; what no describe shows is deployed again, which changes nothing that is the same."""
+    with SalesforcePeer() as peer:
+        peer.org.register_app(ADMIN_KEY, ADMIN_SECRET, run_as=peer.org.admin_id)
+        installer = installer_of(peer)
+        changes = by_name(installer.preview())
+        assert changes["Contact.Drip_Status__c"].kind is ChangeKind.KEEP
+        assert changes["list view Contact.Drip_Held"].kind is ChangeKind.UPDATE
+        installer.install(list(changes.values()), lambda _: None)
+        assert set(kinds(installer.preview())) == {ChangeKind.KEEP}
 
 
 def test_a_check_changes_nothing(bare):

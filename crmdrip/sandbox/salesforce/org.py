@@ -37,6 +37,8 @@ DEFAULT_SECRET = "sandbox-secret"
 
 PERMISSION_SET = "Drip_Integration"
 """Of the package, for the user that crmdrip logs in as."""
+EDITOR_SET = "Drip_Sequence_Editor"
+"""Of the package, for admins and whoever writes sequences."""
 
 _FOREVER = 2**62
 
@@ -162,6 +164,7 @@ class SalesforceOrg:
         else:
             self.deployments.install(load_shipped())
             self.assign(PERMISSION_SET)
+            self.assign(EDITOR_SET, to=self.admin_id)
 
     def assign(self, permission_set: str, *, to: str | None = None) -> None:
         """Assign a permission set to a user, the integration user by default. Raises ValueError for an unknown set."""
