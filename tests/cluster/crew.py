@@ -135,3 +135,17 @@ class Crew:
         server.do(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608 - a name of our own
         yield
         server.do(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+    def migrate(self, *statements: str) -> None:
+        """As the start of a newer program does."""
+        with self._ledger.write() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    def type(self, *arguments: str) -> str:
+        """Type a command with the first daemon's configuration; what it prints."""
+        command = [sys.executable, "-m", "crmdrip.cli", "--config", f"{next(iter(self.daemons))}.toml", *arguments]
+        done = subprocess.run(
+            command, cwd=self._folder, capture_output=True, text=True, check=True, env=environment(), timeout=60
+        )
+        return done.stdout

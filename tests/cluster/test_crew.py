@@ -130,3 +130,33 @@ class TestTrouble:
         until(lambda: all_known(crew, 80), crew.daemons["ann"])
         assert crew.office.twice() == {}
         assert set(crew.signed_in()) == {"ann", "bob"}
+
+
+class TestTwoVersions:
+    """A rolling upgrade: the ledger is brought up to date under daemons that are older than it."""
+
+    def test_the_older_one_goes_on_and_cannot_be_started_anew(self, crew: Crew) -> None:
+        """A version only adds what the one before it can leave alone; going back is refused with what to install."""
+        crew.hire("ann")
+        until(lambda: crew.at_work("ann"), crew.daemons["ann"])
+        crew.migrate(
+            "ALTER TABLE enrollment ADD COLUMN of_a_later_version TEXT",
+            "CREATE TABLE of_a_later_version (id BIGINT PRIMARY KEY)",
+            "UPDATE alembic_version SET version_num = '9999'",
+        )
+        crew.office.ticked(20)
+        until(lambda: settled(crew, 20), crew.daemons["ann"])
+        crew.hire("bob")
+        assert crew.daemons["bob"].wait() == 2
+        assert "the ledger has version 9999" in crew.log("bob")
+        assert crew.at_work("ann")
+
+
+def test_status_lists_the_daemons(crew: Crew) -> None:
+    """With what each has in hand, since when it is at work, and its version."""
+    crew.hire("ann", "bob")
+    until(lambda: crew.at_work("ann", "bob"), crew.daemons["ann"])
+    told = crew.type("status")
+    assert [line.split()[0] for line in told.splitlines() if " on " in line and line.startswith(("ann", "bob"))] == [
+        one.name for one in crew.signed_in().values()
+    ]
