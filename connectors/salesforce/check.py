@@ -61,7 +61,8 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
     yield check_fields(schema)
     yield check_types(schema)
     yield check_values(schema)
-    yield check_opt_out(schema)
+    if schema.has("contact"):  # else SF-FIELDS has said all there is to say
+        yield check_opt_out(schema)
     yield check_writable(schema)
     yield check_touch_id(schema)
     yield check_limits(source, settings)
@@ -98,7 +99,7 @@ def check_fields(schema: Schema) -> CheckResult:
             code="SF-FIELDS",
             level=CheckLevel.FAIL,
             what=f"not there or hidden from the connected user: {', '.join(gaps)}.",
-            do_next=f"Install the crmdrip package and assign the permission set {PERMISSION_SET}.",
+            do_next=f"Type crmdrip install salesforce, or assign the permission set {PERMISSION_SET} to it.",
         )
     return _ok("SF-FIELDS", "every object and field of the mapping can be read.")
 
@@ -188,7 +189,7 @@ def check_touch_id(schema: Schema) -> CheckResult:
             code="SF-TOUCH-ID",
             level=CheckLevel.FAIL,
             what=f"Task.{mapped} is not a unique external id, so a retried write could make a second task.",
-            do_next="Deploy the crmdrip package's Activity field again, with External ID and Unique ticked.",
+            do_next="Type crmdrip install salesforce, or tick External ID and Unique on the field in Setup.",
         )
     return _ok("SF-TOUCH-ID", f"Task.{mapped} is a unique external id.")
 
@@ -218,7 +219,7 @@ def check_control(schema: Schema) -> CheckResult:
             code="SF-CONTROL",
             level=CheckLevel.WARN,
             what="there is no control object, so nobody can pull the emergency brake from Salesforce.",
-            do_next="Install the crmdrip package.",
+            do_next="Type crmdrip install salesforce.",
         )
     if schema.control_id is None:
         return _ok("SF-CONTROL", "there is no control record yet; the daemon makes it when it starts.")

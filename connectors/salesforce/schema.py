@@ -175,7 +175,7 @@ class Schema:
             raise ConfigurationError(
                 f"the connected user cannot see {', '.join(gaps)}.",
                 where="Salesforce",
-                do_next=f"Install the crmdrip package and assign the permission set {PERMISSION_SET} to the user.",
+                do_next=f"Type crmdrip install salesforce, or assign the permission set {PERMISSION_SET} to it.",
             )
 
     def demand_opt_out(self) -> None:
