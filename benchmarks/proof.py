@@ -6,6 +6,7 @@
     python -m benchmarks.proof kills --crm salesforce --point "commit #37"
     python -m benchmarks.proof kills --trouble torn --minutes 10    the log's end is torn after each kill, or the disk
                                                                     is full, or the machine's clock jumps
+    python -m benchmarks.proof kills --often --minutes 30           eight kills in each play
     python -m benchmarks.proof losses --people 2000                 the ledger lost (tests/proof/losses.py)
 
 Without a word it does weeks and kills, half the time each. Prints one line for each violation, with the command that
@@ -103,7 +104,14 @@ def play_weeks(report: Report, crms: tuple[str, ...], first: int, minutes: float
 
 
 def play_kills(  # noqa: PLR0917 - each is an option of the command
-    report: Report, crms: tuple[str, ...], first: int, minutes: float, only: str = "", trouble: str = ""
+    report: Report,
+    crms: tuple[str, ...],
+    first: int,
+    minutes: float,
+    only: str = "",
+    trouble: str = "",
+    *,
+    often: bool = False,
 ) -> None:
     """Kill at the points of a play, in a random order, until the time is up or every point was had."""
     began, done, unreached, restarts, emails, asked = time.monotonic(), 0, 0, 0, 0, 0
@@ -113,15 +121,15 @@ def play_kills(  # noqa: PLR0917 - each is an option of the command
     while any(queues.values()) and (only or time.monotonic() - began < 60 * minutes):
         for crm in (crm for crm in crms if queues[crm]):
             point, number = queues[crm].pop(), next(seeds)
-            outcome = _kill(crm, point, number, trouble)
-            done += outcome.killed
-            unreached += not outcome.killed
+            outcome = _kill(crm, point, number, trouble, often=often)
+            done += outcome.kills
+            unreached += not outcome.kills
             restarts += outcome.starts - 1
             emails += outcome.emails
             asked += outcome.needs_person
             if outcome.violations:
                 again = f'python -m benchmarks.proof kills --crm {crm} --point "{point}" --seed {number}'
-                again += f" --trouble {trouble}" if trouble else ""
+                again += (f" --trouble {trouble}" if trouble else "") + (" --often" if often else "")
                 report.broke(again, "\n".join(outcome.violations), outcome.story)
     points = ", ".join(f"{crm} {count}" for crm, count in found.items())
     report.lines.append(
@@ -165,11 +173,11 @@ def _points(crm: str, only: str, random: Random) -> list[Point]:
     return points
 
 
-def _kill(crm: str, point: Point, number: int, trouble: str) -> Outcome:
+def _kill(crm: str, point: Point, number: int, trouble: str, *, often: bool) -> Outcome:
     with _folder() as folder, Play(crm, folder) as play:
         if trouble:
             play.trouble = TROUBLES[trouble](Random(number))
-        return play.run(point)
+        return play.run(point, again=Random(number) if often else None)
 
 
 @contextlib.contextmanager
@@ -191,6 +199,7 @@ def main() -> int:
     parser.add_argument("--point", default="", help="one point alone, as a violation names it")
     parser.add_argument("--people", type=int, default=2_000, help="in flight when the ledger is lost (%(default)s)")
     parser.add_argument("--trouble", choices=list(TROUBLES), default="", help="what happens beside each kill")
+    parser.add_argument("--often", action="store_true", help="kill again and again in each play")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     crms = (options.crm,) if options.crm else CRMS
@@ -201,7 +210,7 @@ def main() -> int:
     if options.what in (None, "weeks"):
         play_weeks(report, crms, options.seed, minutes, shrink=options.shrink)
     if options.what in (None, "kills"):
-        play_kills(report, crms, options.seed, minutes, options.point, options.trouble)
+        play_kills(report, crms, options.seed, minutes, options.point, options.trouble, often=options.often)
     print("\n".join([*report.lines, f"{len(report.violations)} violations."]))
     return 1 if report.violations else 0
 

@@ -34,6 +34,8 @@ from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 
 PATIENCE = 180.0
 """Real seconds after which what has not come to rest never will."""
+MOST_KILLS = 8
+"""In one play."""
 TROUBLE_LASTS = 5.0
 """Real seconds after which whoever is on duty has made room, or set a clock right."""
 ROOT = Path(__file__).parents[2]
@@ -90,6 +92,8 @@ class Reaper:
         self._lock = threading.Lock()
         self.points: Counter[str] = Counter()
         self.target: Point | None = None
+        self.countdown: int | None = None
+        """How many more points are passed before the next kill, in the place of a target."""
         self.pid = 0
         self.dead = False
         self.kills = 0
@@ -106,13 +110,15 @@ class Reaper:
                 return True
             here = Point(name=name, number=self.points[name])
             self.points[name] += 1
-            if here == self.target:
+            if self.countdown is not None:
+                self.countdown -= 1
+            if here == self.target or (self.countdown is not None and self.countdown < 0):
                 self.kill()
             return self.dead
 
     def kill(self) -> None:
         """Now."""
-        self.dead, self.target = True, None
+        self.dead, self.target, self.countdown = True, None, None
         self.kills += 1
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
@@ -148,8 +154,8 @@ class Outcome:
     """How a play ended."""
 
     point: str
-    killed: bool
-    """False where the point was not reached: threads take turns as they like."""
+    kills: int
+    """0 where the point was not reached: threads take turns as they like."""
     violations: list[str] = field(default_factory=list)
     needs_person: int = 0
     emails: int = 0
@@ -177,6 +183,7 @@ class Play:
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
         self.trouble: Trouble | None = None
+        self._again: Random | None = None
         self.limit: int | None = None
         """Bytes that no file of the process may outgrow (RLIMIT_FSIZE): the disk is full for it."""
         self.arguments: tuple[str, ...] = ()
@@ -271,11 +278,14 @@ class Play:
 
     # the play
 
-    def run(self, target: Point | None = None) -> Outcome:
-        """Play it, with a kill at the point. Raises nothing; what broke is in the outcome."""
+    def run(self, target: Point | None = None, *, again: Random | None = None) -> Outcome:
+        """Play it, with a kill at the point. Raises nothing; what broke is in the outcome.
+
+        again: for further kills, up to MOST_KILLS of them, each some points after the start that followed the last.
+        """
         began = time.monotonic()
-        self.reaper.target = target
-        outcome = Outcome(point=str(target), killed=False)
+        self.reaper.target, self._again = target, again
+        outcome = Outcome(point=str(target), kills=0)
         self.start()
         try:
             self._days()
@@ -285,7 +295,7 @@ class Play:
             outcome.violations.append(f"P3: {error}: {self.said()}")
         self.end()
         states = self.states()
-        outcome.killed, outcome.starts = self.reaper.kills > 0, self.starts
+        outcome.kills, outcome.starts = self.reaper.kills, self.starts
         outcome.needs_person = states.get(TouchState.NEEDS_PERSON.value, 0)
         outcome.emails = self.watch.figures.emails
         outcome.seconds = time.monotonic() - began
@@ -340,6 +350,8 @@ class Play:
         if not killed:
             self.pass_time(minutes=7)  # a rival's heartbeat grows old, and whoever is on duty makes room
             self.limit = None
+        elif self._again is not None and self.reaper.kills < MOST_KILLS:
+            self.reaper.countdown = self._again.choice([5, 20, 60, 150]) + self._again.randrange(20)
         self.start()
 
     def _at_rest(self) -> bool:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -269,10 +270,7 @@ class Lives(RuleBasedStateMachine):
         """In the servers' thread."""
         record_id = self._who(person)
         shown = self.scene.org.show(record_id)
-        try:
-            getattr(self, f"_{deed}")(record_id, shown, pick)
-        except REFUSALS as refusal:
-            self.scene.watch.tell(f"      refused: {type(refusal).__name__}")
+        self._try(lambda: getattr(self, f"_{deed}")(record_id, shown, pick))
 
     @property
     def actions(self) -> Any:
@@ -367,7 +365,14 @@ class Lives(RuleBasedStateMachine):
     def steps_change(self, what: str, pick: int, order: int) -> None:
         """RevOps edits a sequence while people are in flight (B17)."""
         self.scene.watch.tell(f"  step {pick}: {what} {order}")
-        self.scene.do(self._edit, what, pick, order)
+        self.scene.do(self._try, lambda: self._edit(what, pick, order))
+
+    def _try(self, deed: Callable[[], object]) -> None:
+        """In the servers' thread; what the CRM refuses is not done."""
+        try:
+            deed()
+        except REFUSALS as refusal:
+            self.scene.watch.tell(f"      refused: {type(refusal).__name__}")
 
     def _edit(self, what: str, pick: int, order: int) -> None:
         org, sequence = self.scene.org, self.sequences[pick % 2]
@@ -393,7 +398,8 @@ class Lives(RuleBasedStateMachine):
     def sequence_changes(self, pick: int, status: str) -> None:
         """Paused in the middle, or live again."""
         self.scene.watch.tell(f"  sequence {pick} is {status}")
-        self.scene.do(self.scene.org.change_sequence, self.sequences[pick], status=status)
+        org = self.scene.org
+        self.scene.do(self._try, lambda: org.change_sequence(self.sequences[pick], status=status))
 
     @rule(pulled=st.booleans())
     def brake(self, *, pulled: bool) -> None:
@@ -438,6 +444,11 @@ class Lives(RuleBasedStateMachine):
                 setattr(total, name, getattr(total, name) + getattr(own, name))
             scene.__exit__(None, None, None)
 
+    def _make_live(self, sequence: str) -> None:
+        org = self.scene.org
+        org.change_step(sequence, org.steps(sequence)[0], active=True)
+        org.change_sequence(sequence, status="Live")
+
     def _come_to_the_end(self) -> None:
         scene = self.scene
         scene.watch.tell("to the end")
@@ -447,7 +458,7 @@ class Lives(RuleBasedStateMachine):
                 scene.watch.check_budget(scene.cap)
             scene.configure(None)
         for sequence in self.sequences:
-            scene.do(scene.org.change_sequence, sequence, status="Live")
+            scene.do(self._try, partial(self._make_live, sequence))
         scene.do(scene.org.set_brake, pulled=False)
         scene.begin()
         scene.play(scene.now + timedelta(days=16), timedelta(hours=8))

@@ -19,6 +19,7 @@ from lives import MAIL_TROUBLES
 from mortality import Killed
 from scene import Scene
 
+from crmdrip.core.model import TouchState
 from crmdrip.core.struct import replace
 from crmdrip.daemon.reconcile import count_unproven
 from crmdrip.ledger import touches
@@ -105,7 +106,7 @@ def _go_on(scene: Scene, random: Random, ids: list[str]) -> set[str]:
         elif place % 3 == 1:
             scene.do(actions.untick, ids[number])
             stopped.add(ids[number])
-        else:
+        elif TouchState.IN_DOUBT not in scene.states_of(ids[number]):  # where it is, see docs/guarantee.md
             new = f"moved{number}@firm{number}.example"
             scene.do(actions.change_address, ids[number], new)
     return stopped

@@ -151,9 +151,11 @@ class SalesforceOrg:
         return self.org.api_calls
 
     def add_sequence(self, name: str, delays: list[int], words: Mapping[str, Any]) -> str:
-        sequence = self.org.insert("Drip_Sequence__c", {"Name": name, **_fields({**ALWAYS, **words})})
+        draft = {"Name": name, **_fields({**ALWAYS, **words, "status": "Draft"})}
+        sequence = self.org.insert("Drip_Sequence__c", draft)
         for number, delay in enumerate(delays, 1):
             self.add_step(sequence, name=f"Step {number}", order=10 * number, delay=delay)
+        self.change_sequence(sequence, status="Live")
         return sequence
 
     def change_sequence(self, sequence_id: str, **words: Any) -> None:
