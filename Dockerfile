@@ -3,8 +3,8 @@
 #   docker build -t crmdrip .
 #   docker run -v crmdrip:/var/lib/crmdrip -v ./config.toml:/etc/crmdrip/config.toml:ro --env-file secrets.env crmdrip
 #
-# config.toml for it: [ledger] url = "sqlite:////var/lib/crmdrip/crmdrip.sqlite3" (the volume), [log] format = "json",
-# and [web] listen = "0.0.0.0:8025" where a web server outside the container shall reach the door.
+# config.toml for it: [ledger] url = "sqlite:////var/lib/crmdrip/crmdrip.sqlite3" (the volume) or the address of a
+# PostgreSQL database, [log] format = "json", and [web] listen = "0.0.0.0:8025" where a web server outside the container shall reach the door.
 
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -12,11 +12,11 @@ COPY pyproject.toml README.md LICENSE config.example.toml ./
 COPY mappings mappings
 COPY connectors connectors
 COPY crmdrip crmdrip
-RUN pip wheel --no-cache-dir --wheel-dir /wheels .
+RUN pip wheel --no-cache-dir --wheel-dir /wheels ".[cluster]"
 
 FROM python:3.13-slim
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links=/wheels crmdrip \
+    pip install --no-cache-dir --no-index --find-links=/wheels "crmdrip[cluster]" \
     && useradd --system --uid 10001 --home-dir /var/lib/crmdrip --create-home crmdrip
 USER crmdrip
 WORKDIR /var/lib/crmdrip
