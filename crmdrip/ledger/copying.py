@@ -21,6 +21,7 @@ from sqlalchemy.types import TypeEngine
 from crmdrip.core.errors import RejectedError
 from crmdrip.core.struct import Struct
 from crmdrip.ledger import schema
+from crmdrip.ledger.engines import create_privately
 from crmdrip.ledger.errors import LedgerBrokenError, explain
 from crmdrip.ledger.schema import Instant, Words, metadata, without_nul
 from crmdrip.ledger.statements import Bulk, chunks
@@ -106,6 +107,7 @@ def _remove(part: Path) -> None:
 
 def _back_up_file(origin: Path, copy: Path) -> None:
     """SQLite's own way: page by page, also beside a writer."""
+    create_privately(copy)
     try:
         with (
             closing(sqlite3.connect(f"{origin.resolve().as_uri()}?mode=ro", uri=True)) as source,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
@@ -79,12 +81,26 @@ def build_engine(url: URL) -> Engine:
         event.listen(engine, "connect", _set_up_postgresql)
         event.listen(engine, "begin", _begin_postgresql)
     else:
+        event.listen(engine, "do_connect", _keep_private)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 # --- SQLite -------------------------------------------------------------------------------------------------------
+
+
+def create_privately(path: str | Path) -> None:
+    """Make the file of a ledger, where there is none, readable by its user alone: it holds people's addresses.
+
+    SQLite gives its journals the same permissions. Where it cannot be made, opening it says why.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _keep_private(_: Any, __: Any, arguments: list[Any], ___: dict[str, Any]) -> None:
+    create_privately(arguments[0])
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from ledger_values import NOW, run
@@ -204,3 +205,16 @@ class TestTallies:
             tallies.forget_before(connection, NOW - timedelta(days=3))
             assert tallies.counts(connection, [old]) == {}
             assert tallies.totals(connection, ["seq"]) == {"seq": {"sent": 7}}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such permissions")
+def test_a_ledger_is_readable_by_its_user_alone(tmp_path: Path) -> None:
+    """It holds people's addresses; its journals too."""
+    file = tmp_path / "private.sqlite3"
+    ledger = open_ledger(f"sqlite:///{file}")
+    with ledger.read() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM enrollment")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if "sqlite3" in path.name}
+    ledger.close()
+    assert modes["private.sqlite3"] == 0o600
+    assert {mode for name, mode in modes.items() if not name.endswith("lock")} == {0o600}
