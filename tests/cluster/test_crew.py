@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from crew import Crew
 from ledger_places import Server
 from office import until
+
+pytestmark = pytest.mark.slow
 
 
 def settled(crew: Crew, people: int) -> bool:

@@ -341,9 +341,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "assignment",
-        sa.Column(
-            "run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
-        ),
+        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("worker_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("run_id"),
     )
