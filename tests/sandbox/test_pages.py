@@ -157,6 +157,13 @@ def test_a_sequence_is_shown_with_its_steps(stage: Stage) -> None:
     assert "Warm intro, four touches" in see(stage, "/sequences")
 
 
+@pytest.mark.parametrize("page", ["/sequences", "one"])
+def test_the_send_window_is_told_as_people_tell_times(stage: Stage, page: str) -> None:
+    """Hours and minutes, not the API's 09:00:00.000Z."""
+    path = f"/sequences/{next(iter(stage.world.sequences.values()))}" if page == "one" else page
+    assert "09:00 to 17:00" in text_of(see(stage, path))
+
+
 def test_the_home_page_counts_what_must_be_nought(stage: Stage) -> None:
     """Touches sent twice and emails after a stop stand out."""
     person = stage.ordinary()
