@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from connectors.sendgrid.client import SendGridClient
+from connectors.sendgrid.client import SendGridClient, path_segment
 from connectors.sendgrid.feed import GROUPS_PATH
 from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import AuthError, CrmdripError
@@ -56,6 +57,7 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
     yield _check_suppressions(client)
     yield _check_groups(settings, client)
     yield _check_events(settings, client)
+    yield _check_inbound(settings, client)
     yield _check_senders(client)
 
 
@@ -168,6 +170,50 @@ def _check_events(settings: SendGridSettings, client: SendGridClient) -> CheckRe
     return CheckResult(
         code="SG-EVENTS", level=CheckLevel.OK, what=f"Events go to {', '.join(str(one.get('url')) for one in ours)}."
     )
+
+
+def _check_inbound(settings: SendGridSettings, client: SendGridClient) -> CheckResult:
+    """Whether somebody's mail is posted here, signed with a key we know."""
+    if not settings.inbound_keys and not settings.inbound_secrets:
+        return CheckResult(code="SG-INBOUND", level=CheckLevel.OK, what="Inbound Parse is not used: no mail is taken.")
+    try:
+        answer = client.get("/v3/user/webhooks/parse/settings")
+        listed = answer.get("result") if isinstance(answer, dict) else None
+        hosts = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        signed = [one for one in hosts if _key_of(one, client) in settings.inbound_keys]
+    except CrmdripError as error:
+        return CheckResult(
+            code="SG-INBOUND",
+            level=CheckLevel.WARN,
+            what=f"Whether Inbound Parse is set up cannot be read ({error.what}); its keys or secrets are configured.",
+            do_next="Give the key Inbound Parse: Read Access, or look into SendGrid yourself.",
+        )
+    if not hosts:
+        return CheckResult(
+            code="SG-INBOUND",
+            level=CheckLevel.WARN,
+            what="Inbound Parse has no setting: answers are posted to nobody.",
+            do_next="Add one in SendGrid under Settings, Inbound Parse (docs/door.md).",
+        )
+    if settings.inbound_keys and not signed:
+        return CheckResult(
+            code="SG-INBOUND",
+            level=CheckLevel.WARN,
+            what="Inbound Parse signs with no key of mail.sendgrid.inbound_keys: its posts are refused.",
+            do_next="Attach a security policy with a signature to the setting, and copy its key (docs/door.md).",
+        )
+    where = ", ".join(f"{one.get('hostname')} to {one.get('url')}" for one in signed or hosts)
+    return CheckResult(code="SG-INBOUND", level=CheckLevel.OK, what=f"Mail is posted: {where}.")
+
+
+def _key_of(setting: Mapping[str, Any], client: SendGridClient) -> str:
+    """The key that a parse setting's posts are signed with, "" for none. Raises what the client raises."""
+    if not (policy_id := setting.get("security_policy")):
+        return ""
+    answer = client.get(f"/v3/user/webhooks/security/policies/{path_segment(str(policy_id))}")
+    policy = answer.get("policy") if isinstance(answer, dict) else None
+    signature = policy.get("signature") if isinstance(policy, dict) else None
+    return str(signature.get("public_key") or "") if isinstance(signature, dict) else ""
 
 
 def _check_senders(client: SendGridClient) -> CheckResult:

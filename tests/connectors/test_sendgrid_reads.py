@@ -287,6 +287,7 @@ def test_a_full_key_passes_every_check(peer):
         "SG-SUPPRESSIONS": CheckLevel.OK,
         "SG-GROUPS": CheckLevel.OK,
         "SG-EVENTS": CheckLevel.WARN,
+        "SG-INBOUND": CheckLevel.OK,
         "SG-SENDERS": CheckLevel.OK,
     }
     assert peer.accepted() == []
@@ -370,6 +371,33 @@ def test_whose_emails_are_taken_is_told(peer, identities, level, says):
         setattr(peer.account.identities, kind, identities.get(kind, set()))
     (found,) = [r for r in connector.check(context(peer)) if r.code == "SG-SENDERS"]
     assert (found.level, says in found.what) == (level, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "setting", "says"),
+    [
+        ("own", {"signed": True}, "Mail is posted: reply.sender.example to https://mail.acme.example/hooks"),
+        ("other", {"signed": True}, "its posts are refused"),
+        ("own", {"signed": False}, "its posts are refused"),
+        ("own", None, "answers are posted to nobody"),
+    ],
+)
+def test_inbound_parse_is_compared_with_the_keys_configured(peer, key, setting, says):
+    """B28: a key that is not the policy's would refuse every answer, and no reply would stop anything."""
+    base, bearer = f"{peer.server.url}/v3/user/webhooks", {"Authorization": f"Bearer {KEY}"}
+
+    def post(path, body):
+        return requests.post(f"{base}/{path}", json=body, headers=bearer, timeout=10).json()
+
+    policy = post("security/policies", {"name": "crmdrip", "signature": {"enabled": True}})["policy"]
+    keys = {"own": policy["signature"]["public_key"], "other": Signer().public_key}
+    if setting is not None:
+        signed = {"security_policy": policy["id"]} if setting["signed"] else {}
+        hook = "https://mail.acme.example/hooks/sendgrid/inbound"
+        post("parse/settings", {"hostname": "reply.sender.example", "url": hook, "send_raw": True, **signed})
+    (found,) = [r for r in connector.check(context(peer, inbound_keys=(keys[key],))) if r.code == "SG-INBOUND"]
+    assert says in found.what
+    assert (found.level is CheckLevel.OK) is found.what.startswith("Mail is posted")
 
 
 def test_a_refused_key_fails(peer):
