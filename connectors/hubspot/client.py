@@ -264,7 +264,13 @@ class HubSpotClient:
             content = (error.body or "").encode()
         except urllib3.exceptions.HTTPError as error:
             # The cause's text may hold the path, and with it an address.
-            raise RetriableError(f"no answer ({type(error).__name__}).", where="HubSpot") from None
+            raise RetriableError(
+                f"no answer ({type(error).__name__}).",
+                where=self.settings.base_url or "HubSpot",
+                do_next="Start the sandbox: crmdrip sandbox --crm hubspot. For the real HubSpot remove base_url."
+                if self.settings.base_url
+                else "Check the way out to the network and status.hubspot.com, and try again later.",
+            ) from None
         except AttributeError:
             # A TLS failure has no body, which the library decodes nevertheless (12.0.0, api_client.py, call_api).
             raise RetriableError("no secure connection.", where="HubSpot") from None

@@ -176,7 +176,7 @@ def _write_sequences(folder: Path) -> None:
 def explain_portal(sandbox: HubSpotSandbox, options: argparse.Namespace) -> str:
     """What points crmdrip at the portal: lines for the configuration."""
     folder = "" if options.definitions == "objects" else f'sequences = "{options.sequences or "sequences"}"\n'
-    return f"""In config.toml set connector = "hubspot" under [crm], and add:
+    return f"""config.toml needs connector = "hubspot" under [crm], and this (crmdrip init --crm hubspot writes it):
 [crm.hubspot]
 {folder}base_url = "{sandbox.hubspot_url}"
 [crm.hubspot.auth]
