@@ -196,7 +196,7 @@ class TestTrouble:
 
     def test_a_sandbox_that_is_not_started_is_named_as_such(self, peer):
         """Nobody goes looking for HubSpot's own servers, and the command to type is there."""
-        with pytest.raises(RetriableError, match="127.0.0.1:9: no answer") as raised:
+        with pytest.raises(RetriableError, match=r"127\.0\.0\.1:9: no answer") as raised:
             peer.source(base_url="http://127.0.0.1:9").identity()
         assert "crmdrip sandbox --crm hubspot" in raised.value.do_next
 
