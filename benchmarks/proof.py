@@ -35,8 +35,6 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from benchmarks.workers import ROOT
-from connectors.hubspot.client import HubSpotClient
-from connectors.salesforce.client import SalesforceClient
 
 sys.path.insert(0, str(ROOT / "tests" / "proof"))
 
@@ -69,7 +67,6 @@ class Report:
 
 def play_weeks(report: Report, crms: tuple[str, ...], first: int, minutes: float, *, shrink: bool) -> None:
     """Random weeks until the time is up, seed by seed; at least one seed for each CRM."""
-    _hurry()
     phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
     often = settings(
         max_examples=ROUND,
@@ -141,7 +138,6 @@ def play_kills(  # noqa: PLR0917 - each is an option of the command
 
 def play_losses(report: Report, crms: tuple[str, ...], number: int, people: int) -> None:
     """The ledger is lost with so many people in flight, once for each CRM."""
-    _hurry()
     for crm in crms:
         began = time.monotonic()
         with _folder() as folder, _folder() as other:
@@ -155,12 +151,6 @@ def play_losses(report: Report, crms: tuple[str, ...], number: int, people: int)
             f" looked up after {loss.proven_passes} passes; {loss.emails} emails in the end,"
             f" {len(loss.needs_person)} left to a person ({time.monotonic() - began:.0f} s)."
         )
-
-
-def _hurry() -> None:
-    """Nobody waits between repeated reads."""
-    for client in (SalesforceClient, HubSpotClient):
-        client.__init__.__kwdefaults__["sleep"] = lambda _: None
 
 
 def _points(crm: str, only: str, random: Random) -> list[Point]:

@@ -337,6 +337,9 @@ class Lives(RuleBasedStateMachine):
         other = self._who(pick)
         if self.scene.org.show(other).id != shown.id and other[:3] == record_id[:3]:
             self.actions.merge(record_id, other)
+            # HubSpot keeps a ticked box of either: where the survivor's own was never answered, nothing had begun.
+            if not shown.status and self.scene.org.show(record_id).enrolled:
+                self.actions.stops.lift(shown.email)
 
     def _convert(self, record_id: str, shown: Shown, pick: int) -> None:
         if record_id.startswith("00Q"):

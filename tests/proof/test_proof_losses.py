@@ -9,16 +9,6 @@ import pytest
 from losses import play_loss
 from scene import make_blank
 
-from connectors.hubspot.client import HubSpotClient
-from connectors.salesforce.client import SalesforceClient
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeated reads do not wait between tries."""
-    for client in (SalesforceClient, HubSpotClient):
-        monkeypatch.setitem(client.__init__.__kwdefaults__, "sleep", lambda _: None)
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("crm", ["salesforce", "hubspot"])

@@ -10,9 +10,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from lives import MACHINES
 
-from connectors.hubspot.client import HubSpotClient
-from connectors.salesforce.client import SalesforceClient
-
 WEEKS = settings(
     max_examples=2,
     stateful_step_count=16,
@@ -23,13 +20,6 @@ WEEKS = settings(
     phases=[Phase.generate],  # a failure is shrunk by benchmarks.proof, not in front of somebody who waits
     suppress_health_check=list(HealthCheck),
 )
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeated reads do not wait between tries."""
-    for client in (SalesforceClient, HubSpotClient):
-        monkeypatch.setitem(client.__init__.__kwdefaults__, "sleep", lambda _: None)
 
 
 @pytest.mark.slow

@@ -188,7 +188,7 @@ class Watch:
         self.figures.emails += 1
         self.tell(f"    accepted {address} {email.touch[:8]}")
         if email.touch in self._touches:
-            self._violated(f"P1: touch {email.touch} to {address} was accepted twice")
+            self._violated(f"P1: {address} was sent touch {email.touch} twice")
         self._touches.add(email.touch)
         sight = self._seen.get(address)
         if sight is None:
@@ -203,6 +203,8 @@ class Watch:
 
     def _violated(self, text: str) -> None:
         self.tell(f"VIOLATION {text}")
+        for row in self._sandbox.world.actions.records_at(text.split(": ", 1)[1].split(" ", 1)[0]):
+            self.tell(f"    by then: {self._org.show(row['Id'])}")
         self.violations.append(text)
 
     # stops
