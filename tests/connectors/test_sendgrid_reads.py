@@ -62,7 +62,7 @@ def test_a_found_touch_carries_the_id_of_its_acceptance(mailer):
     found = mailer.find(message.touch_id, message.to_address, NOW - timedelta(minutes=1))
     assert (found.finding, found.provider_id) == (Finding.SENT, outcome.provider_id)
     assert found.at is not None
-    assert abs(found.at - NOW) < timedelta(minutes=5)
+    assert abs(found.at - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 def test_a_key_without_the_logs_cannot_tell(peer):
