@@ -38,7 +38,7 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
         return
     except CrmdripError as error:
         yield CheckResult(
-            code="HS-UNREACHABLE", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next or "Try again later."
+            code="HS-UNREACHABLE", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next or "Try again later."
         )
         return
     yield _ok("HS-LOGIN", f"logged in to {found.name}.")
@@ -68,7 +68,7 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
             yield from check()
         except CrmdripError as error:
             yield CheckResult(
-                code="HS-UNREACHABLE", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next or "Try again."
+                code="HS-UNREACHABLE", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next or "Try again."
             )
             return
     yield check_limits(portal)
@@ -232,7 +232,7 @@ def check_sequences(portal: Portal) -> Iterator[CheckResult]:
     try:
         drafts = portal.definitions.drafts(Purpose.LOOK)
     except ConfigurationError as error:
-        yield CheckResult(code="HS-SEQUENCES", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next)
+        yield CheckResult(code="HS-SEQUENCES", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next)
         return
     problems = [problem for draft in drafts.values() for problem in draft.problems]
     if problems:

@@ -49,11 +49,11 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
         yield CheckResult(code="SF-LOGIN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
         return
     except ConfigurationError as error:
-        yield CheckResult(code="SF-SETTINGS", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next)
+        yield CheckResult(code="SF-SETTINGS", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next)
         return
     except CrmdripError as error:
         yield CheckResult(
-            code="SF-UNREACHABLE", level=CheckLevel.FAIL, what=str(error), do_next=error.do_next or "Try again later."
+            code="SF-UNREACHABLE", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next or "Try again later."
         )
         return
     yield _ok("SF-LOGIN", f"logged in to {source.org.client.token.host} with API version {settings.api_version}.")

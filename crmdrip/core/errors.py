@@ -43,9 +43,13 @@ class CrmdripError(Exception):
         self.where = where
         self.do_next = do_next
 
+    @property
+    def problem(self) -> str:
+        """Where and what, for those who show do_next on a line of its own."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
     def __str__(self) -> str:
-        text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text} {self.do_next}".strip() if self.do_next else text
+        return f"{self.problem} {self.do_next}".strip() if self.do_next else self.problem
 
 
 class RetriableError(CrmdripError):

@@ -46,7 +46,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
         crm, mail = connect_crm(settings, WallClock()), connect_mail(settings, WallClock())
         mailboxes = connect_mailboxes(settings, WallClock())
     except ConfigurationError as error:
-        yield fail("CFG-CONNECTOR", str(error), error.do_next)
+        yield fail("CFG-CONNECTOR", error.problem, error.do_next)
         return
     failed = False
     for result in crm.connector.check(crm.context):

@@ -147,7 +147,7 @@ def check_org(settings: Settings, crm: Connection) -> Iterator[CheckResult]:
             known = marks.read_mark(connection, marks.ORG)
         found = crm.connector.build_source(crm.context).identity().org_id
     except CrmdripError as error:
-        yield fail("LEDGER-ORG", str(error), error.do_next)
+        yield fail("LEDGER-ORG", error.problem, error.do_next)
         return
     finally:
         ledger.close()

@@ -283,7 +283,7 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-_BUSY_NEXT = "Stop that one first, or give this one a ledger of its own in [ledger] url."
+_BUSY_NEXT = "Stop that one first. Several daemons share the work on PostgreSQL alone: docs/ledger.md."
 
 
 def open_ledger(url: str) -> Ledger:
