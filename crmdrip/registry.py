@@ -108,7 +108,9 @@ def mapping_for(name: str, path: str = "") -> CrmMapping:
     base = _builtin_document(name)
     unknown = list(_unknown_words(base, document))
     if unknown:
-        raise ConfigurationError("; ".join(unknown) + ".", where=path, do_next=f"Known words: mappings/{name}.toml.")
+        what = "; ".join(unknown)
+        what = what if what.endswith("?") else f"{what}."
+        raise ConfigurationError(what, where=path, do_next=f"Known words: mappings/{name}.toml.")
     return parse_mapping(path, _overlay(base, document))
 
 

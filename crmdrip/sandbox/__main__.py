@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if isinstance(sandbox, HubSpotSandbox):
                 if options.sequences:
                     _write_sequences(options.sequences)
+                    sandbox.portal_pages.folder = options.sequences
                 print(explain_portal(sandbox, options), flush=True)  # noqa: T201 - a command's output
             _announce(sandbox, options.ports_file, wires)
             if options.bare:

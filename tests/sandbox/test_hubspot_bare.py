@@ -33,12 +33,12 @@ class Portal:
         self.world = PortalWorld(
             self.portal, account, clock, people=120, habits=NOBODY_REACTS, installed=installed
         )  # fmt: skip
-        self._pages = PortalPages(self.portal, account, self.world, clock)
+        self.pages = PortalPages(self.portal, account, self.world, clock)
 
     def see(self, path: str) -> str:
         """A page."""
         request = Request(method="GET", path=path, raw_query="", headers={"host": "127.0.0.1:8183"}, body=b"")
-        response = self._pages.handle(request)
+        response = self.pages.handle(request)
         assert response.status == 200
         return response.body.decode()
 
@@ -53,6 +53,35 @@ def test_a_bare_portal_has_people_and_nothing_of_crmdrip() -> None:
     sandbox = Portal(Tier.PROFESSIONAL, Installed.NOTHING)
     assert len(sandbox.world.people) > 100
     assert not [name for kind in sandbox.portal.kinds for name in kind.properties if name.startswith("crmdrip")]
+
+
+class TestAFolder:
+    """Where its visitor writes sequences as files, the pages show those."""
+
+    @pytest.fixture
+    def sandbox(self, tmp_path: Path) -> Portal:
+        """With one sequence that somebody wrote, and one with a slip."""
+        sandbox = Portal(Tier.PROFESSIONAL, Installed.NOTHING)
+        sandbox.pages.folder = tmp_path
+        step = '[[step]]\nid = "a"\norder = 1\nkind = "Email"\ndelay = 0\nsubject = "Hello"\nbody = "Hi"\n'
+        (tmp_path / "mine.toml").write_text(f'name = "Mine"\nstatus = "Live"\nsend_days = ["Mon", "Tue"]\n{step}')
+        (tmp_path / "slip.toml").write_text("name =")
+        return sandbox
+
+    def test_a_sequence_of_one_s_own_can_be_chosen(self, sandbox: Portal) -> None:
+        """By its file's name, which is its id."""
+        person = next(iter(sandbox.world.people))
+        assert '<option value="mine">Mine</option>' in sandbox.see(f"/people/{person}")
+
+    def test_it_is_shown_with_its_steps(self, sandbox: Portal) -> None:
+        """As in custom objects."""
+        page = sandbox.see("/sequences/mine")
+        assert all(text in page for text in ("Mon, Tue", "At once, in the window", "Hello"))
+
+    def test_a_file_that_cannot_be_read_hides_no_other(self, sandbox: Portal) -> None:
+        """It appears once it is mended."""
+        page = sandbox.see("/sequences")
+        assert ("Mine" in page, "slip" in page) == (True, False)
 
 
 @pytest.mark.parametrize("path", ["/", "/people", "/sequences", "/outbox"])

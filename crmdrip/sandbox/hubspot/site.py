@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote as quote_url
 
@@ -51,6 +52,8 @@ class PortalPages(Pages):
         self, portal: HubSpotPortal, account: SendGridAccount, world: PortalWorld, clock: SandboxClock
     ) -> None:
         self._portal = portal
+        self.folder: Path | None = None
+        """Where somebody writes sequences as files, to be shown beside the examples."""
         self._view = PortalView(portal)
         self._begin(account, world, clock)
         self._templates.globals["everybody"] = "contacts"
@@ -141,7 +144,7 @@ class PortalPages(Pages):
             gone=gone,
             activities=timeline(self._portal, record_id),
             emails=self._emails_by_touch(),
-            sequences=list_sequences(self._portal),
+            sequences=list_sequences(self._portal, self.folder),
             reps=[{"Id": each.id, "Name": each.name} for each in self._portal.owners if each.active and each.title],
             others=[] if gone else self._others_like(record),
             stops=self._world.stops.of(record.get("email")),
@@ -209,12 +212,12 @@ class PortalPages(Pages):
         )
 
     def _sequences(self, _: Request) -> Response:
-        return self._page("sequences.html", tab="sequences", sequences=list_sequences(self._portal))
+        return self._page("sequences.html", tab="sequences", sequences=list_sequences(self._portal, self.folder))
 
     def _sequence(self, _: Request, sequence_name: str) -> Response:
-        for each in list_sequences(self._portal):
+        for each in list_sequences(self._portal, self.folder):
             if each["Id"] == sequence_name:
-                steps = list_steps(self._portal, sequence_name)
+                steps = list_steps(self._portal, sequence_name, self.folder)
                 return self._page("sequence.html", tab="sequences", sequence=each, steps=steps)
         raise NotFoundError(f"there is no sequence {sequence_name}")
 
