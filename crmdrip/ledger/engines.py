@@ -96,7 +96,10 @@ def create_privately(path: str | Path) -> None:
     SQLite gives its journals the same permissions. Where it cannot be made, opening it says why.
     """
     with suppress(OSError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # O_EXCL: a file that is there must never be opened and closed here. Closing it would drop every lock that this
+        # process has on it (POSIX), and another process would delete the journal of a database it believes unused
+        # (sqlite.org/howtocorrupt.html, 2.2).
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _keep_private(_: Any, __: Any, arguments: list[Any], ___: dict[str, Any]) -> None:

@@ -218,3 +218,22 @@ def test_a_ledger_is_readable_by_its_user_alone(tmp_path: Path) -> None:
     ledger.close()
     assert modes["private.sqlite3"] == 0o600
     assert {mode for name, mode in modes.items() if not name.endswith("lock")} == {0o600}
+
+
+def test_another_process_that_looks_and_leaves_takes_nothing_away(tmp_path: Path) -> None:
+    """P1: a daemon opens connections while it works; a command beside it must not believe the ledger unused."""
+    file = tmp_path / "shared.sqlite3"
+    look = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM meta').fetchall(); c.close()"
+    ledger = open_ledger(f"sqlite:///{file}")
+    with ledger.read(), ledger.read():  # two at a time: the pool opens a second connection beside the first
+        pass
+    subprocess.run([sys.executable, "-c", look, file], check=True)
+    with ledger.write() as connection:
+        marks.set_mark(connection, marks.BRAKE, "Ann")
+    journal = tmp_path / "shared.sqlite3-wal"
+    assert journal.exists(), "the journal was deleted under an open ledger: what is written from now on is lost"
+    ledger.close()
+    again = open_ledger(f"sqlite:///{file}")
+    with again.read() as connection:
+        assert marks.read_mark(connection, marks.BRAKE) == "Ann"
+    again.close()
