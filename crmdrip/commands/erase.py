@@ -165,15 +165,14 @@ def _say_what_remains(settings: Settings, who: _Person) -> None:
     records = ", ".join(f"{ref.kind.value} {ref.id}" for ref in who.refs)
     if records:
         out.print(
-            f"The CRM ({settings.crm.connector}) still has {records}, with their timelines. The daemon's next round"
-            " ticks Email Opt Out there. To delete them: open each record and choose Delete, then empty the Recycle"
-            " Bin.",
+            f"The CRM ({settings.crm.connector}) still has {records}, with the timeline. The daemon's next round"
+            f" writes the opt-out there. To delete: {how_to_delete(settings.crm.connector)}",
             markup=False,
         )
     elif not who.asked:
         out.print("The CRM could not be asked what it still has. Look there for the addresses above.")
     else:
-        out.print("The CRM has no record of these addresses any more, outside its Recycle Bin.")
+        out.print("The CRM has no record of these addresses any more, outside its recycle bin.")
     out.print(
         f"The mail provider ({settings.mail.connector}) keeps its own log and suppression lists."
         + (_SENDGRID if settings.mail.connector == "sendgrid" else ""),
@@ -182,4 +181,13 @@ def _say_what_remains(settings: Settings, who: _Person) -> None:
     out.print("Backups of the ledger, logs of other systems and the reps' own mailboxes are not reached from here.")
 
 
+def how_to_delete(connector: str) -> str:
+    """What an admin of the CRM clicks so that it keeps nothing either."""
+    return _DELETING.get(connector, "delete the rows in it.")
+
+
+_DELETING = {
+    "salesforce": "open each record and choose Delete, then empty the Recycle Bin.",
+    "hubspot": "open each contact, Actions, Delete, and choose the permanent deletion for privacy laws.",
+}
 _SENDGRID = " To have them erased: POST /v3/recipients/erasejob, SendGrid's Recipients' Data Erasure API."

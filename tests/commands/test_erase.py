@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from office import Office, Shell
 
+from crmdrip.commands.erase import how_to_delete
 from crmdrip.sandbox.faults import Fault, FaultKind
 
 ADDRESS = "p0@firm0.example"
@@ -122,3 +123,9 @@ class TestExport:
     def test_it_changes_nothing(self, office: Office, crmdrip: Shell, person: str) -> None:
         """It can be asked twice."""
         assert crmdrip("export", person).json == crmdrip("export", ADDRESS).json
+
+
+@pytest.mark.parametrize(("crm", "words"), [("salesforce", "Recycle Bin"), ("hubspot", "Actions"), ("sql", "rows")])
+def test_how_to_delete_is_told_in_the_crm_s_own_words(crm: str, words: str) -> None:
+    """HubSpot has no Recycle Bin, and a database has no page."""
+    assert words in how_to_delete(crm)
