@@ -237,22 +237,3 @@ def test_another_process_that_looks_and_leaves_takes_nothing_away(tmp_path: Path
     with again.read() as connection:
         assert marks.read_mark(connection, marks.BRAKE) == "Ann"
     again.close()
-
-
-def test_a_further_connection_leaves_sqlites_locks_alone(tmp_path: Path) -> None:
-    """B3, B30: a file that is opened and closed beside SQLite would take its locks away, and two could write at once."""
-    url = f"sqlite:///{tmp_path / 'locked.sqlite3'}"
-    ledger = open_ledger(url)
-    try_to_write = f"""
-import sqlite3, sys
-connection = sqlite3.connect({str(tmp_path / "locked.sqlite3")!r}, timeout=0, isolation_level=None)
-try:
-    connection.execute("BEGIN IMMEDIATE")
-except sqlite3.OperationalError as error:
-    print(error)
-"""
-    with ledger.write(), ledger.engine.connect() as further:
-        further.exec_driver_sql("SELECT count(*) FROM enrollment")
-        done = subprocess.run([sys.executable, "-c", try_to_write], capture_output=True, text=True, check=True)
-    ledger.close()
-    assert "locked" in done.stdout
