@@ -143,7 +143,7 @@ def test_an_early_no_to_a_large_email_is_a_no():
         while connection.recv(1 << 20):
             pass
 
-    with RawServer(script) as server, open_mailer(server.port) as mailer:
+    with RawServer(script) as server, open_mailer(server.port, request_timeout=30.0) as mailer:
         large, small = mailer.send([replace(build_message(1), text="x" * 30_000_000), build_message(2)])
         assert verdict(large) == (SendStatus.REFUSED, ErrorClass.REJECTED)
         assert small.status is SendStatus.ACCEPTED
