@@ -38,7 +38,10 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
         return
     except CrmdripError as error:
         yield CheckResult(
-            code="HS-UNREACHABLE", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next or "Try again later."
+            code="HS-UNREACHABLE",
+            level=CheckLevel.FAIL,
+            what=error.problem,
+            do_next=error.do_next or "Try again later.",
         )
         return
     yield _ok("HS-LOGIN", f"logged in to {found.name}.")

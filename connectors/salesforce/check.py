@@ -53,7 +53,10 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
         return
     except CrmdripError as error:
         yield CheckResult(
-            code="SF-UNREACHABLE", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next or "Try again later."
+            code="SF-UNREACHABLE",
+            level=CheckLevel.FAIL,
+            what=error.problem,
+            do_next=error.do_next or "Try again later.",
         )
         return
     yield _ok("SF-LOGIN", f"logged in to {source.org.client.token.host} with API version {settings.api_version}.")
