@@ -9,6 +9,7 @@ SG-, IMAP-).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from email.utils import parseaddr
 from pathlib import Path
 
 from crmdrip import registry
@@ -16,11 +17,11 @@ from crmdrip.assembly import WallClock, build_hints, build_hooks, connect_crm, c
 from crmdrip.config import ConfigProblems, load
 from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.doctor.door import check_door, check_unsubscribe
-from crmdrip.doctor.finding import fail, ok
 from crmdrip.doctor.ledger import check_ledger, check_org
 from crmdrip.doctor.names import Names, check_names
 from crmdrip.doctor.sequences import check_sequences
 from crmdrip.ports import CheckLevel, CheckResult, CrmSource, PullPage
+from crmdrip.ports.finding import fail, ok
 
 
 def examine(config: Path) -> Iterator[CheckResult]:
@@ -77,6 +78,6 @@ def read_senders(source: CrmSource, page: PullPage) -> frozenset[str]:
 
     Raises what CrmSource.owners raises.
     """
-    fixed = {str(draft.fields.get("from_address") or "").strip() for draft in page.sequences}
+    fixed = {parseaddr(str(draft.fields.get("from_address") or ""))[1] for draft in page.sequences}
     owners = source.owners({record.owner_id for record in page.records if record.owner_id})
     return frozenset(fixed | {owner.email for owner in owners.values() if owner.active} - {""})
