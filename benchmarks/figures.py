@@ -349,7 +349,7 @@ def _measure_at(enrolled: int, sizes: Sizes) -> Passes:
             if enrolled <= sizes.pulled_up_to:
                 entered = _enter(stage, daemon, enrolled, waiting["id"])
             else:
-                _fill(stage, daemon, enrolled, waiting)
+                fill(stage, daemon, enrolled, waiting, timedelta(days=59))
         with stage.working() as daemon:
             for _ in range(2):  # our own writes come back with the first
                 stage.pass_time(hours=1)
@@ -388,17 +388,20 @@ def _enter(stage: Stage, daemon: Worker, count: int, sequence: str) -> Entered:
     return Entered(rate=count / done["wall"], memory=daemon.ask("memory"))
 
 
-def _fill(stage: Stage, daemon: Worker, count: int, waiting: Mapping[str, str]) -> None:
-    """People who entered yesterday, in org and ledger alike; the pull has read everything until now."""
-    ask = stage.stand_ins.ask
-    due = stage.now + timedelta(days=59)
+def fill(
+    stage: Stage, daemon: Worker, count: int, sequence: Mapping[str, str], after: timedelta, *, skip: int = 0
+) -> None:
+    """People who entered yesterday, in org and ledger alike, and are due so long after now; the pull has read them.
+
+    skip: how many people the org had before.
+    """
+    due = stage.now + after
     shown = due.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
     since = {"Drip_Status__c": "Queued", "Drip_Next_Touch__c": shown}
-    ask("seed", count=count, sequence=waiting["id"], days_ago=1, **since)
-    step = 20_000
-    for start in range(0, count, step):
-        rows = ask("people", start=start, count=step)
-        daemon.ask("fill", rows=rows, sequence=waiting["id"], step=waiting["step"], due=due.isoformat())
+    stage.stand_ins.ask("seed", count=count, sequence=sequence["id"], days_ago=1, **since)
+    for start in range(skip, skip + count, 20_000):
+        rows = stage.stand_ins.ask("people", start=start, count=min(20_000, skip + count - start))
+        daemon.ask("fill", rows=rows, sequence=sequence["id"], step=sequence["step"], due=due.isoformat())
 
 
 def _send_due(stage: Stage, daemon: Worker, sequence: str) -> float:

@@ -14,9 +14,8 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
-from benchmarks.figures import Stage, open_stage
+from benchmarks.figures import fill, open_stage
 from benchmarks.table import Row, Table
-from benchmarks.workers import Worker
 
 LATENCY = 0.1
 """Seconds on every call of both vendors."""
@@ -62,8 +61,8 @@ def measure_peak(load: Load, table: Table) -> None:
         far = stage.stand_ins.ask("add_sequence", delay_hours=24 * 60)
         near = stage.stand_ins.ask("add_sequence", delay_hours=1)
         with stage.working() as daemon:
-            _fill(stage, daemon, load.enrolled - load.due, far, timedelta(days=59))
-            _fill(stage, daemon, load.due, near, timedelta(hours=-1), skip=load.enrolled - load.due)
+            fill(stage, daemon, load.enrolled - load.due, far, timedelta(days=59))
+            fill(stage, daemon, load.due, near, timedelta(hours=-1), skip=load.enrolled - load.due)
         stage.stand_ins.ask("set_latency", seconds=LATENCY)
         before = stage.stand_ins.ask("counts")
         with stage.working() as daemon:
@@ -104,19 +103,6 @@ def measure_peak(load: Load, table: Table) -> None:
         f"Peak: {LATENCY * 1000:.0f} ms on every call of both vendors; people were put into org and ledger by their own"
         " functions; from the first last look until nothing is owed to the CRM any more."
     )
-
-
-def _fill(
-    stage: Stage, daemon: Worker, count: int, sequence: dict[str, str], after: timedelta, *, skip: int = 0
-) -> None:
-    """People who entered yesterday, in org and ledger alike, and are due so long after now."""
-    due = stage.now + after
-    shown = due.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-    since = {"Drip_Status__c": "Queued", "Drip_Next_Touch__c": shown}
-    stage.stand_ins.ask("seed", count=count, sequence=sequence["id"], days_ago=1, **since)
-    for start in range(skip, skip + count, 20_000):
-        rows = stage.stand_ins.ask("people", start=start, count=min(20_000, skip + count - start))
-        daemon.ask("fill", rows=rows, sequence=sequence["id"], step=sequence["step"], due=due.isoformat())
 
 
 def measure_backlog(load: Load, table: Table) -> None:

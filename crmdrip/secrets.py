@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,7 @@ _SHORTEST = 8
 
 def hide_known(text: str) -> str:
     """The text with every secret this process has read masked: a vendor's answer may repeat what it was asked with."""
-    for value in sorted(_known, key=len, reverse=True):
-        text = text.replace(value, MASK)
-    return text
+    return hide(text, _known)
 
 
 def read_reference(reference: Mapping[str, Any], *, env: Mapping[str, str], folder: Path) -> str:
@@ -76,7 +75,7 @@ def read_reference(reference: Mapping[str, Any], *, env: Mapping[str, str], fold
     return value
 
 
-def hide(text: str, values: frozenset[str]) -> str:
+def hide(text: str, values: AbstractSet[str]) -> str:
     """The text with every one of the values masked, longest first."""
     for value in sorted(values, key=len, reverse=True):
         if value:

@@ -19,6 +19,7 @@ from connectors.hubspot.timeline import Timeline
 from connectors.hubspot.webhooks import HOOK_PATH
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
 from crmdrip.ports import CheckLevel, CheckResult, Purpose
+from crmdrip.ports.finding import ok
 
 _CLOCK_SLACK = 120.0
 """Seconds between our clock and HubSpot's beyond which a person is told."""
@@ -44,7 +45,7 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
             do_next=error.do_next or "Try again later.",
         )
         return
-    yield _ok("HS-LOGIN", f"logged in to {found.name}.")
+    yield ok("HS-LOGIN", f"logged in to {found.name}.")
     if (what := wrong_portal(found, portal.client.settings.portal_id)) is not None:
         yield CheckResult(code="HS-PORTAL", level=CheckLevel.FAIL, what=what, do_next=RIGHT_PORTAL)
     elif not portal.client.settings.portal_id:
@@ -55,7 +56,7 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
             do_next=f'Set portal_id = "{found.org_id}".',
         )
     else:
-        yield _ok("HS-PORTAL", f"{found.name} answers.")
+        yield ok("HS-PORTAL", f"{found.name} answers.")
     checks: tuple[Callable[[], Iterator[CheckResult]], ...] = (
         lambda: check_versions(portal),
         lambda: check_scopes(portal),
@@ -85,7 +86,7 @@ def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult
         name = portal.mapping.object("contact" if word == "control" else word)
         if word in _TIMELINE:
             keyed = timeline.is_keyed(word, Purpose.LOOK)
-            yield _ok("HS-TOUCH-ID", f"{name} know their touches by a key.") if keyed else _without_key(name)
+            yield ok("HS-TOUCH-ID", f"{name} know their touches by a key.") if keyed else _without_key(name)
             if not keyed:
                 continue
         try:
@@ -114,7 +115,7 @@ def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult
             do_next="Type crmdrip install, or name yours in the mapping.",
         )
     else:
-        yield _ok("HS-PROPERTIES", "every property of the mapping is there.")
+        yield ok("HS-PROPERTIES", "every property of the mapping is there.")
 
 
 def _without_key(name: str) -> CheckResult:
@@ -130,7 +131,7 @@ def _without_key(name: str) -> CheckResult:
 def _check_opt_out(portal: Portal, rows: Mapping[str, Any]) -> Iterator[CheckResult]:
     hidden = [name for name in portal.contacts.opt_outs if name not in rows]
     if not hidden:
-        yield _ok("HS-OPTOUT-HIDDEN", "it can be read who opted out.")
+        yield ok("HS-OPTOUT-HIDDEN", "it can be read who opted out.")
     for name in hidden:
         yield CheckResult(
             code="HS-OPTOUT-HIDDEN",
@@ -147,7 +148,7 @@ def _check_own_sequences(portal: Portal, rows: Mapping[str, Any]) -> Iterator[Ch
     if not name:
         return
     if name in rows:
-        yield _ok("HS-OWN-SEQUENCES", "it can be read who is in one of HubSpot's own sequences.")
+        yield ok("HS-OWN-SEQUENCES", "it can be read who is in one of HubSpot's own sequences.")
         return
     yield CheckResult(
         code="HS-OWN-SEQUENCES",
@@ -180,14 +181,14 @@ def check_preferences(portal: Portal) -> Iterator[CheckResult]:
             do_next=f"Set subscription_type to one of {listed}.",
         )
     else:
-        yield _ok("HS-PREFERENCES", f"our emails belong to {types[ours]} ({ours}): whoever opted out of it gets none.")
+        yield ok("HS-PREFERENCES", f"our emails belong to {types[ours]} ({ours}): whoever opted out of it gets none.")
 
 
 def check_versions(portal: Portal) -> Iterator[CheckResult]:
     """No API version is called that ends soon."""
     old = {family: one for family, one in portal.client.settings.versions.items() if one in ENDS}
     if not old:
-        yield _ok("HS-VERSIONS", "every API is called by a dated version.")
+        yield ok("HS-VERSIONS", "every API is called by a dated version.")
     for family, version in sorted(old.items()):
         yield CheckResult(
             code="HS-VERSIONS",
@@ -203,7 +204,7 @@ def check_lists(source: HubSpotSource) -> Iterator[CheckResult]:
     for sequence, problem in sorted(found.problems.items()):
         yield CheckResult(code="HS-LISTS", level=CheckLevel.FAIL, what=f"{sequence}: {problem}")
     if found.states and not found.problems:
-        yield _ok("HS-LISTS", f"followed: {', '.join(sorted(found.states, key=int))}.")
+        yield ok("HS-LISTS", f"followed: {', '.join(sorted(found.states, key=int))}.")
 
 
 def check_webhooks(portal: Portal) -> Iterator[CheckResult]:
@@ -244,7 +245,7 @@ def check_sequences(portal: Portal) -> Iterator[CheckResult]:
         )
     else:
         place = portal.client.settings.sequences
-        yield _ok("HS-SEQUENCES", f"{len(drafts)} sequences stand in {place or 'custom objects'}.")
+        yield ok("HS-SEQUENCES", f"{len(drafts)} sequences stand in {place or 'custom objects'}.")
 
 
 def check_control(portal: Portal) -> Iterator[CheckResult]:
@@ -261,7 +262,7 @@ def check_control(portal: Portal) -> Iterator[CheckResult]:
         )
         return
     told = "can be read" if found else "is made when the daemon starts"
-    yield _ok("HS-CONTROL", f"the contact with the emergency brake {told}.")
+    yield ok("HS-CONTROL", f"the contact with the emergency brake {told}.")
 
 
 def check_limits(portal: Portal) -> CheckResult:
@@ -279,21 +280,17 @@ def check_limits(portal: Portal) -> CheckResult:
             what=f"{left} of {budget.limit} API calls are left today; reporting waits, stops and last looks go on.",
             do_next="Find what else uses the portal's calls (Settings, Integrations, API usage), or lower reserve.",
         )
-    return _ok("HS-LIMITS", f"{left} of {budget.limit} API calls are left today.")
+    return ok("HS-LIMITS", f"{left} of {budget.limit} API calls are left today.")
 
 
 def check_clock(portal: Portal) -> CheckResult:
     """Our clock and HubSpot's agree, by the answers to the checks before."""
     skew = portal.client.ahead.total_seconds()
     if abs(skew) <= _CLOCK_SLACK:
-        return _ok("HS-CLOCK", "this machine's clock agrees with HubSpot's.")
+        return ok("HS-CLOCK", "this machine's clock agrees with HubSpot's.")
     return CheckResult(
         code="HS-CLOCK",
         level=CheckLevel.WARN,
         what=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} HubSpot's.",
         do_next="Switch on time synchronization.",
     )
-
-
-def _ok(code: str, what: str) -> CheckResult:
-    return CheckResult(code=code, level=CheckLevel.OK, what=what)

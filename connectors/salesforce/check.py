@@ -16,6 +16,7 @@ from connectors.salesforce.signals import open_streams
 from connectors.salesforce.source import SalesforceSource
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
 from crmdrip.ports import CheckLevel, CheckResult
+from crmdrip.ports.finding import ok
 
 _CLOCK_SLACK = 120.0
 """Seconds between our clock and the org's beyond which a person is told."""
@@ -59,7 +60,7 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
             do_next=error.do_next or "Try again later.",
         )
         return
-    yield _ok("SF-LOGIN", f"logged in to {source.org.client.token.host} with API version {settings.api_version}.")
+    yield ok("SF-LOGIN", f"logged in to {source.org.client.token.host} with API version {settings.api_version}.")
     yield check_identity(schema, settings)
     yield check_fields(schema)
     yield check_types(schema)
@@ -88,7 +89,7 @@ def check_identity(schema: Schema, settings: SalesforceSettings) -> CheckResult:
         )
     if (what := wrong_org(found, settings.org_id)) is not None:
         return CheckResult(code="SF-ORG", level=CheckLevel.FAIL, what=what, do_next=RIGHT_ORG)
-    return _ok("SF-ORG", f"{label} answers.")
+    return ok("SF-ORG", f"{label} answers.")
 
 
 def check_fields(schema: Schema) -> CheckResult:
@@ -104,7 +105,7 @@ def check_fields(schema: Schema) -> CheckResult:
             what=f"not there or hidden from the connected user: {', '.join(gaps)}.",
             do_next=f"Type crmdrip install salesforce, or assign the permission set {PERMISSION_SET} to it.",
         )
-    return _ok("SF-FIELDS", "every object and field of the mapping can be read.")
+    return ok("SF-FIELDS", "every object and field of the mapping can be read.")
 
 
 def check_types(schema: Schema) -> CheckResult:
@@ -122,7 +123,7 @@ def check_types(schema: Schema) -> CheckResult:
             what=f"{'; '.join(wrong)}.",
             do_next="Map another field (crmdrip map), or change its type in Setup, Object Manager.",
         )
-    return _ok("SF-TYPES", "every field is of the type and length that is needed.")
+    return ok("SF-TYPES", "every field is of the type and length that is needed.")
 
 
 def check_values(schema: Schema) -> CheckResult:
@@ -142,7 +143,7 @@ def check_values(schema: Schema) -> CheckResult:
             what=f"{'; '.join(gaps)}.",
             do_next="Add the values in Setup, Object Manager, or type crmdrip install salesforce, which adds them.",
         )
-    return _ok("SF-VALUES", "the picklists have every value.")
+    return ok("SF-VALUES", "the picklists have every value.")
 
 
 def check_opt_out(schema: Schema) -> CheckResult:
@@ -151,7 +152,7 @@ def check_opt_out(schema: Schema) -> CheckResult:
         schema.demand_opt_out()
     except ConfigurationError as error:
         return CheckResult(code="SF-OPTOUT-HIDDEN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
-    return _ok("SF-OPTOUT-HIDDEN", "the opt-out field can be read.")
+    return ok("SF-OPTOUT-HIDDEN", "the opt-out field can be read.")
 
 
 def check_writable(schema: Schema) -> CheckResult:
@@ -179,7 +180,7 @@ def check_writable(schema: Schema) -> CheckResult:
             what=f"the connected user may not write {', '.join(gaps)}.",
             do_next=f"Assign the permission set {PERMISSION_SET}, or grant edit access to these fields.",
         )
-    return _ok("SF-WRITE", "status, tasks, opt-outs and bounces can be written.")
+    return ok("SF-WRITE", "status, tasks, opt-outs and bounces can be written.")
 
 
 def check_touch_id(schema: Schema) -> CheckResult:
@@ -194,7 +195,7 @@ def check_touch_id(schema: Schema) -> CheckResult:
             what=f"Task.{mapped} is not a unique external id, so a retried write could make a second task.",
             do_next="Type crmdrip install salesforce, or tick External ID and Unique on the field in Setup.",
         )
-    return _ok("SF-TOUCH-ID", f"Task.{mapped} is a unique external id.")
+    return ok("SF-TOUCH-ID", f"Task.{mapped} is a unique external id.")
 
 
 def check_limits(source: SalesforceSource, settings: SalesforceSettings) -> CheckResult:
@@ -212,7 +213,7 @@ def check_limits(source: SalesforceSource, settings: SalesforceSettings) -> Chec
             what=f"{left} of {budget.limit} API calls are left today; reporting waits, stops and last looks go on.",
             do_next="Find what else uses the org's calls (Setup, API Usage), or lower reserve.",
         )
-    return _ok("SF-LIMITS", f"{left} of {budget.limit} API calls are left today.")
+    return ok("SF-LIMITS", f"{left} of {budget.limit} API calls are left today.")
 
 
 def check_control(schema: Schema) -> CheckResult:
@@ -225,8 +226,8 @@ def check_control(schema: Schema) -> CheckResult:
             do_next="Type crmdrip install salesforce.",
         )
     if schema.control_id is None:
-        return _ok("SF-CONTROL", "there is no control record yet; the daemon makes it when it starts.")
-    return _ok("SF-CONTROL", "the emergency brake can be read.")
+        return ok("SF-CONTROL", "there is no control record yet; the daemon makes it when it starts.")
+    return ok("SF-CONTROL", "the emergency brake can be read.")
 
 
 def check_signals(schema: Schema) -> Iterator[CheckResult]:
@@ -234,7 +235,7 @@ def check_signals(schema: Schema) -> Iterator[CheckResult]:
     seen = {stream.name for stream in open_streams(schema)}
     for name, (object_name, loss) in _SIGNALS.items():
         if name in seen:
-            yield _ok("SF-SIGNALS", f"{object_name} can be read.")
+            yield ok("SF-SIGNALS", f"{object_name} can be read.")
         else:
             yield CheckResult(
                 code="SF-SIGNALS",
@@ -253,8 +254,4 @@ def check_clock(skew: float) -> CheckResult:
             what=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Salesforce's.",
             do_next="Switch on time synchronization.",
         )
-    return _ok("SF-CLOCK", "this machine's clock agrees with Salesforce's.")
-
-
-def _ok(code: str, what: str) -> CheckResult:
-    return CheckResult(code=code, level=CheckLevel.OK, what=what)
+    return ok("SF-CLOCK", "this machine's clock agrees with Salesforce's.")

@@ -15,7 +15,8 @@ from connectors.salesforce.client import Answer, Part
 from connectors.salesforce.schema import PERMISSION_SET, Schema
 from connectors.salesforce.source import SalesforceSource
 from crmdrip.core.errors import CrmdripError
-from crmdrip.ports import CheckLevel, CheckResult, Purpose
+from crmdrip.ports import CheckResult, Purpose
+from crmdrip.ports.finding import fail, ok, warn
 
 WRITES = "one finished task without a person, for you and then for another user, and deletes it again"
 _SUBJECT = "[Drip] Probe: crmdrip doctor writes this and deletes it"
@@ -27,7 +28,7 @@ def probe_org(source: SalesforceSource) -> Iterator[CheckResult]:
         schema = source.org.ready()
         yield from _Probe(source, schema).run()
     except CrmdripError as error:
-        yield _fail("SF-PROBE-TASK", f"the probe cannot be made: {error}", error.do_next)
+        yield fail("SF-PROBE-TASK", f"the probe cannot be made: {error}", error.do_next)
 
 
 class _Probe:
@@ -47,14 +48,14 @@ class _Probe:
             values = self._values()
             answer = self._ask("POST", f"sobjects/{self._name}", values)
             if answer.fault is not None:
-                yield _fail(
+                yield fail(
                     "SF-PROBE-TASK",
                     f"a task cannot be written: {answer.fault.code} {answer.fault.message}".rstrip(),
                     f"Assign the permission set {PERMISSION_SET} to the user that crmdrip logs in as.",
                 )
                 return
             task_id = str(answer.body["id"])
-            yield _ok("SF-PROBE-TASK", "a finished task can be written.")
+            yield ok("SF-PROBE-TASK", "a finished task can be written.")
             yield self._check_unique(values, task_id)
             yield from self._check_row(task_id)
         finally:
@@ -75,42 +76,42 @@ class _Probe:
         again = self._ask("POST", f"sobjects/{self._name}", values)
         if again.fault is None:
             self._ask("DELETE", f"sobjects/{self._name}/{again.body['id']}")
-            return _fail(
+            return fail(
                 "SF-PROBE-UNIQUE",
                 "a touch that is written twice stands twice on the timeline.",
                 "Deploy the package's field Activity.Drip_Touch_Id__c again, with Unique ticked (crmdrip install).",
             )
         if again.fault.code != "DUPLICATE_VALUE" or task_id[:15] not in again.fault.message:
-            return _warn(
+            return warn(
                 "SF-PROBE-UNIQUE",
                 f"a touch that is written twice is refused, but as {again.fault.code}: {again.fault.message}",
                 "Report it: a repeated write-back may be parked here, and shown by crmdrip status.",
             )
-        return _ok("SF-PROBE-UNIQUE", "a touch that is written twice stands once.")
+        return ok("SF-PROBE-UNIQUE", "a touch that is written twice stands once.")
 
     def _check_row(self, task_id: str) -> Iterator[CheckResult]:
         subtype, owner = self._field["subtype"], self._field["owner"]
         wanted = self._schema.mapping.value("task", "email_subtype")
         found = self._ask("GET", f"sobjects/{self._name}/{task_id}?fields={subtype},{owner}")
         if found.fault is None and found.body.get(subtype) == wanted:
-            yield _ok("SF-PROBE-SUBTYPE", "emails stand on the timeline as emails.")
+            yield ok("SF-PROBE-SUBTYPE", "emails stand on the timeline as emails.")
         else:
-            yield _warn(
+            yield warn(
                 "SF-PROBE-SUBTYPE",
                 f"the task did not become an email ({subtype}), so touches show as ordinary tasks.",
                 "Nothing is lost; Setup, Activity Settings may have it switched off.",
             )
         other = self._other_user()
         if not other:
-            yield _ok("SF-PROBE-OWNER", "there is no other active user whose task it could be.")
+            yield ok("SF-PROBE-OWNER", "there is no other active user whose task it could be.")
             return
         given = self._ask("PATCH", f"sobjects/{self._name}/{task_id}", {owner: other})
         if given.fault is None:
-            yield _ok("SF-PROBE-OWNER", "tasks can be written for other users.")
+            yield ok("SF-PROBE-OWNER", "tasks can be written for other users.")
             if self._user_id:  # back to us: what is another's we might not be allowed to delete
                 self._ask("PATCH", f"sobjects/{self._name}/{task_id}", {owner: self._user_id})
         else:
-            yield _warn(
+            yield warn(
                 "SF-PROBE-OWNER",
                 f"tasks cannot be written for other users: {given.fault.code}. They go to crmdrip's own user.",
                 f"Assign the permission set {PERMISSION_SET}, and make the owners' role or sharing reach this user.",
@@ -133,22 +134,10 @@ class _Probe:
         except CrmdripError as error:
             reason = error.what
         if not reason:
-            return _ok("SF-PROBE-CLEAN", "the task was deleted again.")
+            return ok("SF-PROBE-CLEAN", "the task was deleted again.")
         what = f"the task {task_id} could not be deleted: {reason}."
-        return _warn("SF-PROBE-CLEAN", what, f"Delete it by hand: /{task_id} in the browser.")
+        return warn("SF-PROBE-CLEAN", what, f"Delete it by hand: /{task_id} in the browser.")
 
     def _ask(self, method: str, path: str, body: Any = None) -> Answer:
         part = Part(name="probe", path=path, method=method, body=body)
         return self._client.write([part], Purpose.LOOK).parts["probe"]
-
-
-def _ok(code: str, what: str) -> CheckResult:
-    return CheckResult(code=code, level=CheckLevel.OK, what=what)
-
-
-def _warn(code: str, what: str, do_next: str) -> CheckResult:
-    return CheckResult(code=code, level=CheckLevel.WARN, what=what, do_next=do_next)
-
-
-def _fail(code: str, what: str, do_next: str) -> CheckResult:
-    return CheckResult(code=code, level=CheckLevel.FAIL, what=what, do_next=do_next)

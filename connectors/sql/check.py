@@ -23,6 +23,7 @@ from connectors.sql.source import SqlSource
 from connectors.sql.values import read_time
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
 from crmdrip.ports import CheckLevel, CheckResult, Purpose
+from crmdrip.ports.finding import ok
 
 _PEOPLE = (
     *("status", "reason", "step", "next_touch", "last_touch", "run", "enrolled", "sequence", "approved"),
@@ -52,9 +53,9 @@ def check_database(source: SqlSource) -> Iterator[CheckResult]:
     try:
         with database.read(Purpose.LOOK) as transaction:
             transaction.rows(select(literal(1)))
-        yield _ok("SQL-LOGIN", f"{database.where} answers.")
+        yield ok("SQL-LOGIN", f"{database.where} answers.")
         schema = database.schema(Purpose.LOOK)
-        yield _ok("SQL-TABLES", f"{', '.join(one.name for one in schema.tables.values())} are there.")
+        yield ok("SQL-TABLES", f"{', '.join(one.name for one in schema.tables.values())} are there.")
     except CrmdripError as error:
         yield _failed(error)
         return
@@ -88,7 +89,7 @@ def _check_opt_out(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
     people = PeopleReader(schema, source.database.zone)
     with source.database.read(Purpose.LOOK) as transaction:
         transaction.rows(people.select().limit(1))
-    yield _ok("SQL-OPTOUT-HIDDEN", f"{schema.contact.name}.{schema.contact['opted_out'].column.name} can be read.")
+    yield ok("SQL-OPTOUT-HIDDEN", f"{schema.contact.name}.{schema.contact['opted_out'].column.name} can be read.")
 
 
 def _check_identity(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
@@ -110,7 +111,7 @@ def _check_identity(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
             do_next=f'Set database_id = "{control.org_id}"; home is set with the first heartbeat, to {here}.',
         )
     else:
-        yield _ok("SQL-DATABASE", f"{control.org_id} answers.")
+        yield ok("SQL-DATABASE", f"{control.org_id} answers.")
 
 
 def _check_columns(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
@@ -135,7 +136,7 @@ def _check_columns(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
             do_next='Name yours in the mapping, or switch them off with "".',
         )
     if not wrong and not absent:
-        yield _ok("SQL-COLUMNS", "every column of the mapping is there.")
+        yield ok("SQL-COLUMNS", "every column of the mapping is there.")
 
 
 def _missed(schema: Schema, mapped: Mapped) -> Iterator[str]:
@@ -154,7 +155,7 @@ def _check_keys(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
         reader = Reader(inspect(transaction.connection), database.mapping, database.settings, lambda: None)
         unique = is_unique(reader, "touch", column)
     if unique:
-        yield _ok("SQL-KEYS", f"{touch.name}.{column} takes each value once.")
+        yield ok("SQL-KEYS", f"{touch.name}.{column} takes each value once.")
     else:
         yield CheckResult(
             code="SQL-KEYS",
@@ -167,7 +168,7 @@ def _check_keys(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
 def _check_changes(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
     """How changes are noticed."""
     if PeopleReader(schema, source.database.zone).tells_changes:
-        yield _ok("SQL-CHANGES", f"changes are read by {schema.contact.name}.{schema.contact['modified'].column.name}.")
+        yield ok("SQL-CHANGES", f"changes are read by {schema.contact.name}.{schema.contact['modified'].column.name}.")
         return
     yield CheckResult(
         code="SQL-CHANGES",
@@ -208,7 +209,7 @@ def _check_privileges(source: SqlSource, schema: Schema) -> Iterator[CheckResult
             do_next=f"Type: {'; '.join(lacking)}.",
         )
     else:
-        yield _ok("SQL-PRIVILEGES", "everything that crmdrip writes may be written.")
+        yield ok("SQL-PRIVILEGES", "everything that crmdrip writes may be written.")
 
 
 def _check_sequences(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
@@ -221,7 +222,7 @@ def _check_sequences(source: SqlSource, schema: Schema) -> Iterator[CheckResult]
             code="SQL-SEQUENCES", level=CheckLevel.WARN, what=" ".join(problems), do_next="Correct the sequences."
         )
     else:
-        yield _ok("SQL-SEQUENCES", f"{len(drafts)} sequences stand in {schema['sequence'].name}.")
+        yield ok("SQL-SEQUENCES", f"{len(drafts)} sequences stand in {schema['sequence'].name}.")
 
 
 def _check_clock(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
@@ -242,7 +243,7 @@ def _check_clock(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
             do_next="Set both by NTP, or raise [crm.sql] overlap_minutes.",
         )
     else:
-        yield _ok("SQL-CLOCK", "the database's clock agrees with this machine's.")
+        yield ok("SQL-CLOCK", "the database's clock agrees with this machine's.")
 
 
 def _refusal(database: Database, statement: Executable) -> str | None:
@@ -255,7 +256,3 @@ def _refusal(database: Database, statement: Executable) -> str | None:
     except SQLAlchemyError as error:
         return read_fault(error).message
     return None
-
-
-def _ok(code: str, what: str) -> CheckResult:
-    return CheckResult(code=code, level=CheckLevel.OK, what=what)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from crmdrip.config import Settings
-from crmdrip.doctor.finding import ok, warn
 from crmdrip.ports import CheckResult
+from crmdrip.ports.finding import ok, warn
 from crmdrip.secrets import is_sandbox_constant
 from crmdrip.settings import is_loopback
 

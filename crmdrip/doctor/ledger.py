@@ -12,11 +12,11 @@ from pathlib import Path
 from crmdrip.assembly import Connection
 from crmdrip.config import LedgerSettings, Settings
 from crmdrip.core.errors import ConfigurationError, CrmdripError
-from crmdrip.doctor.finding import fail, ok, warn
 from crmdrip.ledger import engines, marks
 from crmdrip.ledger.errors import LedgerBusyError
 from crmdrip.ledger.store import ROOM, Ledger
 from crmdrip.ports import CheckLevel, CheckResult
+from crmdrip.ports.finding import fail, ok, warn
 
 
 def check_ledger(settings: LedgerSettings) -> Iterator[CheckResult]:

@@ -13,8 +13,8 @@ import dns.exception
 import dns.resolver
 
 from crmdrip.core.freemail import is_free_mail
-from crmdrip.doctor.finding import ok, warn
 from crmdrip.ports import CheckResult
+from crmdrip.ports.finding import ok, warn
 from crmdrip.settings import is_loopback
 
 _CANARY = "com."

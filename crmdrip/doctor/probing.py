@@ -7,8 +7,8 @@ from pathlib import Path
 
 from crmdrip.assembly import WallClock, connect_crm
 from crmdrip.config import load
-from crmdrip.doctor.finding import ok
 from crmdrip.ports import CheckResult, OffersProbe
+from crmdrip.ports.finding import ok
 
 
 def probe(config: Path) -> Iterator[CheckResult]:

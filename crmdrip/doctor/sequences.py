@@ -9,8 +9,8 @@ from crmdrip.core.definition import validate
 from crmdrip.core.errors import CrmdripError, UnknownPathsError
 from crmdrip.core.model import Sequence, SequenceDraft
 from crmdrip.core.render import check_template
-from crmdrip.doctor.finding import fail, ok, warn
 from crmdrip.ports import CheckResult, CrmSource
+from crmdrip.ports.finding import fail, ok, warn
 
 
 def check_sequences(source: CrmSource, drafts: tuple[SequenceDraft, ...]) -> Iterator[CheckResult]:

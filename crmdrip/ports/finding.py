@@ -1,8 +1,8 @@
-"""How a finding is written down."""
+"""How a finding of the doctor is written down, ours and the connectors' alike."""
 
 from __future__ import annotations
 
-from crmdrip.ports import CheckLevel, CheckResult
+from crmdrip.ports.vendor import CheckLevel, CheckResult
 
 
 def ok(code: str, what: str) -> CheckResult:
