@@ -3,9 +3,9 @@
     python -m benchmarks.proof weeks --minutes 30 --crm hubspot     random weeks (tests/proof/lives.py)
     python -m benchmarks.proof weeks --crm hubspot --seed 37 --shrink
     python -m benchmarks.proof kills --minutes 30                   kill -9 at every point (tests/proof/kills.py)
-    python -m benchmarks.proof kills --crm salesforce --point "commit #37"
-    python -m benchmarks.proof kills --trouble torn --minutes 10    the log's end is torn after each kill, or the disk
-                                                                    is full, or the machine's clock jumps
+    python -m benchmarks.proof kills --minutes 30 --done FILE       the same, going on where FILE says it ended
+    python -m benchmarks.proof kills --crm salesforce --point "commit daemon.intents.decide #1"
+    python -m benchmarks.proof kills --trouble torn --minutes 10    something else goes wrong beside the kill
     python -m benchmarks.proof kills --often --minutes 30           eight kills in each play
     python -m benchmarks.proof losses --people 2000                 the ledger lost (tests/proof/losses.py)
 
@@ -38,10 +38,12 @@ from benchmarks.workers import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "proof"))
 
-from kills import TROUBLES, Outcome, Play, Point, find_points
+from kills import Outcome
 from lives import MACHINES, Lives
 from losses import play_loss
 from scene import make_blank
+from sweep import Log, Played, play, sweep
+from troubles import TROUBLES
 
 CRMS = tuple(MACHINES)
 ROUND = 4
@@ -105,35 +107,36 @@ def play_kills(  # noqa: PLR0917 - each is an option of the command
     crms: tuple[str, ...],
     first: int,
     minutes: float,
-    only: str = "",
     trouble: str = "",
+    done: Path | None = None,
     *,
     often: bool = False,
+    at_once: int = 1,
 ) -> None:
     """Kill at the points of a play, in a random order, until the time is up or every point was had."""
-    began, done, unreached, restarts, emails, asked = time.monotonic(), 0, 0, 0, 0, 0
-    queues = {crm: _points(crm, only, Random(first)) for crm in crms}
-    found = {crm: len(points) for crm, points in queues.items()}
-    seeds = itertools.count(first)
-    while any(queues.values()) and (only or time.monotonic() - began < 60 * minutes):
-        for crm in (crm for crm in crms if queues[crm]):
-            point, number = queues[crm].pop(), next(seeds)
-            outcome = _kill(crm, point, number, trouble, often=often)
-            done += outcome.kills
-            unreached += not outcome.kills
-            restarts += outcome.starts - 1
-            emails += outcome.emails
-            asked += outcome.needs_person
-            if outcome.violations:
-                again = f'python -m benchmarks.proof kills --crm {crm} --point "{point}" --seed {number}'
-                again += (f" --trouble {trouble}" if trouble else "") + (" --often" if often else "")
-                report.broke(again, "\n".join(outcome.violations), outcome.story)
-    points = ", ".join(f"{crm} {count}" for crm, count in found.items())
-    report.lines.append(
-        f"kill -9{f', each time {trouble}' if trouble else ''}: {done} kills at points found ({points}; {unreached} not"
-        f" reached again), {restarts} restarts, {emails} emails, {asked} touches left to a person,"
-        f" {time.monotonic() - began:.0f} s."
-    )
+    played = sweep(crms, first, minutes, trouble, often=often, at_once=at_once, log=Log(done))
+    courses = []
+    for one in played:
+        if isinstance(one, Played):
+            _judge(report, one.course.crm, one.number, one.outcome, trouble, often=often)
+        else:
+            courses = one
+    report.lines += [course.tell() for course in courses]
+
+
+def play_point(report: Report, crms: tuple[str, ...], number: int, point: str, trouble: str, *, often: bool) -> None:
+    """Kill at one point, as a violation names it."""
+    for crm in crms:
+        outcome = play(crm, point, number, trouble, often=often)
+        _judge(report, crm, number, outcome, trouble, often=often)
+        report.lines.append(f"{crm}: {outcome}")
+
+
+def _judge(report: Report, crm: str, number: int, outcome: Outcome, trouble: str, *, often: bool) -> None:
+    if outcome.violations:
+        again = f'python -m benchmarks.proof kills --crm {crm} --point "{outcome.target}" --seed {number}'
+        again += (f" --trouble {trouble}" if trouble else "") + (" --often" if often else "")
+        report.broke(again, "\n".join(outcome.violations), outcome.story)
 
 
 def play_losses(report: Report, crms: tuple[str, ...], number: int, people: int) -> None:
@@ -151,23 +154,6 @@ def play_losses(report: Report, crms: tuple[str, ...], number: int, people: int)
             f" looked up after {loss.proven_passes} passes; {loss.emails} emails in the end,"
             f" {len(loss.needs_person)} left to a person ({time.monotonic() - began:.0f} s)."
         )
-
-
-def _points(crm: str, only: str, random: Random) -> list[Point]:
-    if only:
-        name, _, number = only.rpartition(" #")
-        return [Point(name=name, number=int(number))]
-    with _folder() as folder:
-        points = find_points(crm, folder)
-    random.shuffle(points)
-    return points
-
-
-def _kill(crm: str, point: Point, number: int, trouble: str, *, often: bool) -> Outcome:
-    with _folder() as folder, Play(crm, folder) as play:
-        if trouble:
-            play.trouble = TROUBLES[trouble](Random(number))
-        return play.run(point, again=Random(number) if often else None)
 
 
 @contextlib.contextmanager
@@ -190,6 +176,8 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=2_000, help="in flight when the ledger is lost (%(default)s)")
     parser.add_argument("--trouble", choices=list(TROUBLES), default="", help="what happens beside each kill")
     parser.add_argument("--often", action="store_true", help="kill again and again in each play")
+    parser.add_argument("--done", type=Path, help="a file that remembers which points were killed at, to go on later")
+    parser.add_argument("--at-once", type=int, default=1, help="plays at the same time: they mostly wait (%(default)s)")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     crms = (options.crm,) if options.crm else CRMS
@@ -199,8 +187,13 @@ def main() -> int:
         play_losses(report, crms, options.seed, options.people)
     if options.what in (None, "weeks"):
         play_weeks(report, crms, options.seed, minutes, shrink=options.shrink)
-    if options.what in (None, "kills"):
-        play_kills(report, crms, options.seed, minutes, options.point, options.trouble, often=options.often)
+    if options.point:
+        play_point(report, crms, options.seed, options.point, options.trouble, often=options.often)
+    elif options.what in (None, "kills"):
+        if why := options.trouble and TROUBLES[options.trouble].why_not():
+            parser.error(f"--trouble {options.trouble} cannot be played here: {why}")
+        also = {"often": options.often, "at_once": options.at_once}
+        play_kills(report, crms, options.seed, minutes, options.trouble, options.done, **also)
     print("\n".join([*report.lines, f"{len(report.violations)} violations."]))
     return 1 if report.violations else 0
 

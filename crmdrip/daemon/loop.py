@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import FrameType
@@ -17,12 +18,14 @@ from typing import Any, Protocol
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from crmdrip.core.errors import CrmdripError, RateLimitedError
 from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.timekeeping import Every, Timekeeper
 from crmdrip.ledger.errors import LedgerConflictError
 
 log = structlog.get_logger()
@@ -79,6 +82,10 @@ Whoever enters is told once the first email is out, so that it costs one write a
 
 LONGEST_WAIT = 3600.0
 """Seconds after which the other side is asked again, however long it told us to wait."""
+
+
+CLOCK_SECONDS = 5.0
+"""Between two looks at what the machine's clock does to the clockwork."""
 
 
 class Engine(Protocol):
@@ -171,7 +178,10 @@ class Daemon:
         self._scheduler = scheduler
         threading.Thread(target=self._prepare, args=(scheduler,), name="prepare", daemon=True).start()
         log.info("daemon_started", org=self._parts.org_id)
-        self._stop.wait()
+        timekeeper = Timekeeper(self._parts.ledger, self._parts.clock)
+        while not self._stop.wait(CLOCK_SECONDS):
+            self._follow_clock(scheduler)
+            timekeeper.look()
         self._drain(scheduler)
         log.info("daemon_stopped", exit_code=self._exit_code)
         return self._exit_code
@@ -197,8 +207,8 @@ class Daemon:
                     self._engine.begin(jobs, self._rhythm.every)
                     return
                 for name, run in passes.PASSES.items():
-                    job = self._job(name, run)
-                    scheduler.add_job(job, "interval", seconds=self._rhythm.every[name], id=name, next_run_time=_now())
+                    job, every = self._job(name, run), Every(self._rhythm.every[name])
+                    scheduler.add_job(job, every, id=name, next_run_time=_now())
                 return
             self._stop.wait(max(0.0, state.pause_until - time.monotonic()))
 
@@ -268,6 +278,20 @@ class Daemon:
             log.error("loop_gave_up", loop=name, failures=state.bugs)
             self._exit_code = 1
             self._stop.set()
+
+    def _follow_clock(self, scheduler: BackgroundScheduler) -> None:
+        """A clock that is set back by days would leave every loop waiting for days: it runs now instead (B29).
+
+        What one makes due that is set forward runs at the next look here at the latest: the clockwork may be waiting
+        for a time that it worked out before.
+        """
+        now = _now()
+        for job in scheduler.get_jobs():
+            longest = self._rhythm.every.get(job.id, max(HASTE.values()))
+            if job.next_run_time - now > timedelta(seconds=longest + 1):
+                with suppress(JobLookupError):  # it has run meanwhile, and was for once only
+                    job.modify(next_run_time=now)
+        scheduler.wakeup()
 
     def _drain(self, scheduler: BackgroundScheduler) -> None:
         """Let what is under way come to its end, but not for ever: shutdown(wait=True) has no time-out of its own."""

@@ -441,6 +441,12 @@ def wake_sequence(connection: Connection, sequence_id: str, now: datetime) -> No
     )
 
 
+def wake_held(connection: Connection, now: datetime) -> int:
+    """Look again now at every run that is held until some time; how many."""
+    held = (IS_HELD, enrollment.c.status == RunStatus.HELD.value, enrollment.c.check_at > now)
+    return connection.execute(update(enrollment).where(*held).values(check_at=now)).rowcount
+
+
 def wake_due(connection: Connection, until: datetime, now: datetime) -> None:
     """Look now at every run on its way whose next touch comes by then."""
     connection.execute(

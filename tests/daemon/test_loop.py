@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,7 @@ from stage import Stage
 from crmdrip.assembly import assemble
 from crmdrip.core.errors import ConfigurationError, RateLimitedError, RetriableError
 from crmdrip.core.struct import replace
-from crmdrip.daemon import loop, passes
+from crmdrip.daemon import loop, passes, timekeeping
 from crmdrip.daemon.loop import Daemon, Rhythm
 from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError
 from crmdrip.ledger.store import Ledger
@@ -432,3 +433,39 @@ class TestFollowing:
     def test_a_pull_without_news_hastens_nothing(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         """P5: an idle daemon keeps its rhythm."""
         assert not self.play(stage, monkeypatch, {"enrolled": 0, "stopped": 0}, "dispatch")
+
+
+class TestClock:
+    """What a machine's clock does that is set while the daemon is at work (B29)."""
+
+    @pytest.fixture
+    def runs(self, monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+        """One for each pull."""
+        runs = threading.Semaphore(0)
+        real = passes.PASSES["pull"]
+
+        def run(parts):
+            runs.release()
+            return real(parts)
+
+        monkeypatch.setitem(passes.PASSES, "pull", run)
+        monkeypatch.setattr(loop, "CLOCK_SECONDS", 0.01)
+        return runs
+
+    def test_a_clock_that_is_set_back_by_days_holds_up_no_loop(self, stage: Stage, runs: threading.Semaphore) -> None:
+        """B29: what was to run in a moment, by the clock before, runs now and not in three days."""
+        daemon = Daemon(stage.parts, rhythm())
+        with Running(daemon):
+            assert runs.acquire(timeout=PATIENCE)
+            assert daemon._scheduler is not None
+            for job in daemon._scheduler.get_jobs():  # as a clock leaves it that is set back meanwhile
+                job.modify(next_run_time=job.next_run_time + timedelta(days=3))
+            while runs.acquire(blocking=False):
+                pass
+            for _ in range(3):  # one may be under way
+                assert runs.acquire(timeout=PATIENCE)
+
+    def test_a_clock_that_is_set_forward_by_years_owes_one_run(self) -> None:
+        """B29: a machine that keeps no time while it is off begins in 1970; runs it missed are not made up for."""
+        begun, now = datetime(1970, 1, 1, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC)
+        assert timekeeping.Every(60).get_next_fire_time(begun, now) == now + timedelta(minutes=1)

@@ -23,7 +23,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
+from nursery import Born, nursery
 from orgs import Shown, open_org
+from troubles import Trouble
 from watch import Watch
 
 from crmdrip.core.errors import CrmdripError
@@ -36,8 +38,8 @@ PATIENCE = 180.0
 """Real seconds after which what has not come to rest never will."""
 MOST_KILLS = 8
 """In one play."""
-TROUBLE_LASTS = 5.0
-"""Real seconds after which whoever is on duty has made room, or set a clock right."""
+RESTART_PAUSE = 0.5
+"""Real seconds after which a supervisor starts a process again that ended by itself."""
 ROOT = Path(__file__).parents[2]
 STAYING, ANSWERING, LEAVING = range(4), 4, 5
 """Which people do what: the others get all three emails, one answers the first, one is unticked after it."""
@@ -85,43 +87,75 @@ class Point:
         return f"{self.name} #{self.number}"
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a play's kills are to be: at one point, or at one and then at another that is passed after it."""
+
+    points: tuple[Point, ...]
+
+    def __str__(self) -> str:
+        return " then ".join(map(str, self.points))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """As it is written by str."""
+        parts = (part.rpartition(" #") for part in text.split(" then "))
+        return cls(tuple(Point(name=name, number=int(number)) for name, _, number in parts))
+
+
 class Reaper:
-    """Watches all points, and kills the process at one. In the place of mortality.Mortality."""
+    """Watches all points, and kills the process that passes one. In the place of mortality.Mortality."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.points: Counter[str] = Counter()
-        self.target: Point | None = None
+        self.targets: list[Point] = []
+        """The next first."""
         self.countdown: int | None = None
         """How many more points are passed before the next kill, in the place of a target."""
+        self.deed: Callable[[], None] | None = None
+        """What is done at the first target in the place of a kill."""
         self.pid = 0
-        self.dead = False
+        """Of the newest process: whoever does not say its number is taken for it."""
+        self.dead: set[int] = set()
         self.kills = 0
-        self._watching: set[int] = set()
+        self.struck = 0
+        """How many of the targets were reached."""
 
     def begin(self, pid: int) -> None:
         """A new process."""
-        self.pid, self.dead = pid, False
+        self.pid = pid
+        self.dead.discard(pid)
 
-    def strike(self, name: str) -> bool:
+    def strike(self, name: str, process: str = "") -> bool:
         """A point is passed; whether the process is dead by now."""
         with self._lock:
-            if self.dead:
+            pid = int(process or self.pid)
+            if pid in self.dead:
                 return True
             here = Point(name=name, number=self.points[name])
             self.points[name] += 1
-            if self.countdown is not None:
+            if self.targets and here == self.targets[0]:
+                self.targets.pop(0)
+                self.struck += 1
+                deed, self.deed = self.deed, None
+                if deed is None:
+                    self.kill(pid)
+                else:
+                    deed()
+            elif self.countdown is not None:
                 self.countdown -= 1
-            if here == self.target or (self.countdown is not None and self.countdown < 0):
-                self.kill()
-            return self.dead
+                if self.countdown < 0:
+                    self.kill(pid)
+            return pid in self.dead
 
-    def kill(self) -> None:
+    def kill(self, pid: int) -> None:
         """Now."""
-        self.dead, self.target, self.countdown = True, None, None
+        self.countdown = None
+        self.dead.add(pid)
         self.kills += 1
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
 
 class _Line(socketserver.StreamRequestHandler):
@@ -130,8 +164,9 @@ class _Line(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         reaper: Reaper = self.server.reaper  # type: ignore[attr-defined] # given by listen
         with suppress(OSError):
+            process = self.rfile.readline().decode().strip()
             for line in self.rfile:
-                if reaper.strike(line.decode().strip()):
+                if reaper.strike(line.decode().strip(), process):
                     return
                 self.wfile.write(b".")
 
@@ -153,55 +188,91 @@ def listen(reaper: Reaper) -> Iterator[int]:
 class Outcome:
     """How a play ended."""
 
-    point: str
-    kills: int
-    """0 where the point was not reached: threads take turns as they like."""
+    target: str
+    struck: bool
+    """Whether every point of the target was reached: threads take turns as they like."""
+    kills: int = 0
     violations: list[str] = field(default_factory=list)
+    points: Mapping[str, int] = field(default_factory=dict, repr=False)
+    """All that were passed, how often by name."""
     needs_person: int = 0
     emails: int = 0
     starts: int = 0
     seconds: float = 0.0
+    said: list[str] = field(default_factory=list)
+    """What processes that ended by themselves had to say."""
     story: str = field(default="", repr=False)
 
 
-Trouble = Callable[["Play"], None]
-"""What is done to the ledger's files between a kill and the next start."""
+@dataclass(kw_only=True, slots=True)
+class Daemon:
+    """One process after another, as one supervisor starts them."""
+
+    folder: Path
+    ledger: str
+    """Its URL."""
+    arguments: tuple[str, ...] = ("run",)
+    process: subprocess.Popen[bytes] | Born | None = None
+    hired: bool = True
+    """Whether its supervisor starts it."""
+    starts: int = 0
+    ended_at: float | None = None
+    """On the monotonic clock; None while there is a process."""
+    killed: bool = False
+    """How the last one ended."""
+
+    @property
+    def file(self) -> Path:
+        """Of a ledger that is one."""
+        return Path(self.ledger.removeprefix("sqlite:///"))
+
+    def said(self) -> str:
+        """The end of what its last process wrote on standard error."""
+        file = self.folder / "err"
+        return file.read_text(encoding="utf-8", errors="replace").strip()[-700:] if file.exists() else ""
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process."""
+        return self.process is not None and self.process.poll() is None
 
 
 class Play:
-    """Three days of six people, with one process that may be killed. A context manager."""
+    """Three days of six people, with processes that may be killed. A context manager."""
 
-    def __init__(self, crm: str, folder: Path) -> None:
+    def __init__(self, crm: str, folder: Path, trouble: Trouble | None = None, *, forked: bool = False) -> None:
+        """forked: processes are forked by one that has imported everything, and not started from nothing."""
+        self.crm = crm
         self.folder = folder
-        self.ledger = folder / "crmdrip.sqlite3"
+        self.trouble = trouble or Trouble(Random(0))
+        self.forked = forked and self.trouble.forked
         self.reaper = Reaper()
         self.org = open_org(crm, folder, None)
         self.sandbox = self.org.sandbox
         self.watch = Watch(self.org, self.reaper)
         self.watch.dispatching = True
         self.people: list[str] = []
-        self.process: subprocess.Popen[bytes] | None = None
-        self.starts = 0
-        self.trouble: Trouble | None = None
-        self._again: Random | None = None
+        self.daemons: list[Daemon] = []
+        """The first is the one that is there from the beginning."""
+        self.environment: dict[str, str] = {}
+        """Further variables of the processes to come."""
         self.limit: int | None = None
         """Bytes that no file of the process may outgrow (RLIMIT_FSIZE): the disk is full for it."""
-        self.arguments: tuple[str, ...] = ()
         self.wrong = timedelta()
         """How far the machine's clock is off, for a while after the kill (B29)."""
-        self._since = 0.0
+        self.troubled_at: float | None = None
+        """Since when the trouble lasts."""
+        self._again: Random | None = None
         self._port = 0
         self._lines = listen(self.reaper)
+        self._said: list[str] = []
 
     def __enter__(self) -> Self:
         self.watch.attach()
         self.sandbox.__enter__()
         self._port = self._lines.__enter__()
-        text = self.org.config().replace("{cap}", "burst = 100000\nsearches = 1000\n" if self.org.lag else "")
-        text = text.replace("search_seconds = 0.0", "search_seconds = 0.6")
-        text += _CONFIG.format(sendgrid=self.sandbox.sendgrid_url)
-        (self.folder / "config.toml").write_text(text, encoding="utf-8")
-        self.ahead(0.0)
+        self.trouble.prepare(self)
+        self.set_clock()
         sequence = self.do(self.org.add_sequence, "Three days", [0, 1, 1], {})
         self.people = [self.do(self.org.add_person, "Contact", f"p{n}@firm{n}.example", sequence) for n in range(6)]
         return self
@@ -210,95 +281,121 @@ class Play:
         self.end()
         self._lines.__exit__(None, None, None)
         self.sandbox.__exit__(*exc)
+        self.trouble.close(self)
 
     def do(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call anything of the sandbox in the servers' thread."""
         return self.sandbox.call(lambda: function(*args, **kwargs))
 
-    # the process
+    # the processes
 
-    def start(self) -> None:
-        """The daemon, as its supervisor starts it."""
-        self.starts += 1
-        self._since = time.monotonic()
-        self.reaper.begin(0)
+    def hire(self, folder: Path, ledger: str = "", more: str = "") -> Daemon:
+        """A daemon with its configuration in that folder; it is not started yet. more: further tables."""
+        folder.mkdir(exist_ok=True)
+        ledger = ledger or f"sqlite:///{folder / 'crmdrip.sqlite3'}"
+        text = self.org.config().replace("{cap}", "burst = 100000\nsearches = 1000\n" if self.org.lag else "")
+        text = text.replace("search_seconds = 0.0", "search_seconds = 0.6")
+        text = text.replace('"sequences"', f'"{self.folder / "sequences"}"')
+        text += _CONFIG.format(sendgrid=self.sandbox.sendgrid_url) + f'{more}[ledger]\nurl = "{ledger}"\n'
+        (folder / "config.toml").write_text(text, encoding="utf-8")
+        self.daemons.append(Daemon(folder=folder, ledger=ledger))
+        return self.daemons[-1]
+
+    def start(self, daemon: Daemon) -> None:
+        """A process, as its supervisor starts it."""
+        daemon.starts += 1
+        daemon.ended_at = None
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("CRMDRIP_")},
             "PYTHONPATH": f"{ROOT / 'tests' / 'proof' / 'doomed'}{os.pathsep}{ROOT}",
             "CRMDRIP_PROOF_PORT": str(self._port),
             "CRMDRIP_PROOF_CLOCK": str(self.folder / "ahead"),
             "CRMDRIP_PROOF_BYTES": "" if self.limit is None else str(self.limit),
             "HUBSPOT_TOKEN": DEFAULT_TOKEN,
+            **self.environment,
         }
-        with (self.folder / "err").open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "crmdrip.cli", "run", *self.arguments],
-                cwd=self.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
-        self.reaper.pid = self.process.pid
+        errors = daemon.folder / "err"
+        arguments, daemon.arguments = daemon.arguments, ("run",)  # what else somebody typed once is not typed again
+        if self.forked:
+            daemon.process = nursery().run(arguments, daemon.folder, environment, errors)
+        else:
+            own = {name: value for name, value in os.environ.items() if not name.startswith("CRMDRIP_")}
+            with errors.open("wb") as file:
+                daemon.process = subprocess.Popen(
+                    [sys.executable, "-m", "crmdrip.cli", *arguments],
+                    cwd=daemon.folder,
+                    env={**own, **environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=file,
+                )
+        self.reaper.begin(daemon.process.pid)
 
     def end(self) -> None:
         """What still runs is killed."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def said(self) -> str:
-        """The end of what the process wrote on standard error."""
-        return (self.folder / "err").read_text(encoding="utf-8", errors="replace").strip()[-300:]
+        for daemon in self.daemons:
+            if daemon.process is not None:
+                daemon.process.kill()
+                daemon.process.wait()
+                daemon.process = None
 
     # time
-
-    def ahead(self, seconds: float) -> None:
-        """The process's clock runs that far ahead."""
-        part = self.folder / "ahead.part"
-        part.write_text(str(seconds), encoding="utf-8")
-        part.replace(self.folder / "ahead")
 
     def pass_time(self, **by: float) -> None:
         """It is later, for everybody."""
         self.sandbox.set_time(self.sandbox.clock() + timedelta(**by))
-        self._set_clock()
+        self.set_clock()
 
-    def _set_clock(self) -> None:
-        self.ahead((self.sandbox.clock() + self.wrong - datetime.now(UTC)).total_seconds())
+    def set_clock(self) -> None:
+        """The processes' clocks show the time of the stand-ins, or one that is wrong."""
+        ahead = (self.sandbox.clock() + self.wrong - datetime.now(UTC)).total_seconds()
+        self.trouble.set_clock(self, ahead)
 
-    def _mend(self) -> None:
-        """Whoever is on duty makes room on the disk, sets the clock right, and starts the process anew."""
-        if self.limit is not None:
-            self.watch.tell(f"  there is room on the disk again; it had said: {self.said()}")
-            self.reaper.kill()
-        self.limit, self.wrong = None, timedelta()
-        self._set_clock()
+    # the trouble
+
+    def begin_trouble(self) -> None:
+        """It happens."""
+        if self.troubled_at is None and not self.trouble.over:
+            self.troubled_at = time.monotonic()
+            self.trouble.strike(self)
+            self.set_clock()
+
+    def _end_trouble(self) -> None:
+        """Whoever is on duty makes room on the disk, sets the clock right, and so on."""
+        for daemon in self.daemons:
+            if said := daemon.said():
+                self.watch.tell(f"  it has said: {said}")
+        self.troubled_at, self.trouble.over = None, True
+        self.trouble.mend(self)
+        self.set_clock()
 
     # the play
 
-    def run(self, target: Point | None = None, *, again: Random | None = None) -> Outcome:
-        """Play it, with a kill at the point. Raises nothing; what broke is in the outcome.
+    def run(self, target: Target | None = None, *, again: Random | None = None) -> Outcome:
+        """Play it, with a kill at each point of the target. Raises nothing; what broke is in the outcome.
 
         again: for further kills, up to MOST_KILLS of them, each some points after the start that followed the last.
         """
         began = time.monotonic()
-        self.reaper.target, self._again = target, again
-        outcome = Outcome(point=str(target), kills=0)
-        self.start()
+        self.reaper.targets, self._again = list(target.points) if target is not None else [], again
+        if self.trouble.alive:
+            self.reaper.deed = self.begin_trouble
+        outcome = Outcome(target=str(target or ""), struck=False)
         try:
             self._days()
             self._settle_for_good()
             outcome.violations += self.watch.violations + list(self._unexplained())
         except TimeoutError as error:
-            outcome.violations.append(f"P3: {error}: {self.said()}")
+            said = "; ".join(daemon.said() for daemon in self.daemons)
+            outcome.violations += [*self.watch.violations, f"P3: {error}: {said}"]
         self.end()
         states = self.states()
-        outcome.kills, outcome.starts = self.reaper.kills, self.starts
+        outcome.struck = not self.reaper.targets
+        outcome.kills, outcome.starts = self.reaper.kills, sum(daemon.starts for daemon in self.daemons)
+        outcome.points = dict(self.reaper.points)
         outcome.needs_person = states.get(TouchState.NEEDS_PERSON.value, 0)
         outcome.emails = self.watch.figures.emails
         outcome.seconds = time.monotonic() - began
+        outcome.said = self._said
         outcome.story = "\n".join(self.watch.story)
         return outcome
 
@@ -330,29 +427,39 @@ class Play:
         while calm < 4:
             if time.monotonic() > deadline:
                 raise TimeoutError("it does not come to rest")
-            self._keep_alive()
-            if (self.limit is not None or self.wrong) and time.monotonic() - self._since > TROUBLE_LASTS:
-                self._mend()
+            for daemon in self.daemons:
+                self._keep_alive(daemon)
+            if self.troubled_at is not None and time.monotonic() - self.troubled_at > self.trouble.lasts:
+                self._end_trouble()
             time.sleep(0.1)
-            calm = calm + 1 if self._at_rest() and and_also() else 0
+            calm = calm + 1 if self.troubled_at is None and self._at_rest() and and_also() else 0
 
-    def _keep_alive(self) -> None:
-        assert self.process is not None
-        if self.process.poll() is None:
+    def _keep_alive(self, daemon: Daemon) -> None:
+        if not daemon.hired or daemon.running:
             return
-        killed, code = self.reaper.dead, self.process.returncode
-        self.reaper.dead = True
-        self.watch.tell(f"  the process ended with {code}{', killed' if killed else f': {self.said()}'}")
-        if self.trouble is not None and killed:
-            self.trouble(self)
-            self.trouble = None
-            self._set_clock()
-        if not killed:
-            self.pass_time(minutes=7)  # a rival's heartbeat grows old, and whoever is on duty makes room
-            self.limit = None
-        elif self._again is not None and self.reaper.kills < MOST_KILLS:
+        if daemon.process is None:
+            self.start(daemon)
+            return
+        if daemon.ended_at is None:
+            daemon.ended_at = time.monotonic()
+            self._note_end(daemon, daemon.process.pid, daemon.process.returncode)
+        if time.monotonic() - daemon.ended_at < (self.trouble.pause if daemon.killed else RESTART_PAUSE):
+            return
+        if daemon.killed and self._again is not None and self.reaper.kills < MOST_KILLS:
             self.reaper.countdown = self._again.choice([5, 20, 60, 150]) + self._again.randrange(20)
-        self.start()
+        self.start(daemon)
+
+    def _note_end(self, daemon: Daemon, pid: int, code: int | None) -> None:
+        daemon.killed = pid in self.reaper.dead
+        self.reaper.dead.add(pid)
+        said = "" if daemon.killed else daemon.said()
+        self.watch.tell(f"  the process ended with {code}{f': {said}' if said else ''}")
+        if daemon.killed and not self.trouble.alive:
+            self.begin_trouble()
+        elif not daemon.killed:
+            self._said.append(said)
+            if not any(other.running for other in self.daemons):
+                self.pass_time(minutes=7)  # a rival's heartbeat grows old
 
     def _at_rest(self) -> bool:
         now = self.sandbox.clock() + timedelta(seconds=2)
@@ -370,11 +477,12 @@ class Play:
 
     @contextmanager
     def _read(self) -> Iterator[Any]:
-        """A look into the ledger; None where there is none yet."""
-        if not self.ledger.exists():
+        """A look into the ledger of whoever is at work; None where there is none yet."""
+        daemon = self.trouble.at_work(self)
+        if daemon is None or (daemon.ledger.startswith("sqlite") and not daemon.file.exists()):
             yield None
             return
-        with closing(Ledger(f"sqlite:///{self.ledger}")) as ledger:
+        with closing(Ledger(daemon.ledger)) as ledger:
             try:
                 with ledger.read() as connection:
                     runs.next_check(connection)
@@ -425,61 +533,10 @@ class Play:
                 yield f"P3: {states[state.value]} touches are {state.value}"
 
 
-def find_points(crm: str, folder: Path) -> list[Point]:
-    """Every point of an undisturbed play."""
-    with Play(crm, folder) as play:
+def find_points(crm: str, folder: Path, trouble: Trouble | None = None) -> dict[str, int]:
+    """Every point of an undisturbed play: how often each is passed, by name."""
+    with Play(crm, folder, trouble, forked=True) as play:
         outcome = play.run()
-        if outcome.violations:
-            raise AssertionError(f"{outcome.violations}\n{outcome.story}")
-        return [
-            Point(name=name, number=number) for name, count in play.reaper.points.items() for number in range(count)
-        ]
-
-
-# what happens to the files of a ledger whose process was killed
-
-
-def tear(random: Random) -> Trouble:
-    """The end of the write-ahead log was never written, or with something else: the disk lied about it."""
-
-    def trouble(play: Play) -> None:
-        log = play.ledger.with_name(play.ledger.name + "-wal")
-        if not log.exists() or not log.stat().st_size:
-            return
-        size = log.stat().st_size
-        lost = min(size, random.choice([1, 100, 4096, 20_000, size // 2]))
-        with log.open("r+b") as file:
-            if random.random() < 0.5:
-                file.truncate(size - lost)
-            else:
-                file.seek(size - lost)
-                file.write(random.randbytes(lost))
-        play.watch.tell(f"  the last {lost} of {size} bytes of the log are torn")
-
-    return trouble
-
-
-def fill(random: Random) -> Trouble:
-    """The disk is full for the next process, at once or after some more has been written (B30)."""
-
-    def trouble(play: Play) -> None:
-        files = [play.ledger, play.ledger.with_name(play.ledger.name + "-wal")]
-        largest = max((file.stat().st_size for file in files if file.exists()), default=0)
-        play.limit = largest + random.choice([0, 1, 4_096, 20_000, 100_000])
-        play.watch.tell(f"  no file may grow beyond {play.limit} bytes")
-
-    return trouble
-
-
-def jump(random: Random) -> Trouble:
-    """The next process finds another time on its machine (B29)."""
-
-    def trouble(play: Play) -> None:
-        play.wrong = timedelta(hours=random.choice([-72, -1, 1, 26, 72]))
-        play.watch.tell(f"  the machine's clock is {play.wrong} off")
-
-    return trouble
-
-
-TROUBLES: Mapping[str, Callable[[Random], Trouble]] = {"torn": tear, "full": fill, "clock": jump}
-"""What may happen between a kill and the next start, by name."""
+    if outcome.violations:
+        raise AssertionError(f"{outcome.violations}\n{outcome.story}")
+    return dict(outcome.points)

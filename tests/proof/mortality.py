@@ -38,8 +38,8 @@ class Mortality:
         """A new process begins."""
         self.dead, self._left, self.struck_at = False, None, ""
 
-    def strike(self, name: str) -> bool:
-        """A point is passed. Whether the process is dead by now."""
+    def strike(self, name: str, process: str = "") -> bool:
+        """A point is passed. Whether the process is dead by now. process: its number, where there are several."""
         with self._lock:
             if self.dead or not self.watching:
                 return self.dead

@@ -24,6 +24,9 @@ LOOK_LASTS = timedelta(minutes=2)
 """The bound of P4, as docs/guarantee.md tells it."""
 
 _ADDRESS = re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]+\w")
+_PARTS = re.compile(rb'"referenceId"\s*:\s*"(\w+)"')
+PROCESS = "x-proof-process"
+"""The header by which a process that may be killed says its number."""
 _LOOKS = (b"HasOptedOutOfEmail", b"hs_email_optout")
 """A read that names records and asks for these is a look; pulls name none."""
 
@@ -145,7 +148,8 @@ class Watch:
             self._happen(request)
             self.moment += 1
             asked = Sight(moment=self.moment, at=self._sandbox.clock())
-            if self._mortality.strike(f"request {name} {_short(request)}"):
+            what, process = f"{name} {_short(request)}", request.headers.get(PROCESS, "")
+            if self._mortality.strike(f"request {what}", process):
                 return Response(cut=True)
             before = 0 if mail else self._org.calls()
             response = handler(request)
@@ -155,7 +159,7 @@ class Watch:
                 self.calls.append((asked.at, self._org.calls() - before))
                 if not response.cut and response.status < 300:
                     self._note_look(request, response, asked)
-            if self._mortality.strike(f"answer {name} {_short(request)}"):
+            if self._mortality.strike(f"answer {what}", process):
                 return Response(cut=True)
             return response
 
@@ -281,5 +285,7 @@ class Watch:
 
 
 def _short(request: Request) -> str:
+    """What it is for, without ids: the parts of a composite one are named as its sender names them."""
     path = re.sub(r"/(?=[0-9a-zA-Z]*\d)[0-9a-zA-Z]{6,}", "/*", request.path)
-    return f"{request.method} {path}"
+    names = (part.decode() for part in _PARTS.findall(request.body) if path.endswith("/composite"))
+    return " ".join([request.method, path, *dict.fromkeys(re.sub(r"_\d+$", "", name) for name in names)])
