@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
     calls = door.get("crm_calls") if door is not None else None
     if calls and calls["limit"] is not None:
         lines.append(f"CRM calls in the last 24 hours, everybody's: {calls['used']} of {calls['limit']}.")
+    lines += describe_clock(overview.clock_ahead)
     if overview.rebuilding:
         lines.append("SAFE MODE: history is being read back from the CRM; nothing is sent until that is done.")
     if overview.brake is not None:
@@ -139,6 +141,17 @@ def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
     if overview.parked or waits:
         lines.append(f"Touches that need a person: {waits}. Parked write-backs: {overview.parked}. Type crmdrip retry.")
     return lines
+
+
+def describe_clock(ahead: timedelta) -> list[str]:
+    """That this machine's clock is wrong, and what comes of it; nothing where it agrees with the CRM's."""
+    if not ahead:
+        return []
+    off = f"THIS MACHINE'S CLOCK IS {timedelta(seconds=abs(ahead.total_seconds()))}"
+    next_step = "Switch time synchronization on (timedatectl set-ntp true)."
+    if ahead > timedelta():
+        return [f"{off} AHEAD of the CRM's, whose time counts meanwhile. {next_step}"]
+    return [f"{off} BEHIND the CRM's: emails go out that much late. {next_step}"]
 
 
 def describe_mailboxes(door: dict[str, Any] | None) -> list[str]:

@@ -20,6 +20,7 @@ from crmdrip.core.errors import CrmdripError, ErrorClass, RetriableError
 from crmdrip.core.model import Brake
 from crmdrip.core.writes import ControlWrite
 from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.timekeeping import measure_clock, note_clock
 from crmdrip.ledger import marks, runs
 from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError
 
@@ -163,7 +164,8 @@ def beat(parts: Parts) -> None:
         heartbeat = marks.next_heartbeat(connection, now)
         write = heartbeat_write(connection, parts, heartbeat, state)
     try:
-        brake = parts.source.look((), frozenset(), None, (), write).brake
+        look = parts.source.look((), frozenset(), None, (), write)
+        brake, after = look.brake, parts.clock.now()
         if brake is not None and brake.heartbeat is None:
             list(parts.sink.write([write]))  # somebody deleted the record: it is made again
     except LedgerBrokenError:
@@ -171,14 +173,20 @@ def beat(parts: Parts) -> None:
     except CrmdripError as error:
         log.warning("heartbeat_not_left", error_class=error.error_class.value)
         return
-    settle(parts, brake, known, heartbeat, parts.clock.now())
+    settle(parts, brake, known, heartbeat, parts.clock.now(), measure_clock(now, look.at, after))
     with parts.ledger.write() as connection:
         marks.set_mark(connection, marks.STATE, state)
 
 
-def settle(parts: Parts, brake: Brake | None, known: datetime | None, left: datetime, at: datetime) -> Standing:
-    """Whose heartbeat a look found that left its own, with what follows. at: of the look, by the CRM's clock."""
+def settle(  # noqa: PLR0917 - all of one look
+    parts: Parts, brake: Brake | None, known: datetime | None, left: datetime, at: datetime, off: timedelta
+) -> Standing:
+    """Whose heartbeat a look found that left its own, with what follows.
+
+    at: of the look, by the CRM's clock. off: how far this machine's was from it.
+    """
     with parts.ledger.write() as connection:
+        note_clock(connection, off)
         standing = whose(connection, brake, known, left)
         if standing is Standing.EARLIER:
             runs.doubt_all(connection)

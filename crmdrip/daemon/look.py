@@ -20,14 +20,12 @@ from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import remark
 from crmdrip.daemon.snapshots import Background, load_background
+from crmdrip.daemon.timekeeping import measure_clock
 from crmdrip.ledger import marks
 from crmdrip.ledger.runs import DueRun
 from crmdrip.ports import ControlWrite, Look
 
 log = structlog.get_logger()
-
-CLOCK_SLACK = timedelta(minutes=2)
-"""How far this machine's clock may be ahead of the CRM's; beyond it the CRM's counts (B29)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +52,7 @@ class Seen:
     at: datetime
     """When it was asked for, by our clock."""
     ahead: timedelta
-    """How far our clock is ahead of the CRM's, zero within CLOCK_SLACK: nothing is ever sent early (B29)."""
+    """How far our clock is ahead of the CRM's, zero while they agree: nothing is ever sent early (B29)."""
 
 
 def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
@@ -82,10 +80,9 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
     except CrmdripError as error:
         log.warning("last_look_failed", error_class=error.error_class.value, runs=len(due))
         return Seen(look=None, owners={}, blind=_why_blind(error), at=at, ahead=ahead)
-    if at - look.at > CLOCK_SLACK:
-        ahead = at - look.at
-        log.warning("clock_ahead", seconds=round(ahead.total_seconds()))
-    standing = settle(parts, look.brake, known, heartbeat, look.at)
+    off = measure_clock(at, look.at, parts.clock.now())
+    ahead = max(off, timedelta())
+    standing = settle(parts, look.brake, known, heartbeat, look.at, off)
     if standing is not Standing.OURS:
         blind = _RIVAL if standing is Standing.LATER else _BEFORE
         return Seen(look=None, owners={}, blind=blind, at=at, ahead=ahead)

@@ -24,7 +24,7 @@ from crmdrip.ports import Finding, LogFinding
 
 EARLY = timedelta(minutes=5)
 """How much before its time, by the CRM's clock, an email may have gone out: a machine's clock may be two minutes ahead
-(look.CLOCK_SLACK), and CRMs tell theirs in seconds."""
+(timekeeping.CLOCK_SLACK), and CRMs tell theirs in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

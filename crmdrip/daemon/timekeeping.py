@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from apscheduler.triggers.base import BaseTrigger
+from sqlalchemy import Connection
 
 from crmdrip.core.errors import CrmdripError
 from crmdrip.ledger import marks, waiting
@@ -20,8 +21,28 @@ from crmdrip.ports import Clock
 
 log = structlog.get_logger()
 
+CLOCK_SLACK = timedelta(minutes=2)
+"""How far this machine's clock may be off from the CRM's."""
 STEP = timedelta(minutes=2)
 """By how much a clock has to be set back at once to matter; below it, what was put off comes soon anyway."""
+
+
+def measure_clock(before: datetime, crm: datetime, after: datetime) -> timedelta:
+    """How far this machine's clock is ahead of the CRM's, less than nothing where it is behind.
+
+    crm: the time that the CRM showed, between before and after. Zero within CLOCK_SLACK: then the two agree.
+    """
+    off = max(before - crm, timedelta()) - max(crm - after, timedelta())
+    return off if abs(off) > CLOCK_SLACK else timedelta()
+
+
+def note_clock(connection: Connection, off: timedelta) -> None:
+    """Remember what measure_clock found, for crmdrip status."""
+    if not off:
+        marks.clear_mark(connection, marks.CLOCK)
+        return
+    marks.set_mark(connection, marks.CLOCK, str(round(off.total_seconds())))
+    log.warning("clock_ahead" if off > timedelta() else "clock_behind", seconds=round(abs(off.total_seconds())))
 
 
 class Every(BaseTrigger):  # type: ignore[misc] # the clockwork has no types

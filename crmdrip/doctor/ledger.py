@@ -30,6 +30,10 @@ def check_place(path: Path) -> Iterator[CheckResult]:
     if not folder.is_dir():
         yield fail("LEDGER-WRITABLE", f"the folder {folder} does not exist.", "Make it, or correct [ledger] url.")
         return
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        remount = "The system's log (dmesg) says why; mount it writable again: mount -o remount,rw."
+        yield fail("LEDGER-WRITABLE", f"the file system of {folder} is read-only.", remount)
+        return
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         yield fail("LEDGER-WRITABLE", f"{path} cannot be written.", "Make it and its folder writable for this user.")
         return

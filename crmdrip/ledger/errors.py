@@ -36,11 +36,23 @@ _SYMPTOMS = (
         "Close whatever else has the file open; sending goes on by itself.",
     ),
     ("disk is full", "the disk is full", "Free some space; sending goes on by itself."),
+    ("no space left", "the disk is full", "Free some space."),
+    ("quota exceeded", "the disk quota of the daemon's user is used up", "Free some space, or raise the quota."),
+    (
+        "read-only file system",
+        "the file system is read-only",
+        "The system's log (dmesg) says why; mount it writable again: mount -o remount,rw.",
+    ),
+    ("permission denied", "the file may not be written", "Make it and its folder writable for the daemon's user."),
     ("readonly database", "the file is read-only", "Make the file and its folder writable for the daemon's user."),
     ("unable to open", "the file cannot be opened", "Check that the folder exists and belongs to the daemon's user."),
     ("malformed", "the file is damaged", "Keep the file, restore a copy or move it away: it is rebuilt from the CRM."),
     ("not a database", "the file is no ledger", "Correct [ledger] url, or move the file away."),
-    ("disk i/o error", "the disk reports an error", "Check the disk; the ledger stays as it is."),
+    (
+        "disk i/o error",
+        "the disk reports an error",
+        "The system's log (dmesg) says which; mend it, and start the daemon again. The ledger stays as it is.",
+    ),
 )
 
 _STATES = (

@@ -29,6 +29,9 @@ PAUSED: Final = "paused"
 """With ":<sequence id>" behind it for one sequence, alone for all."""
 BRAKE: Final = "brake"
 """The name of who pulled the CRM's brake, absent when it is released."""
+CLOCK: Final = "clock_ahead"
+"""By how many seconds this machine's clock is ahead of the CRM's, less than nothing where it is behind; absent while
+the two agree."""
 STATE: Final = "state"
 """The sentence on the daemon's state that the CRM was last told."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from stage import Stage
 
 from crmdrip.core.model import RunStatus
 from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.timekeeping import Timekeeper
+from crmdrip.ledger import marks
 
 ANN = "ann@acme.example"
 
@@ -53,3 +55,22 @@ def test_an_email_that_was_put_off_by_a_clock_that_was_ahead_is_tried_again_once
     keeper.look()
     passes.PASSES["dispatch"](stage.parts)
     assert len(stage.sent()) == 1
+
+
+@pytest.mark.parametrize(("ahead", "noted"), [(timedelta(days=3), "259200"), (timedelta(days=-3), "-259200")])
+def test_a_clock_that_is_off_is_told(stage: Stage, ahead: timedelta, noted: str) -> None:
+    """B29: with nothing due either way no other look would find it; the heartbeat does, every five minutes."""
+    stage.clock.ahead = ahead
+    passes.PASSES["figures"](stage.parts)
+    with stage.parts.ledger.read() as connection:
+        assert (marks.read_mark(connection, marks.CLOCK) or "")[: len(noted) - 2] == noted[:-2]
+
+
+def test_a_clock_that_was_set_right_is_not_told_any_more(stage: Stage) -> None:
+    """B29: the next heartbeat finds that the two agree."""
+    stage.clock.ahead = timedelta(days=3)
+    passes.PASSES["figures"](stage.parts)
+    stage.clock.ahead = timedelta()
+    passes.PASSES["figures"](stage.parts)
+    with stage.parts.ledger.read() as connection:
+        assert marks.read_mark(connection, marks.CLOCK) is None

@@ -424,14 +424,14 @@ class Play:
     def until_rest(self, and_also: Callable[[], bool]) -> None:
         """Until nothing is due and nothing is owed; a process that ended is started again. Raises TimeoutError."""
         deadline, calm = time.monotonic() + PATIENCE, 0
-        while calm < 4:
+        while calm < 2:
             if time.monotonic() > deadline:
                 raise TimeoutError("it does not come to rest")
             for daemon in self.daemons:
                 self._keep_alive(daemon)
             if self.troubled_at is not None and time.monotonic() - self.troubled_at > self.trouble.lasts:
                 self._end_trouble()
-            time.sleep(0.1)
+            time.sleep(0.2)
             calm = calm + 1 if self.troubled_at is None and self._at_rest() and and_also() else 0
 
     def _keep_alive(self, daemon: Daemon) -> None:
