@@ -65,8 +65,8 @@ BY_DOOR = (
 QUIET = Disturbances()
 WILD = Disturbances(duplicated=0.4, late=0.3, bare=0.4, shuffled=0.7, repeated=0.4)
 PEOPLE = 8
-LONGEST = 40
-"""Days more that somebody's sequence may take."""
+SHORTEST, LONGEST = 8, 60
+"""Days after which everything may have come to its end, and has to."""
 SHARING = 4
 """So many have a colleague."""
 
@@ -641,11 +641,10 @@ class Lives(RuleBasedStateMachine):
             scene.do(self._try, partial(self._make_live, sequence))
         scene.do(scene.org.set_brake, pulled=False)
         scene.begin()
-        scene.play(scene.now + timedelta(days=16), timedelta(hours=8))
-        for _ in range(LONGEST):  # who is away comes back, and then the steps that are left are days apart
-            if not scene.unexplained(self.people):
+        for day in range(LONGEST):  # who is away comes back, and then the steps that are left are days apart
+            if day >= SHORTEST and not scene.unexplained(self.people):
                 break
-            scene.play(scene.now + timedelta(days=1), timedelta(hours=12))
+            scene.play(scene.now + timedelta(days=1), timedelta(hours=8))
 
 
 class SalesforceLives(Lives):
