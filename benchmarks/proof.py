@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +101,11 @@ def play_weeks(report: Report, crms: tuple[str, ...], first: int, minutes: float
         f" {total.looks} last looks, {total.stops} stops, {total.deaths} processes killed within,"
         f" {time.monotonic() - began:.0f} s."
     )
+    report.lines.append(f"  posted to the door: {_told(total.posted)}; taken there: {_told(total.door)}.")
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
 
 
 def play_kills(  # noqa: PLR0917 - each is an option of the command

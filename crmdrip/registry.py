@@ -7,10 +7,13 @@ mails over SMTP never imports a vendor's SDK.
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
 import importlib.util
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points, packages_distributions
+from functools import lru_cache
+from importlib.metadata import EntryPoint, packages_distributions
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -24,6 +27,17 @@ from crmdrip.shipped import shipped
 GROUP = "crmdrip.connectors"
 _OPEN_TABLES = frozenset({"merge", "values"})
 """Tables of a mapping in which an org may add words of its own."""
+
+
+def entry_points(*, group: str, name: str | None = None) -> list[EntryPoint]:
+    """As importlib.metadata's, which reads every distribution's files anew each time it is asked."""
+    return [point for point in _points_of(group, tuple(sys.path)) if name in (None, point.name)]
+
+
+@lru_cache(maxsize=4)
+def _points_of(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    del path  # what is found depends on it
+    return tuple(importlib.metadata.entry_points(group=group))
 
 
 def installed() -> tuple[str, ...]:
@@ -115,9 +129,8 @@ def mapping_for(name: str, path: str = "") -> CrmMapping:
 
 
 def _builtin_document(name: str) -> dict[str, Any]:
-    file = shipped(f"{name}.toml")
-    if file.is_file():
-        return _read_document(file, file.name)
+    if (ours := _shipped_document(name)) is not None:
+        return ours
     for point in entry_points(group=GROUP, name=name):
         # That of a connector which crmdrip does not bring stands beside its module, under its name.
         spec = importlib.util.find_spec(point.module)
@@ -129,6 +142,13 @@ def _builtin_document(name: str) -> dict[str, Any]:
         where="[crm] mapping",
         do_next=f"Put {name}.toml beside the connector's module.",
     )
+
+
+@lru_cache(maxsize=8)
+def _shipped_document(name: str) -> dict[str, Any] | None:
+    """That which crmdrip brings, to read and not to change; None where it brings none."""
+    file = shipped(f"{name}.toml")
+    return _read_document(file, file.name) if file.is_file() else None
 
 
 def _read_document(file: Traversable, where: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ from rich.text import Text
 from crmdrip.assembly import Connection, WallClock, connect_crm
 from crmdrip.commands.output import aside, console, print_json
 from crmdrip.commands.setup import read_settings_to_look
+from crmdrip.commands.summary import Line, summarize
 from crmdrip.config import Settings
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.ports import ChangeKind, Installer, NamesItsPlace, OffersInstallation, SchemaChange
@@ -37,6 +38,7 @@ _COUNTED = (
 @click.command()
 @click.argument("crm", required=False)
 @click.option("--dry-run", is_flag=True, help="Print what would be made, and make nothing.")
+@click.option("--all", "in_full", is_flag=True, help="Name each thing that would be made, instead of each object.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--check-only", is_flag=True, help="Let the CRM validate the installation without making it.")
 @click.option(
@@ -52,6 +54,7 @@ def install(
     crm: str | None,
     *,
     dry_run: bool,
+    in_full: bool,
     yes: bool,
     check_only: bool,
     package: Path | None,
@@ -60,9 +63,9 @@ def install(
     """Install in the CRM what crmdrip reads and writes there.
 
     CRM is "hubspot", "salesforce" or "sql"; left out, it is the one of the configuration. What is missing is shown
-    first, and made once that is confirmed. Nothing is ever deleted, nobody's own field is changed, and running it again
-    changes nothing. Exit code 0 if all is there or was made, 1 if a conflict is left to a person or the question was
-    answered with no.
+    first, object by object, and made once that is confirmed. Nothing is ever deleted, nobody's own field is changed,
+    and running it again changes nothing. Exit code 0 if all is there or was made, 1 if a conflict is left to a person
+    or the question was answered with no.
     """
     if dry_run + check_only + (package is not None) > 1:
         raise click.UsageError("give one of --dry-run, --check-only and --package.")
@@ -81,7 +84,7 @@ def install(
         return 0
     changes = list(installer.preview())
     if not as_json:
-        show(account, changes)
+        show(account, changes, lines=list_each(changes) if in_full else list_objects(changes))
     conflicts = any(change.kind is ChangeKind.CONFLICT for change in changes)
     to_do = [change for change in changes if change.kind in _TO_DO]
     made: Sequence[SchemaChange] = ()
@@ -144,19 +147,32 @@ def _write_package(installer: Installer, folder: Path, *, as_json: bool) -> int:
     return 0
 
 
-def show(account: str, changes: Sequence[SchemaChange]) -> None:
-    """Print what is missing or wrong, a line for each, and the sums."""
+def list_each(changes: Iterable[SchemaChange]) -> list[tuple[ChangeKind, Line]]:
+    """What is missing or wrong, each by itself."""
+    return [(one.kind, Line(what=one.what, detail=one.detail)) for one in changes if one.kind in _STYLES]
+
+
+def list_objects(changes: Sequence[SchemaChange]) -> list[tuple[ChangeKind, Line]]:
+    """The same with what is missing object by object; what asks for a person's eye stays by itself."""
+    missing = summarize(change for change in changes if change.kind is ChangeKind.CREATE)
+    rest = list_each(change for change in changes if change.kind is not ChangeKind.CREATE)
+    return [*((ChangeKind.CREATE, line) for line in missing), *rest]
+
+
+def show(account: str, changes: Sequence[SchemaChange], *, lines: Sequence[tuple[ChangeKind, Line]]) -> None:
+    """Print what is missing or wrong, and the sums."""
     out = console()
     out.print(f"{account}", markup=False)
-    wide = max((len(change.what) for change in changes if change.kind in _STYLES), default=0)
-    for change in changes:
-        if change.kind in _STYLES:
-            sign = Text(f"  {change.kind.value:<12}", style=_STYLES[change.kind])
-            out.print(Text.assemble(sign, f"{change.what:<{wide}}  {change.detail}".rstrip()))
+    wide = max((len(line.what) for _, line in lines if line.detail), default=0)
+    for kind, line in lines:
+        sign = Text(f"  {kind.value:<12}", style=_STYLES[kind])
+        out.print(Text.assemble(sign, f"{line.what:<{wide}}  {line.detail}".rstrip()))
     counts = Counter(change.kind for change in changes)
     told = ", ".join(f"{counts[kind]} {words}" for kind, words in _COUNTED if counts[kind])
     nothing = "" if any(counts[kind] for kind in _TO_DO) else "Nothing to do: "
-    out.print(f"{nothing}{told or 'nothing is installed in this CRM'}.", markup=False)
+    shortened = len(lines) < sum(counts[kind] for kind in _STYLES)
+    each = " Type crmdrip install --dry-run --all to see each of them." if shortened else ""
+    out.print(f"{nothing}{told or 'nothing is installed in this CRM'}.{each}", markup=False)
 
 
 def _confirm(account: str, count: int) -> bool:

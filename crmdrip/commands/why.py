@@ -12,7 +12,7 @@ from crmdrip.commands.setup import open_crm, read_existing_ledger, read_settings
 from crmdrip.config import Settings
 from crmdrip.core.errors import CrmdripError
 from crmdrip.core.words import day
-from crmdrip.inspection.history import History, OwedLine, RunLine, SignalLine, read_history, to_json
+from crmdrip.inspection.history import History, OwedLine, RunLine, SignalLine, after_status, read_history, to_json
 from crmdrip.inspection.subject import Subject, find_in_crm, find_in_ledger, only
 from crmdrip.ledger.store import Ledger
 
@@ -100,7 +100,8 @@ def describe_run(run: RunLine) -> list[str]:
         for touch in run.touches
     ]
     if run.sentence:
-        lines.append(f"  {run.sentence}")
+        said = after_status(run)
+        lines.append(f"  {said[:1].upper()}{said[1:]}")
     return lines
 
 

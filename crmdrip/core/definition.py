@@ -18,7 +18,7 @@ from typing import Any
 
 from crmdrip.core.entries import Entries, Report, quote
 from crmdrip.core.holidays import find_calendar
-from crmdrip.core.keys import domain_of, normalize_address
+from crmdrip.core.keys import is_valid_address
 from crmdrip.core.model import (
     DelayUnit,
     Reenrollment,
@@ -55,6 +55,8 @@ _LONGEST_DELAY = {
     DelayUnit.BUSINESS_DAYS: 520,
 }
 """Two years: a longer delay is a slip of the finger."""
+
+_ADDRESS_WITH_NAME = re.compile(r"[^<>]*<([^<>]*)>")
 
 _LONGEST_WAIT_HOURS = 8760
 _LONGEST_REENROLLMENT_DAYS = 3650
@@ -145,7 +147,8 @@ def _read_sequence(draft: SequenceDraft, problems: list[str]) -> Sequence:
     sender_policy = entries.choice("sender_policy", "Sender", _BLANK.sender_policy)
     if sender_policy is SenderPolicy.FIXED and not _is_address(entries.text("from_address")):
         shown = "empty" if entries.is_blank("from_address") else quote(entries.text("from_address"))
-        report("From Address", f"is {shown}, and Sender is Fixed", "Type an address such as sales@example.com.")
+        advice = "Type an address such as sales@example.com, or with a name: Acme Sales <sales@example.com>."
+        report("From Address", f"is {shown}, and Sender is Fixed", advice)
     reenrollment = entries.choice("reenrollment", "Re-enrollment", _BLANK.reenrollment)
     after_days = entries.number("reenroll_after_days", "Re-enroll After Days", least=0, most=_LONGEST_REENROLLMENT_DAYS)
     if reenrollment is Reenrollment.AFTER_DAYS and entries.is_blank("reenroll_after_days"):
@@ -207,10 +210,12 @@ def _read_calendar(entries: Entries, report: Report) -> str:
 
 
 def _is_address(text: str) -> bool:
-    """Whether the text is one address, a display name before it or not."""
-    _, address = parseaddr(text)
-    plain = normalize_address(address)
-    return bool(plain) and "." in domain_of(plain) and plain.count("@") == 1 and text.isprintable()
+    """Whether the text is one address, bare or in brackets behind a display name, and nothing else."""
+    # parseaddr alone takes what it understands of a text and is silent about the rest: a bracket that is never closed,
+    # a second address.
+    found = _ADDRESS_WITH_NAME.fullmatch(text)
+    address = found[1].strip() if found is not None else text
+    return text.isprintable() and is_valid_address(address) and parseaddr(text)[1] == address
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------

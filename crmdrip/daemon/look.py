@@ -21,7 +21,7 @@ from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import remark
 from crmdrip.daemon.snapshots import Background, load_background
 from crmdrip.daemon.timekeeping import measure_clock
-from crmdrip.ledger import marks
+from crmdrip.ledger import marks, people
 from crmdrip.ledger.runs import DueRun
 from crmdrip.ports import ControlWrite, Look
 
@@ -53,6 +53,8 @@ class Seen:
     """When it was asked for, by our clock."""
     ahead: timedelta
     """How far our clock is ahead of the CRM's, zero while they agree: nothing is ever sent early (B29)."""
+    boxes: int = 0
+    """What people.boxes_set said before it was asked for."""
 
 
 def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
@@ -69,7 +71,7 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
         return Seen(look=None, owners={}, blind=_RIVAL, at=parts.clock.now(), ahead=timedelta())
     with parts.ledger.write() as connection:
         background = load_background(connection)
-        cursor = marks.read_cursor(connection, CURSOR)
+        cursor, boxes = marks.read_cursor(connection, CURSOR), people.boxes_set(connection)
         known = marks.read_heartbeat(connection)
         heartbeat = marks.next_heartbeat(connection, parts.clock.now())
         write = heartbeat_write(connection, parts, heartbeat, read_state(connection))
@@ -91,7 +93,7 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
     except CrmdripError as error:
         log.warning("owners_not_read", error_class=error.error_class.value)
         return Seen(look=None, owners={}, blind=_why_blind(error), at=at, ahead=ahead)
-    return Seen(look=look, owners=owners, blind=None, at=at, ahead=ahead)
+    return Seen(look=look, owners=owners, blind=None, at=at, ahead=ahead, boxes=boxes)
 
 
 def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str | None, heartbeat: ControlWrite) -> Look:

@@ -80,4 +80,4 @@ def read_senders(source: CrmSource, page: PullPage) -> frozenset[str]:
     """
     fixed = {parseaddr(str(draft.fields.get("from_address") or ""))[1] for draft in page.sequences}
     owners = source.owners({record.owner_id for record in page.records if record.owner_id})
-    return frozenset(fixed | {owner.email for owner in owners.values() if owner.active} - {""})
+    return frozenset((fixed | {owner.email for owner in owners.values() if owner.active}) - {""})

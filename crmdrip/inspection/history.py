@@ -177,6 +177,18 @@ def explain_run(run: Enrollment, known: KnownSequence | None) -> str:
     return words.upcoming(progress(good, step, run.steps_done), run.due_at, zone)
 
 
+def after_status(run: RunLine) -> str:
+    """The run's sentence as it reads behind its status: "Queued, expected start ..." without "Queued" again."""
+    rest = run.sentence.removeprefix(run.status)
+    return rest.lstrip(",: ") if rest != run.sentence else run.sentence
+
+
+def _explained(run: RunLine, where: str = "") -> str:
+    """Status and sentence: "Held in 'Hello'. Missing Title.", "Queued in 'Hello': expected start ..."."""
+    said = after_status(run)
+    return f"{run.status}{where}{'.' if said == run.sentence else ':'} {said}"
+
+
 def _touch_line(touch: Touch, step: str, told: Mapping[str, Engagement]) -> TouchLine:
     detail = touch.detail
     if touch.state is TouchState.SKIPPED and detail.startswith("skip."):
@@ -211,14 +223,14 @@ def _now(subject: Subject, lines: tuple[RunLine, ...], suppressed: str, *, pause
     live = next((line for line in reversed(lines) if RunStatus(line.status).live), None)
     if live is not None:
         hint = " Sending is paused by command: type crmdrip resume to go on." if paused else ""
-        return f"{live.status} in {live.sequence!r}. {live.sentence}{hint}"
+        return f"{_explained(live, f' in {live.sequence!r}')}{hint}"
     if suppressed:
         return f"No email goes out: the address {suppressed}."
     record = subject.record
     if record is not None and record.enrolled and not lines:
         return "The box is ticked, and the daemon has not pulled it yet."
     if lines:
-        return f"Not in a sequence now. The last run: {lines[-1].status}. {lines[-1].sentence}"
+        return f"Not in a sequence now. The last run: {_explained(lines[-1])}"
     if record is not None and record.status:
         return f"Not in a sequence. The record says {record.status}: its reason stands on the record."
     return "This person was never in a sequence."

@@ -32,6 +32,8 @@ BRAKE: Final = "brake"
 CLOCK: Final = "clock_ahead"
 """By how many seconds this machine's clock is ahead of the CRM's, less than nothing where it is behind; absent while
 the two agree."""
+BOXES: Final = "boxes"
+"""How many times boxes were set in the CRM and found to stand there: counts up with each write-back that did (B9)."""
 STATE: Final = "state"
 """The sentence on the daemon's state that the CRM was last told."""
 

@@ -120,6 +120,26 @@ def test_what_is_missing_is_shown_before_it_is_made(install, crm):
     assert (result.code, crm.made) == (0, [MISSING, SHORT])
 
 
+FIELDS = [SchemaChange(kind=ChangeKind.CREATE, what=f"Contact.Drip_{n}__c", detail="Text") for n in range(5)]
+
+
+def test_many_things_of_one_object_are_one_line(install, crm):
+    """With how many of each kind there are, and what to type to see each."""
+    crm.changes = [*FIELDS, SHORT]
+    _, fields, short, sums = install("--dry-run").out.splitlines()
+    assert fields.split() == ["create", "Contact", "5", "fields"]
+    assert short.split()[:2] == ["update", "Contact.Drip_Status__c"]
+    assert sums == "5 to create, 1 to complete. Type crmdrip install --dry-run --all to see each of them."
+
+
+def test_each_of_them_is_named_when_that_is_asked_for(install, crm):
+    """Nothing is left to look up then."""
+    crm.changes = [*FIELDS, SHORT]
+    _, *lines, sums = install("--dry-run", "--all").out.splitlines()
+    assert [line.split()[1] for line in lines] == [change.what for change in crm.changes]
+    assert sums == "5 to create, 1 to complete."
+
+
 def test_progress_goes_to_standard_error(install):
     """Step by step, as the installer tells it."""
     assert install("--yes").err.splitlines() == ["Made Contact.Drip_Enrolled__c.", "Made Contact.Drip_Status__c."]

@@ -137,6 +137,19 @@ class TestWhy:
         (reason,) = office.read(person, "Drip_Reason__c")
         assert crmdrip("why", person, "--json").json["history"]["now"] == f"Held in 'Hello'. {reason}"
 
+    def test_a_status_that_its_reason_begins_with_is_said_once(self, office: Office, crmdrip: Shell) -> None:
+        """Of somebody queued, in a sequence that sends nothing today."""
+        steps = "SELECT Id FROM Drip_Step__c WHERE Drip_Order__c = 1"
+        (first,) = office.sandbox.call(lambda: office.sandbox.org.select(steps))
+        office.change(first["Id"], Drip_Delay__c=3)
+        (person,) = office.ticked()
+        crmdrip("once")
+        (reason,) = office.read(person, "Drip_Reason__c")
+        said = crmdrip("why", person).out.splitlines()
+        assert reason.startswith("Queued, expected start ")
+        assert said[1] == f"Queued in 'Hello': {reason.removeprefix('Queued, ')}"
+        assert f"  Expected start {reason.removeprefix('Queued, expected start ')}" in said
+
     def test_a_box_not_pulled_yet_is_told(self, office: Office, crmdrip: Shell) -> None:
         """Between the tick and the next pull."""
         crmdrip("once")

@@ -212,11 +212,10 @@ class TestProblems:
             ),
             (
                 {"sender": "Fixed"},
-                "From Address is empty, and Sender is Fixed. Type an address such as sales@example.com.",
-            ),
-            (
-                {"sender": "Fixed", "from_address": "Sales Team"},
-                "From Address is “Sales Team”, and Sender is Fixed. Type an address such as sales@example.com.",
+                (
+                    "From Address is empty, and Sender is Fixed. Type an address such as sales@example.com, or with a"
+                    " name: Acme Sales <sales@example.com>."
+                ),
             ),
             (
                 {"re_enrollment": "After Days"},
@@ -242,6 +241,42 @@ class TestProblems:
     def test_a_field_says_what_is_wrong_and_what_to_type(self, fields: dict[str, Any], sentence: str) -> None:
         """In the label's words, with what was typed, and nothing else is complained about."""
         assert problems(**fields) == (sentence,)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Sales Team",
+            "two words@example.com",
+            "Sales <a@b.com",
+            "Sales a@b.com>",
+            "Sales <two words@example.com>",
+            "Sales <a@b.com> <c@d.com>",
+            "Sales <a@b.com> and more",
+            "a@b.com, c@d.com",
+            "Acme, Sales <a@b.com>",
+            "a..b@example.com",
+            "sales@example",
+        ],
+    )
+    def test_a_fixed_sender_is_one_address_and_nothing_else(self, text: str) -> None:
+        """What a reader of addresses would pass over is said, instead of sending from what is left of it."""
+        (sentence,) = problems(sender="Fixed", from_address=text)
+        advice = "Type an address such as sales@example.com, or with a name: Acme Sales <sales@example.com>."
+        assert sentence == f"From Address is “{text}”, and Sender is Fixed. {advice}"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "sales@example.com",
+            "Acme Sales <sales@example.com>",
+            '"Acme, Sales" <sales@example.com>',
+            "<sales@example.com>",
+            "Ärzte <büro@bücher.example>",
+        ],
+    )
+    def test_a_fixed_sender_may_have_a_name(self, text: str) -> None:
+        """As every mail program writes it, in any script."""
+        assert isinstance(validate(draft(sender="Fixed", from_address=text)), Sequence)
 
     @pytest.mark.parametrize(
         ("step", "sentence"),

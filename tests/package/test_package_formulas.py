@@ -99,7 +99,10 @@ REFUSED = {
     "Fixed_Sender_Needs_Address": [{"Drip_Sender__c": "Fixed"}],
     "From_Address_Is_Address": [
         {"Drip_Sender__c": "Fixed", "Drip_From_Address__c": text}
-        for text in ("sales", "sales@example", "a@b@example.com")
+        for text in (
+            *("sales", "sales@example", "a@b@example.com"),
+            *("Sales <a@example.com", "Sales a@example.com>", "two words@example.com"),
+        )
     ],
     "Window_Ends_After_It_Begins": [
         {"Drip_Send_From__c": "10:00:00.000Z", "Drip_Send_Until__c": "10:00:00.000Z"},

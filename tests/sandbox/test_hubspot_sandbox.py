@@ -96,6 +96,15 @@ def test_the_list_shows_contacts_with_box_status_and_reason(sandbox: Stage) -> N
     assert person.address.lower() in text_of(see(sandbox, "/people?status=active")).lower()
 
 
+def test_contacts_are_found_by_their_company(sandbox: Stage) -> None:
+    """The company that HubSpot associated, or the word on the contact itself where there is none."""
+    company = sandbox.portal.create("companies", {"name": "Windmill & Sons"})
+    sandbox.portal.create("contacts", {"lastname": "Quixote"}, companies=company)
+    sandbox.portal.create("contacts", {"lastname": "Panza", "company": "Windmill & Sons"})
+    assert "2 contacts" in text_of(see(sandbox, "/people?q=windmill"))
+    assert "1 person" in text_of(see(sandbox, "/people?q=windmill+panza"))
+
+
 def test_the_pages_of_the_list_hold_everybody_once(sandbox: Stage) -> None:
     """No page repeats or loses anyone."""
     found = [

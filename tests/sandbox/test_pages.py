@@ -67,6 +67,16 @@ def test_people_are_found_by_words_of_name_or_address(stage: Stage) -> None:
     assert "Nobody fits" in text_of(see(stage, "/people?q=%25"))
 
 
+def test_people_are_found_by_their_company(stage: Stage) -> None:
+    """A contact by its account and a lead by what it says itself; one word of the company, one of the name."""
+    account = stage.org.insert("Account", {"Name": "Windmill & Sons"})
+    stage.org.insert("Contact", {"LastName": "Quixote", "AccountId": account})
+    stage.org.insert("Lead", {"LastName": "Panza", "Company": "Windmill & Sons"})
+    assert "2 leads and contacts" in text_of(see(stage, "/people?q=windmill"))
+    assert "Panza" in text_of(see(stage, "/people?q=windmill+panza"))
+    assert "1 person" in text_of(see(stage, "/people?q=windmill+panza"))
+
+
 def test_a_filter_shows_only_that_status(stage: Stage) -> None:
     """Held people are one click away."""
     stage.org.update(stage.ordinary().id, {"Drip_Status__c": "Held"})

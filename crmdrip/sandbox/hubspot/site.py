@@ -107,7 +107,8 @@ class PortalPages(Pages):
         query = request.query()
         text, status = query.get("q", "").strip()[:100], query.get("status", "")
         status = status if status in FILTERS else ""
-        records = [each for each in self._portal.all("contacts") if _fits(each, text, status)]
+        words = text.lower().split()
+        records = [each for each in self._portal.all("contacts") if _counts(each, status) and self._fits(each, words)]
         records.sort(key=lambda each: _name(each).encode().lower())
         asked = query.get("page", "1")
         pages = max(1, -(-len(records) // PAGE))
@@ -164,8 +165,7 @@ class PortalPages(Pages):
     def _row(self, record: Record) -> dict[str, Any]:
         """A contact in the words of the templates."""
         owner = self._portal.owner(record.get("hubspot_owner_id"))
-        companies = self._portal.linked("contacts", record.id, "companies")
-        company = companies[0].get("name") if companies else record.get("company")
+        company = self._company(record)
         return {
             "Id": record.id,
             "Name": _name(record),
@@ -185,6 +185,15 @@ class PortalPages(Pages):
             "Drip_Enrolled__c": record.get("crmdrip_enrolled") == "true",
             **{word: record.get(name) for word, name in _DRIP.items()},
         }
+
+    def _company(self, record: Record) -> str:
+        companies = self._portal.linked("contacts", record.id, "companies")
+        return companies[0].get("name") if companies else record.get("company")
+
+    def _fits(self, record: Record, words: list[str]) -> bool:
+        """Whether each word stands in name, company or address."""
+        where = f"{_name(record)} {record.get('email')} {self._company(record) if words else ''}".lower()
+        return all(word in where for word in words)
 
     def _others_like(self, record: Record) -> list[dict[str, Any]]:
         """Contacts of the same surname: whom a rep may merge it with."""
@@ -238,12 +247,10 @@ def _name(record: Record) -> str:
     return f"{record.get('firstname')} {record.get('lastname')}".strip() or record.get("email") or record.id
 
 
-def _fits(record: Record, text: str, status: str) -> bool:
+def _counts(record: Record, status: str) -> bool:
+    """Whether it is a person of that status."""
     if record.get("crmdrip_key"):
         return False  # it is no person
     if status == "ticked" and record.get("crmdrip_enrolled") != "true":
         return False
-    if status not in ("", "ticked") and record.get("crmdrip_status").lower() != status:
-        return False
-    where = f"{_name(record)} {record.get('email')}".lower()
-    return all(word in where for word in text.lower().split())
+    return status in ("", "ticked") or record.get("crmdrip_status").lower() == status

@@ -56,8 +56,11 @@ class Activity:
 
 
 def list_people(org: SalesforceOrg, *, text: str, status: str, number: int) -> PeoplePage:
-    """A page of contacts and leads by name, filtered by words in name or address and by the status."""
-    conditions = {"Contact": _conditions(text, status), "Lead": [*_conditions(text, status), "IsConverted = false"]}
+    """A page of contacts and leads by name, filtered by words in name, company or address and by the status."""
+    conditions = {
+        "Contact": _conditions(text, status, "Account.Name"),
+        "Lead": [*_conditions(text, status, "Company"), "IsConverted = false"],
+    }
     wheres = {kind: f"WHERE {' AND '.join(each)}" if each else "" for kind, each in conditions.items()}
     total = sum(count(org, kind, where) for kind, where in wheres.items())
     number = max(1, min(number, -(-total // PAGE)))
@@ -76,11 +79,12 @@ def _org_order(name: str) -> bytes:
     return name.encode().lower()
 
 
-def _conditions(text: str, status: str) -> list[str]:
+def _conditions(text: str, status: str, company: str) -> list[str]:
     found = [FILTERS[status]] if FILTERS.get(status) else []
     for word in text.split():
         escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("'", "\\'")
-        found.append(f"(Name LIKE '%{escaped}%' OR Email LIKE '%{escaped}%')")
+        places = [f"{field} LIKE '%{escaped}%'" for field in ("Name", "Email", company)]
+        found.append(f"({' OR '.join(places)})")
     return found
 
 

@@ -329,7 +329,7 @@ class SalesforceOrg:
         """Add a custom field, its text as in the schema's data files: "string 80" for a text of up to 80 characters."""
         each = parse_field(field_name, text, values)
         self.schema.with_field(object_name, each)
-        self.store.add_column(object_name, each)
+        self.store.add_columns(object_name, [each])
 
     def hide_field(self, object_name: str, field_name: str) -> None:
         """Hide a field from the API user: in describe, queries and writes it no longer exists."""

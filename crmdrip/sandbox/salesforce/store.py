@@ -117,9 +117,10 @@ class Store:
         """Create the table of a further object."""
         self._create(spec)
 
-    def add_column(self, table: str, spec: Field) -> None:
-        """Add a field's column."""
-        self.db.execute(f"ALTER TABLE {quote(table)} ADD COLUMN {_column(spec)}")
+    def add_columns(self, table: str, specs: Iterable[Field]) -> None:
+        """Add the fields' columns."""
+        for spec in specs:
+            self.db.execute(f"ALTER TABLE {quote(table)} ADD COLUMN {_column(spec)}")
         self.create_indexes(self.schema[table])
 
     @contextmanager

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from importlib import resources
 from random import Random
 from typing import Any
@@ -99,8 +100,9 @@ class Rep:
         }
 
 
+@cache
 def load(name: str) -> dict[str, Any]:
-    """One of the data files beside this module."""
+    """One of the data files beside this module, to read and not to change."""
     return tomllib.loads(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 

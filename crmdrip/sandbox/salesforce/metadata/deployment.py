@@ -63,8 +63,7 @@ class Deployments:
     def install(self, shipped: Shipped) -> None:
         """Put the package in as if it had been deployed, all of it at once."""
         self._apply(shipped.plan, shipped.rules, shipped.sets)
-        for part in shipped.parts:
-            self._components[part.key] = part.shape
+        self._components.update(shipped.shapes)
 
     def request(self, content: bytes, options: Mapping[str, Any], user_id: str) -> Deployment:
         """Check the archive, and apply it unless that fails or only the check was asked for."""
@@ -138,11 +137,9 @@ class Deployments:
             org.access.packaged.add(name)
         org.schema.put(*plan.objects.values())
         for name, fields in plan.added.items():
-            for each in fields:
-                if name not in plan.created:
-                    org.store.add_column(name, each)
-                if secured(each):
-                    org.access.deployed.add((name, each.name))
+            if name not in plan.created:
+                org.store.add_columns(name, fields)
+            org.access.deployed.update((name, each.name) for each in fields if secured(each))
         calculations = org.records.calculations
         for name, formulas in plan.formulas.items():
             kept = {each.name: each for each in (*calculations.fields.get(name, ()), *formulas)}

@@ -5,7 +5,7 @@ The sandbox knows no schema of its own beyond the standard objects: what it show
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -34,6 +34,8 @@ class Shipped:
     plan: Plan
     rules: dict[str, list[tuple[str, FormulaRule | None]]]
     sets: tuple[Grants, ...]
+    shapes: Mapping[tuple[str, str], object]
+    """What each part says, by its key."""
 
 
 @cache
@@ -45,7 +47,13 @@ def load_shipped() -> Shipped:
     if wrong:
         raise ValueError("; ".join(wrong))
     sets = tuple(read_permission_set(part) for part in parts if part.kind == "PermissionSet")
-    return Shipped(parts=parts, plan=plan, rules=dict(plan_rules(plan.schema, parts)), sets=sets)
+    return Shipped(
+        parts=parts,
+        plan=plan,
+        rules=dict(plan_rules(plan.schema, parts)),
+        sets=sets,
+        shapes={part.key: part.shape for part in parts},
+    )
 
 
 def _find() -> Traversable:
