@@ -13,6 +13,7 @@ from crmdrip.core.effects import Priority
 from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError
 from crmdrip.core.keys import share
 from crmdrip.core.model import BoxPending, RunStatus
+from crmdrip.core.reasons import StopReason
 from crmdrip.core.retry import RATE_LIMIT_DELAY, Verdict, decide_retry
 from crmdrip.core.struct import replace
 from crmdrip.core.writes import SequenceWrite, StatusWrite, Write
@@ -88,10 +89,15 @@ def write_back_once(parts: Parts) -> WriteBackCount:
 def _is_for_the_other(write: Write) -> bool:
     """What a daemon that stood down leaves to the other one: how runs and sequences fare, that one knows better (B3).
 
-    What it sent stands under keys of its own, and what only it heard is told all the same: a stop with the box.
+    What it sent stands under keys of its own, and what only it heard is told all the same: a stop with the box. That a
+    box was unticked, the other one sees as well: and it may have done so itself, at the end of a run of its own.
     """
-    live = {status.value for status in RunStatus if status.live}
-    return isinstance(write, SequenceWrite) or (isinstance(write, StatusWrite) and write.status in live)
+    return isinstance(write, SequenceWrite) or (
+        isinstance(write, StatusWrite) and (write.status in _LIVE or write.reason == StopReason.UNTICKED.value)
+    )
+
+
+_LIVE = frozenset(status.value for status in RunStatus if status.live)
 
 
 _MEANT = {BoxPending.OFF: False, BoxPending.ON: True, BoxPending.NO: None}

@@ -230,6 +230,19 @@ def test_whoever_stood_down_leaves_what_the_records_say_to_the_other(stage: Stag
     assert stage.shown(contact)[0] == "Active"
 
 
+def test_whoever_stood_down_does_not_tell_that_the_other_unticked_a_box(stage: Stage, other: Others) -> None:
+    """B3, P3: found by two daemons with a ledger each. Who had finished was told to have been unticked by the rep."""
+    contact = one_due(stage)
+    theirs = other()
+    passes.prepare(theirs)
+    passes.dispatch(stage.parts)
+    assert stage.parts.stood_down.is_set()
+    for _ in range(40):
+        turn(stage, theirs, stage.parts)
+        stage.later(hours=6)
+    assert stage.shown(contact)[0] == "Finished"
+
+
 def test_a_stop_that_only_whoever_stood_down_heard_is_told_all_the_same(stage: Stage, other: Others) -> None:
     """B3, P2: vendors post to one address; the box that it unticks stops the run of the other."""
     contact = one_due(stage)

@@ -57,13 +57,14 @@ def test_an_email_that_was_put_off_by_a_clock_that_was_ahead_is_tried_again_once
     assert len(stage.sent()) == 1
 
 
-@pytest.mark.parametrize(("ahead", "noted"), [(timedelta(days=3), "259200"), (timedelta(days=-3), "-259200")])
-def test_a_clock_that_is_off_is_told(stage: Stage, ahead: timedelta, noted: str) -> None:
+@pytest.mark.parametrize("ahead", [timedelta(days=3), timedelta(days=-3)])
+def test_a_clock_that_is_off_is_told(stage: Stage, ahead: timedelta) -> None:
     """B29: with nothing due either way no other look would find it; the heartbeat does, every five minutes."""
     stage.clock.ahead = ahead
     passes.PASSES["figures"](stage.parts)
     with stage.parts.ledger.read() as connection:
-        assert (marks.read_mark(connection, marks.CLOCK) or "")[: len(noted) - 2] == noted[:-2]
+        noted = timedelta(seconds=int(marks.read_mark(connection, marks.CLOCK) or "0"))
+    assert abs(noted - ahead) < timedelta(minutes=1)
 
 
 def test_a_clock_that_was_set_right_is_not_told_any_more(stage: Stage) -> None:

@@ -152,13 +152,13 @@ def sweep(
             course = courses[entry["crm"]]
             course.begin(entry["known"]) if "known" in entry else course.note(entry)
             next(seeds)
-    end = time.monotonic() + 60 * minutes
     for crm, course in courses.items():
         if not course.known:
             with _folder() as folder:
                 known = find_points(crm, folder, make_trouble(trouble, first))
             course.begin(known)
             log.add(crm=crm, trouble=trouble, often=often, known=known)
+    end = time.monotonic() + 60 * minutes
     with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
         running: dict[Future[Outcome], tuple[Course, str, int]] = {}
         while True:
