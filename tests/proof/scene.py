@@ -25,7 +25,7 @@ from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.parts import Parts
-from crmdrip.ledger import outbox, runs, touches
+from crmdrip.ledger import outbox, received, runs, touches
 from crmdrip.ledger.errors import LedgerBrokenError
 from crmdrip.ledger.store import open_ledger
 from crmdrip.sandbox.control import SENDGRID_KEY
@@ -437,6 +437,10 @@ class Scene:
         By then everybody is through or waits for somebody, and nothing is in doubt or owed.
         """
         found = [f"P3: owed: {one}" for one in self.owed()]
+        with self.parts.ledger.read() as connection:
+            count, failures = received.count(connection), received.failures(connection)
+        found += [f"P3: {one.source} of {one.received_at} was not read: {one.error}" for one in failures]
+        found += [f"P3: {count.waiting} deliveries wait to be read"] if count.waiting else []
         for record_id in dict.fromkeys(shown.id for shown in map(self.show, people) if not shown.gone):
             shown, live = self.show(record_id), [run for run in self.runs_of(record_id) if run.status.live]
             states = self.states_of(record_id)
