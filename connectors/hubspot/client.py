@@ -20,6 +20,7 @@ import urllib3
 from hubspot import HubSpot
 from hubspot.crm.objects.exceptions import ApiException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from urllib3.connection import HTTPConnection
 
 from connectors.hubspot.faults import LOCKED, Fault, read_fault, row_fault
 from connectors.hubspot.pace import Pace, Window
@@ -28,6 +29,7 @@ from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.values import parse_time
 from crmdrip.core.errors import AuthError, ConfigurationError, ErrorClass, RetriableError
 from crmdrip.ports import CallMeter, Clock, Purpose
+from crmdrip.ports.lines import give_up
 
 HOST = "https://api.hubapi.com"
 BATCH = 100
@@ -123,6 +125,8 @@ class HubSpotClient:
         host = settings.base_url or HOST
         library = HubSpot(host=host, retry=False, connection_pool_maxsize=_CONNECTIONS)
         self._api = library.crm.objects.basic_api.api_client
+        options = [*HTTPConnection.default_socket_options, *give_up(settings.read_timeout)]
+        self._api.rest_client.pool_manager.connection_pool_kw["socket_options"] = options
         self._token = settings.auth.token.get_secret_value() if settings.auth.token is not None else ""
         self._renewing = threading.Lock()
         self._reads = Retrying(

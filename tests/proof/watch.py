@@ -362,5 +362,6 @@ class Watch:
 def _short(request: Request) -> str:
     """What it is for, without ids: the parts of a composite one are named as its sender names them."""
     path = re.sub(r"/(?=[0-9a-zA-Z]*\d)[0-9a-zA-Z]{6,}", "/*", request.path)
+    path = re.sub(r"^/v3/logs/.+", "/v3/logs/*", path)
     names = (part.decode() for part in _PARTS.findall(request.body) if path.endswith("/composite"))
     return " ".join([request.method, path, *dict.fromkeys(re.sub(r"_\d+$", "", name) for name in names)])
