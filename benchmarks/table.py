@@ -33,15 +33,19 @@ class Table:
     def render(self) -> str:
         """As text of fixed width."""
         head = ("figure", "crmdrip", "baseline", "ratio", "goal", "met")
-        lines = [head, *(self._cells(row) for row in self.rows)]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-        rule = tuple("-" * width for width in widths)
-        text = "\n".join(_line(line, widths) for line in (head, rule, *lines[1:]))
+        text = align(head, [self._cells(row) for row in self.rows])
         return "\n".join((text, *(fill(note, 110, initial_indent="* ", subsequent_indent="  ") for note in self.notes)))
 
     def _cells(self, row: Row) -> tuple[str, ...]:
         met = "" if row.met is None or not self.judged else ("yes" if row.met else "NO")
         return (row.figure, row.ours, row.baseline, row.ratio, row.goal, met)
+
+
+def align(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, under a ruled head."""
+    widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
+    rule = ["-" * width for width in widths]
+    return "\n".join(_line(line, widths) for line in (head, rule, *rows))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

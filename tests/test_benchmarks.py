@@ -42,3 +42,15 @@ def test_the_quick_benchmark_of_load_ends_with_everybody_mailed_once(part: str) 
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "goal" in result.stdout
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_of_growth_shows_calls_becoming_fewer() -> None:
+    """`python -m benchmarks.growth --quick`: ten people who are due together cost as many calls as one does."""
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.growth", "--quick"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    calls = re.findall(r"^1 +([\d.]+) |^10 +([\d.]+) ", result.stdout, re.MULTILINE)
+    assert len(calls) == 2
+    assert all(float(one or ten) <= 7 for one, ten in calls)

@@ -80,16 +80,25 @@ class Allotment(Struct, frozen=True, kw_only=True):
     """Touch id to the first counter that was full."""
     used: Mapping[Counter, int]
     """How much of each counter the ones that go take."""
+    gave_way: tuple[str, ...] = ()
+    """First emails that would take room kept for follow-ups: they ask again in a moment."""
 
 
-def allot(claims: Iterable[Claim], counts: Mapping[Counter, int]) -> Allotment:
+NOTHING_KEPT: Mapping[Counter, int] = {}
+
+
+def allot(
+    claims: Iterable[Claim], counts: Mapping[Counter, int], kept: Mapping[Counter, int] = NOTHING_KEPT
+) -> Allotment:
     """Let touches through until their caps are full: follow-ups first, then by due time, then by id.
 
-    counts: what each counter already holds; a missing one is zero.
+    counts: what each counter already holds; a missing one is zero. kept: how much of each is left to follow-ups that
+    are not among these claims.
     """
     used: dict[Counter, int] = {}
     go: list[str] = []
     wait: dict[str, Counter] = {}
+    gave_way: list[str] = []
     for claim in sorted(claims, key=lambda c: (not c.follow_up, c.due_at, c.touch_id)):
         full = next(
             (counter for counter, limit in claim.caps if counts.get(counter, 0) + used.get(counter, 0) >= limit),
@@ -98,10 +107,21 @@ def allot(claims: Iterable[Claim], counts: Mapping[Counter, int]) -> Allotment:
         if full is not None:
             wait[claim.touch_id] = full
             continue
+        if kept and not claim.follow_up and _takes_kept(claim, counts, used, kept):
+            gave_way.append(claim.touch_id)
+            continue
         for counter, _ in claim.caps:
             used[counter] = used.get(counter, 0) + 1
         go.append(claim.touch_id)
-    return Allotment(go=tuple(go), wait=wait, used=used)
+    return Allotment(go=tuple(go), wait=wait, used=used, gave_way=tuple(gave_way))
+
+
+def _takes_kept(
+    claim: Claim, counts: Mapping[Counter, int], used: Mapping[Counter, int], kept: Mapping[Counter, int]
+) -> bool:
+    return any(
+        counts.get(counter, 0) + used.get(counter, 0) + kept.get(counter, 0) >= limit for counter, limit in claim.caps
+    )
 
 
 def first_free(scope: CapScope, key: str, start: datetime, limit: int, counts: Mapping[Counter, int]) -> Counter:

@@ -76,11 +76,14 @@ def pull_once(parts: Parts) -> PullCount:
     """
     total = PullCount()
     with parts.ledger.read() as connection:
-        cursor = marks.read_cursor(connection, CURSOR)
-    asked = parts.crossing.ask()
-    for read in parts.source.pull(cursor):
-        page, count, suppressing = _store_page(parts, read, asked)
-        del read
+        asked = Asked(cursor=marks.read_cursor(connection, CURSOR), boxes=people.boxes_set(connection))
+    for read in parts.source.pull(asked.cursor):
+        stored = _store_page(parts, read, asked)
+        if stored is None:
+            log.warning("pull_overtaken")
+            break
+        page, count, suppressing, asked = stored
+        del read, stored
         twins.tell(parts, suppressing)
         check_fields(parts, [draft.id for draft in page.sequences])
         total = replace(
@@ -93,7 +96,6 @@ def pull_once(parts: Parts) -> PullCount:
             signals=total.signals + len(page.signals),
         )
         del page, suppressing  # before the next page is read: two of them are ten megabytes
-        asked = parts.crossing.ask()
         if parts.stopping.is_set():
             break
     if total.enrolled or total.refused or total.stopped:
@@ -101,24 +103,34 @@ def pull_once(parts: Parts) -> PullCount:
     return total
 
 
-def _store_page(parts: Parts, page: PullPage, asked: int) -> tuple[PullPage, PullCount, list[Signal]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """How the ledger stood when a page was asked for."""
+
+    cursor: str | None
+    boxes: int
+    """By people.boxes_set."""
+
+
+def _store_page(parts: Parts, page: PullPage, asked: Asked) -> tuple[PullPage, PullCount, list[Signal], Asked] | None:
     """Store a page as apply_page does; records whose box we set meanwhile are read once more before (B9).
 
-    Returns the page as it was stored. Raises what CrmSource.look and look_up raise: nothing is stored then.
+    Returns the page as it was stored, and how the ledger stands when the next is asked for. None, with nothing stored,
+    where another daemon has stored a page meanwhile: it took this one for dead, and pulls itself. Raises what
+    CrmSource.look and look_up raise: nothing is stored then, either.
     """
-    later: dict[str, int] = {}
+    again: dict[str, int] = {}
     while True:
         entrance = look_up_entering(parts, page.records)
         with parts.ledger.write() as connection:
-            stale = [
-                record.ref
-                for record in page.records
-                if parts.crossing.overtaken(record, later.get(record.ref.id, asked))
-            ]
+            if marks.read_cursor(connection, CURSOR) != asked.cursor:
+                return None
+            boxes = people.boxes_set(connection)
+            stale = people.overtaken(connection, page.records, asked.boxes, again)
             if not stale:
-                return page, *apply_page(connection, parts, page, entrance, parts.clock.now())
-        number = parts.crossing.ask_again()
-        later.update((ref.id, number) for ref in stale)
+                count, suppressing = apply_page(connection, parts, page, entrance, parts.clock.now())
+                return page, count, suppressing, Asked(cursor=page.cursor, boxes=boxes)
+        again.update((ref.id, boxes) for ref in stale)
         fresh = parts.source.look(stale, frozenset(), None).records
         gone = {ref.id for ref in stale} - fresh.keys()  # of that a pull will tell
         records = (fresh.get(one.ref.id, one) for one in page.records if one.ref.id not in gone)

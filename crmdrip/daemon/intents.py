@@ -25,11 +25,11 @@ from crmdrip.daemon import twins
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.look import Blind, Seen, hold_back, see_brake, sender_id
 from crmdrip.daemon.parts import Parts
-from crmdrip.daemon.queue import CAP_WORDS, Ready, claim_of, place_in_queue
+from crmdrip.daemon.queue import CAP_WORDS, LET_BY, Ready, claim_of, place_in_queue, room_for
 from crmdrip.daemon.shares import share_of
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background, load_histories, take_snapshot
-from crmdrip.ledger import marks, runs, tallies, touches
+from crmdrip.ledger import marks, people, runs, tallies, touches
 from crmdrip.ledger.conflicts import store_each
 from crmdrip.ledger.runs import DueRun, LiveRun
 
@@ -68,10 +68,12 @@ class Intents:
             background = load_background(connection)
             if look is not None:
                 background = hold_back(background, look)
-            locked = runs.lock_runs(connection, [run.id for run in self._due])
-            # One that moved to another record meanwhile was not looked at there: it comes again.
-            live = [run for run in locked.values() if run.status.live and run.ref.id in looked_at]
             records = look.records if look is not None else {}
+            locked = runs.lock_runs(connection, [run.id for run in self._due])
+            # One that moved to another record meanwhile was not looked at there, and of one whose box we set meanwhile
+            # the look shows what was before (B9): they come again.
+            looked_at -= {ref.id for ref in people.overtaken(connection, records.values(), self._seen.boxes)}
+            live = [run for run in locked.values() if run.status.live and run.ref.id in looked_at]
             histories = load_histories(connection, live, records.values(), entering=False)
             changed: list[Effect] = []
             sends: list[tuple[Send, Enrollment, Snapshot]] = []
@@ -146,7 +148,8 @@ class Intents:
         ]
         limits = {claim.touch_id: dict(claim.caps) for claim in claims}
         counters = {counter for claim in claims for counter, _ in claim.caps}
-        allotment = allot(claims, tallies.counts(connection, counters))
+        elsewhere = share_of(self._parts.ledger).follow_ups_elsewhere(connection, now)
+        allotment = allot(claims, tallies.counts(connection, counters), room_for(elsewhere, now))
         tallies.add(connection, allotment.used)
         for waiting, counter in allotment.wait.items():
             self.held += 1
@@ -156,6 +159,7 @@ class Intents:
             reason = Reason(code=HoldReason.DAILY_CAP, detail=CAP_WORDS[counter.scope])
             held = Hold(reason=reason, check_at=opens)
             changed.append(effects.hold(held, one.run, setting_of(self._parts, one.snapshot, now)))
+        runs.set_aside(connection, [composed[one].run.id for one in allotment.gave_way], now + LET_BY)
         return [composed[one] for one in allotment.go]
 
     def _compose(self, send: Send, run: Enrollment, snapshot: Snapshot, now: datetime) -> Ready | Effect:

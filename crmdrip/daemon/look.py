@@ -20,7 +20,7 @@ from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import remark
 from crmdrip.daemon.snapshots import Background, load_background
-from crmdrip.ledger import marks
+from crmdrip.ledger import marks, people
 from crmdrip.ledger.runs import DueRun
 from crmdrip.ports import ControlWrite, Look
 
@@ -55,6 +55,8 @@ class Seen:
     """When it was asked for, by our clock."""
     ahead: timedelta
     """How far our clock is ahead of the CRM's, zero within CLOCK_SLACK: nothing is ever sent early (B29)."""
+    boxes: int = 0
+    """What people.boxes_set said before it was asked for."""
 
 
 def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
@@ -71,7 +73,7 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
         return Seen(look=None, owners={}, blind=_RIVAL, at=parts.clock.now(), ahead=timedelta())
     with parts.ledger.write() as connection:
         background = load_background(connection)
-        cursor = marks.read_cursor(connection, CURSOR)
+        cursor, boxes = marks.read_cursor(connection, CURSOR), people.boxes_set(connection)
         known = marks.read_heartbeat(connection)
         heartbeat = marks.next_heartbeat(connection, parts.clock.now())
         write = heartbeat_write(connection, parts, heartbeat, read_state(connection))
@@ -94,7 +96,7 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
     except CrmdripError as error:
         log.warning("owners_not_read", error_class=error.error_class.value)
         return Seen(look=None, owners={}, blind=_why_blind(error), at=at, ahead=ahead)
-    return Seen(look=look, owners=owners, blind=None, at=at, ahead=ahead)
+    return Seen(look=look, owners=owners, blind=None, at=at, ahead=ahead, boxes=boxes)
 
 
 def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str | None, heartbeat: ControlWrite) -> Look:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter as Multiset
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from crmdrip.core.caps import CapScope, Claim, Counter, counter_at
@@ -12,6 +14,7 @@ from crmdrip.core.model import Enrollment, Touch
 from crmdrip.core.schedule import next_opening, slip
 from crmdrip.core.snapshot import Snapshot
 from crmdrip.core.struct import Struct
+from crmdrip.ledger.assignments import FollowUp
 
 
 class Ready(Struct, frozen=True, kw_only=True):
@@ -39,6 +42,22 @@ def claim_of(one: Ready, sender_per_day: int, domain_per_hour: int, now: datetim
         caps.append((counter_at(CapScope.SEQUENCE_DOMAIN_HOUR, key, now), sequence.domain_cap))
     due_at = one.run.due_at or now
     return Claim(touch_id=one.touch.id, follow_up=one.run.steps_done > 0, due_at=due_at, caps=tuple(caps))
+
+
+LET_BY = timedelta(seconds=15)
+"""How long a first email waits that lets another daemon's follow-ups go first: as long as a look takes at most."""
+
+
+def room_for(follow_ups: Iterable[FollowUp], now: datetime) -> Mapping[Counter, int]:
+    """What these will take of each counter, should all of them go out."""
+    kept: Multiset[Counter] = Multiset()
+    for one in follow_ups:
+        domain = domain_of(one.address)
+        kept[counter_at(CapScope.SENDER_DAY, one.sender, now)] += 1
+        kept[counter_at(CapScope.DOMAIN_HOUR, domain, now)] += 1
+        kept[counter_at(CapScope.SEQUENCE_DAY, one.sequence_id, now)] += 1
+        kept[counter_at(CapScope.SEQUENCE_DOMAIN_HOUR, f"{one.sequence_id}:{domain}", now)] += 1
+    return kept
 
 
 CAP_WORDS = {

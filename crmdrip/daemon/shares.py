@@ -16,6 +16,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from crmdrip.ledger import assignments, runs, touches
+from crmdrip.ledger.assignments import FollowUp
 from crmdrip.ledger.runs import DueRun
 from crmdrip.ledger.store import Ledger
 from crmdrip.ledger.workers import Worker
@@ -29,6 +30,9 @@ class Share(Protocol):
 
     def give_back(self, run_ids: Iterable[int]) -> None:
         """All that was to be done for these is stored. Raises LedgerBrokenError."""
+
+    def follow_ups_elsewhere(self, connection: Connection, now: datetime) -> list[FollowUp]:
+        """Follow-ups that were taken before, and are not decided yet: first emails leave room for them (B19)."""
 
     def settle(self, now: datetime) -> int:
         """Before a pass: what an earlier one left open is in doubt. Returns how many touches.
@@ -62,6 +66,11 @@ class Everything:
 
     def give_back(self, run_ids: Iterable[int]) -> None:
         """Nobody waits for them."""
+
+    def follow_ups_elsewhere(self, connection: Connection, now: datetime) -> list[FollowUp]:
+        """Batches are decided one after the other, in the order in which they were taken."""
+        del connection, now
+        return []
 
     def settle(self, now: datetime) -> int:
         """Nobody else sends, and this daemon does not either just now."""
@@ -98,6 +107,10 @@ class Shared:
         """Others may look at them again, should they be due."""
         with self._ledger.write() as connection:
             assignments.give_back(connection, run_ids)
+
+    def follow_ups_elsewhere(self, connection: Connection, now: datetime) -> list[FollowUp]:
+        """Another daemon's look may take longer than this one's, which was begun after it."""
+        return assignments.follow_ups_elsewhere(connection, self._worker.id, now)
 
     def settle(self, now: datetime) -> int:
         """Of this daemon's own runs: those of the others are being sent."""

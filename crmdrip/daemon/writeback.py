@@ -138,7 +138,6 @@ def _store(parts: Parts, by_key: dict[str, Owed], outcomes: Iterable[WriteOutcom
         for one in done
         if isinstance(one.write, StatusWrite) and one.write.enrolled is not None and one.write.ref.id not in gone
     ]
-    parts.crossing.note(boxes)
     with parts.ledger.write() as connection:
         outbox.settle(connection, done)
         people.confirm_box(connection, boxes)

@@ -10,9 +10,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from crmdrip.core.model import TouchState
+from crmdrip.core.struct import Struct
 from crmdrip.ledger import runs, touches
 from crmdrip.ledger.runs import DueRun
-from crmdrip.ledger.schema import assignment, touch
+from crmdrip.ledger.schema import assignment, enrollment, touch
 from crmdrip.ledger.statements import Bulk, chunks
 
 
@@ -34,6 +36,30 @@ def give_back(connection: Connection, run_ids: Iterable[int]) -> None:
     """All that was to be done for these runs is done."""
     for chunk in chunks(run_ids):
         connection.execute(delete(assignment).where(assignment.c.run_id.in_(chunk)))
+
+
+class FollowUp(Struct, frozen=True, kw_only=True):
+    """As much of a run as says which caps its next email counts to."""
+
+    sender: str
+    address: str
+    sequence_id: str
+
+
+def follow_ups_elsewhere(connection: Connection, worker_id: str, now: datetime) -> list[FollowUp]:
+    """Those that other daemons look at just now, and have not decided about."""
+    intended = select(touch.c.id).where(touch.c.enrollment_id == enrollment.c.id, touch.c.state == TouchState.INTENDED)
+    rows = connection.execute(
+        select(enrollment.c.sender, enrollment.c.address, enrollment.c.sequence_id)
+        .join(assignment, assignment.c.run_id == enrollment.c.id)
+        .where(
+            assignment.c.worker_id != worker_id,
+            enrollment.c.first.is_(False),
+            enrollment.c.check_at <= now,
+            ~intended.exists(),
+        )
+    )
+    return [FollowUp(sender=row.sender, address=row.address, sequence_id=row.sequence_id) for row in rows]
 
 
 def any_with(connection: Connection, worker_id: str) -> bool:

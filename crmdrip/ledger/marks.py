@@ -29,6 +29,8 @@ PAUSED: Final = "paused"
 """With ":<sequence id>" behind it for one sequence, alone for all."""
 BRAKE: Final = "brake"
 """The name of who pulled the CRM's brake, absent when it is released."""
+BOXES: Final = "boxes"
+"""How many times boxes were set in the CRM and found to stand there: counts up with each write-back that did (B9)."""
 STATE: Final = "state"
 """The sentence on the daemon's state that the CRM was last told."""
 

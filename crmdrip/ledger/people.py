@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import BoxPending, Record, RecordKind, RecordRef, Signal, SignalKind
 from crmdrip.core.struct import Struct, replace
-from crmdrip.ledger import suppressions
+from crmdrip.ledger import marks, suppressions
 from crmdrip.ledger.schema import record, signal, suppression
 from crmdrip.ledger.statements import Bulk, Lookup, chunks, upsert, upsert_of
 
@@ -42,7 +42,7 @@ class KnownRecord(Struct, frozen=True, kw_only=True):
 
 def _to_known(row: Sequence[Any]) -> KnownRecord:
     """The columns in the table's order."""
-    record_id, kind, address, account_id, enrolled, sequence_id, box_pending, modified_at, deleted = row
+    record_id, kind, address, account_id, enrolled, sequence_id, box_pending, _, modified_at, deleted = row
     return KnownRecord(
         ref=RecordRef(kind=RecordKind(kind), id=record_id),
         address=address,
@@ -105,6 +105,7 @@ def remember_records(connection: Connection, records: Iterable[Record]) -> None:
                 r.enrolled,
                 r.sequence_id,
                 BoxPending.NO.value,
+                0,
                 r.modified_at,
                 r.deleted or r.merged_into is not None,
             )
@@ -119,7 +120,7 @@ def remember_twins(connection: Connection, records: Iterable[Record]) -> None:
     known = _addresses_kept(connection, records)
     _REMEMBER_TWINS.run(
         connection,
-        [(r.ref.id, r.ref.kind.value, known[r.ref.id], None, False, None, "", _NEVER, False) for r in records],
+        [(r.ref.id, r.ref.kind.value, known[r.ref.id], None, False, None, "", 0, _NEVER, False) for r in records],
     )
 
 
@@ -164,7 +165,7 @@ def expect_box(connection: Connection, refs: Iterable[RecordRef], pending: BoxPe
     A record that was never pulled (the contact a lead became) is remembered for it.
     """
     _EXPECT.run(
-        connection, [(ref.id, ref.kind.value, "", None, False, None, pending.value, _NEVER, False) for ref in refs]
+        connection, [(ref.id, ref.kind.value, "", None, False, None, pending.value, 0, _NEVER, False) for ref in refs]
     )
 
 
@@ -189,18 +190,50 @@ def mark_deleted(connection: Connection, record_ids: Iterable[str]) -> None:
 
 
 def confirm_box(connection: Connection, boxes: Iterable[tuple[str, bool]]) -> None:
-    """The boxes stand in the CRM as we meant: record id and ticked or not."""
+    """The boxes stand in the CRM as we meant: record id and ticked or not. What was asked for before is overtaken."""
     rows = [
         {"b_id": record_id, "b_on": ticked, "b_pending": (BoxPending.ON if ticked else BoxPending.OFF).value}
         for record_id, ticked in boxes
     ]
     if rows:
+        number = boxes_set(connection) + 1
+        marks.set_mark(connection, marks.BOXES, str(number))
         statement = (
             update(record)
             .where(record.c.id == bindparam("b_id"), record.c.box_pending == bindparam("b_pending"))
-            .values(box_pending=BoxPending.NO.value, enrolled=bindparam("b_on"))
+            .values(box_pending=BoxPending.NO.value, enrolled=bindparam("b_on"), box_set=number)
         )
         connection.execute(statement, rows)
+
+
+def boxes_set(connection: Connection) -> int:
+    """How many times boxes were set so far: what `overtaken` is to be told of records that are asked for after this."""
+    return int(marks.read_mark(connection, marks.BOXES) or 0)
+
+
+def overtaken(
+    connection: Connection, records: Iterable[Record], asked: int, again: Mapping[str, int] | None = None
+) -> list[RecordRef]:
+    """Those of the records that show their box the other way, and were asked for before we set it (B9).
+
+    Whoever set it and whoever asked: what was set is stored with the record, before the wait for it ends. So while one
+    machine's page is on its way another may write, or a process may begin anew. asked: what boxes_set said before they
+    were asked for; again: the same of single records that were asked for later, by id.
+    """
+    if boxes_set(connection) == asked:
+        return []
+    shown = {one.ref.id: one for one in records}
+    found = _SET_SINCE.rows(connection, shown, asked=asked)
+    return [
+        shown[record_id].ref
+        for record_id, number, ticked in found
+        if number > (again or {}).get(record_id, asked) and ticked != shown[record_id].enrolled
+    ]
+
+
+_SET_SINCE = Lookup(
+    select(record.c.id, record.c.box_set, record.c.enrolled).where(record.c.box_set > bindparam("asked")), record.c.id
+)
 
 
 # --- signals -------------------------------------------------------------------------------------------------

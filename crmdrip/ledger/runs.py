@@ -355,7 +355,7 @@ def add_runs(connection: Connection, runs: Iterable[Enrollment], *, ended_at: da
 
 
 def set_aside(connection: Connection, ids: Iterable[int], until: datetime) -> None:
-    """Look at these runs no sooner: what was to be stored of them was refused."""
+    """Look at these runs no sooner: they let others by, or what was to be stored of them was refused."""
     for chunk in chunks(ids):
         connection.execute(update(enrollment).where(enrollment.c.id.in_(chunk), IS_LIVE).values(check_at=until))
 

@@ -150,12 +150,14 @@ record = Table(
     Column("enrolled", Boolean, nullable=False),
     Column("sequence_id", Words, nullable=True),
     Column("box_pending", Words, nullable=False),
+    Column("box_set", BigInteger, nullable=False),
     Column("modified_at", Instant, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Index("record_by_address", "address"),
     Index("record_by_account", "account_id"),
 )
-"""People's records as last pulled: who shares an address, and which box is still to be unticked."""
+"""People's records as last pulled: who shares an address, and which box is still to be unticked. `box_set`: the number
+of the write that set its box last, 0 before the first, by which a page is known that our own write overtook (B9)."""
 
 _live = ", ".join(f"'{s.value}'" for s in RunStatus if s.live)
 IS_LIVE = text("ended_at IS NULL")

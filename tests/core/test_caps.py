@@ -99,6 +99,19 @@ def test_every_scope_has_a_period() -> None:
     assert {counter_at(scope, "key", NOW).scope for scope in CapScope} == set(CapScope)
 
 
+@pytest.mark.parametrize(("kept", "goes"), [(0, True), (1, False), (3, False)], ids=["none", "the last one", "all"])
+def test_a_first_email_gives_way_to_follow_ups_elsewhere(kept: int, goes: bool) -> None:  # noqa: FBT001 - a case
+    """B19: it neither takes their room nor counts as held for want of any; a follow-up takes what there is."""
+    counter = counter_at(CapScope.SENDER_DAY, "kim@acme.example", NOW)
+    claims = [
+        Claim(touch_id=name, follow_up=name == "further", due_at=NOW, caps=((counter, 3),))
+        for name in ("first", "further")
+    ]
+    found = allot(claims, {counter: 1}, {counter: kept})
+    assert found.go == (("further", "first") if goes else ("further",))
+    assert (found.gave_way, found.wait) == (() if goes else ("first",), {})
+
+
 @pytest.mark.parametrize(
     ("held", "days_later"),
     [([], 0), ([4], 0), ([5], 1), ([9], 1), ([5, 5, 4], 2), ([5, 0, 5], 1)],

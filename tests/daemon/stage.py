@@ -105,6 +105,15 @@ class Stage:
         self.parts = self._daemon.enter_context(assemble(self.settings, self.clock, exclusive=True))
         self.limit(**limits)
 
+    def share(self, count: int) -> list[Parts]:
+        """End the process, and start so many in its place that work together on its ledger (on PostgreSQL)."""
+        self._daemon.close()
+        self._daemon = ExitStack()
+        crew = [assemble(self.settings, self.clock, exclusive=False, shared=True) for _ in range(count)]
+        shared = [replace(self._daemon.enter_context(one), limits=self.parts.limits) for one in crew]
+        self.parts = shared[0]
+        return shared
+
     def limit(self, **limits: Any) -> None:
         """Other limits than the example's."""
         self.parts = replace(self.parts, limits=replace(self.parts.limits, **limits))

@@ -195,6 +195,7 @@ def upgrade() -> None:
         sa.Column("enrolled", sa.Boolean(), nullable=False),
         sa.Column("sequence_id", sa.Text(), nullable=True),
         sa.Column("box_pending", sa.Text(), nullable=False),
+        sa.Column("box_set", sa.BigInteger(), nullable=False),
         sa.Column("modified_at", sa.BigInteger(), nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
