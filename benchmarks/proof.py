@@ -8,6 +8,9 @@
                                                                     is full, or the machine's clock jumps
     python -m benchmarks.proof kills --often --minutes 30           eight kills in each play
     python -m benchmarks.proof losses --people 2000                 the ledger lost (tests/proof/losses.py)
+    python -m benchmarks.proof cuts --minutes 30                    two machines of a network of namespaces, of which
+                                                                    one is cut off again and again; takes root
+                                                                    (tests/cluster/cuts.py)
 
 Without a word it does weeks and kills, half the time each. Prints one line for each violation, with the command that
 plays it again, and the figures at the end; exit code 1 when there was a violation. What docs/guarantee.md tells of each
@@ -25,6 +28,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,11 +40,15 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from benchmarks.workers import ROOT
 
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "cluster"))
 sys.path.insert(0, str(ROOT / "tests" / "proof"))
 
+from cuts import Cuts, draw
 from kills import TROUBLES, Outcome, Play, Point, find_points
 from lives import MACHINES, Lives
 from losses import play_loss
+from networks import NoNamespacesError
 from scene import make_blank
 
 CRMS = tuple(MACHINES)
@@ -98,6 +106,11 @@ def play_weeks(report: Report, crms: tuple[str, ...], first: int, minutes: float
         f" {total.looks} last looks, {total.stops} stops, {total.deaths} processes killed within,"
         f" {time.monotonic() - began:.0f} s."
     )
+    report.lines.append(f"  posted to the door: {_told(total.posted)}; taken there: {_told(total.door)}.")
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
 
 
 def play_kills(  # noqa: PLR0917 - each is an option of the command
@@ -153,6 +166,31 @@ def play_losses(report: Report, crms: tuple[str, ...], number: int, people: int)
         )
 
 
+def play_cuts(report: Report, first: int, minutes: float) -> None:
+    """Cut one of two machines off from something, wave after wave, until the time is up; at least one wave."""
+    began, random, cuts = time.monotonic(), Random(first), 0
+    with _folder() as folder, Cuts(folder) as play:
+        while not cuts or time.monotonic() - began < 60 * minutes:
+            cut = draw(random)
+            cuts += 1
+            try:
+                play.wave(24, cut)
+                found = play.violations()
+            except TimeoutError as error:
+                found = [f"P3: {error}", *play.violations()]
+            if found:
+                again = f"python -m benchmarks.proof cuts --seed {first} --minutes {minutes:g}  # cut {cuts}: {cut}"
+                report.broke(again, "\n".join(found), play.said())
+                break
+        done = play.figures
+        report.lines.append(
+            f"{cuts} cuts (seed {first}): {done.emails} emails, {play.watch.figures.looks} last looks, a daemon struck"
+            f" off {done.struck_off} times and started again {done.restarts} times, {done.in_doubt} touches in doubt in"
+            f" the end, at rest {done.slowest:.0f} s after the line was mended at the latest,"
+            f" {time.monotonic() - began:.0f} s."
+        )
+
+
 def _points(crm: str, only: str, random: Random) -> list[Point]:
     if only:
         name, _, number = only.rpartition(" #")
@@ -181,7 +219,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.proof", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=["weeks", "kills", "losses"], help="weeks and kills without it")
+    parser.add_argument(
+        "what", nargs="?", choices=["weeks", "kills", "losses", "cuts"], help="weeks and kills without it"
+    )
     parser.add_argument("--minutes", type=float, default=1.0, help="how long (%(default)s)")
     parser.add_argument("--crm", choices=CRMS, help="both unless given")
     parser.add_argument("--seed", type=int, default=1, help="the first one (%(default)s)")
@@ -195,6 +235,11 @@ def main() -> int:
     crms = (options.crm,) if options.crm else CRMS
     report = Report(folder=Path(tempfile.mkdtemp(prefix="crmdrip-violations-")))
     minutes = options.minutes if options.what else options.minutes / 2
+    if options.what == "cuts":
+        try:
+            play_cuts(report, options.seed, options.minutes)
+        except NoNamespacesError as error:
+            parser.exit(2, f"This machine makes no network namespaces: {error}. Run it as root, on Linux.\n")
     if options.what == "losses":
         play_losses(report, crms, options.seed, options.people)
     if options.what in (None, "weeks"):

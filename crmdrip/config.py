@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -258,6 +259,20 @@ class WebSettings(StrictModel):
     """Where the world reaches the door; its path, if any, stands before /hooks and /hints. "" for nowhere."""
     hint_secrets: tuple[SecretStr, ...] = ()
     """Secrets one of which stands in the address that the CRM calls when something changed; none for no such calls."""
+    proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Addresses or networks of the web servers before the door: whom they name in X-Forwarded-For is who asks."""
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                ip_network(text)
+            except ValueError:
+                raise ValueError(
+                    f"holds {text!r}, which is no address and no network", 'Type such as "10.0.0.5" or "172.17.0.0/16".'
+                ) from None
+        return value
 
     @field_validator("hint_secrets")
     @classmethod

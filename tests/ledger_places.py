@@ -35,6 +35,9 @@ class Place(Protocol):
     def restore(self, copy: Any) -> None:
         """The copy takes its place."""
 
+    def url_of(self, copy: Any) -> str:
+        """The address of a copy, as a ledger of its own."""
+
 
 class FilePlace:
     """A file of its own. blank: a migrated file to begin with."""
@@ -57,6 +60,9 @@ class FilePlace:
         for file in self.file.parent.glob(f"{self.file.name}*"):
             file.unlink()
         shutil.copy(copy, self.file)
+
+    def url_of(self, copy: Path) -> str:
+        return f"sqlite:///{copy}"
 
 
 class Server:
@@ -117,6 +123,9 @@ class ServerPlace:
     def restore(self, copy: str) -> None:
         self._server.drop(self._name)
         self._server.do(f'CREATE DATABASE "{self._name}" TEMPLATE "{copy}" STRATEGY FILE_COPY')
+
+    def url_of(self, copy: str) -> str:
+        return self._server.url_of(copy)
 
     def drop(self) -> None:
         """It and its copies are gone."""

@@ -54,3 +54,12 @@ def test_the_quick_benchmark_of_growth_shows_calls_becoming_fewer() -> None:
     calls = re.findall(r"^1 +([\d.]+) |^10 +([\d.]+) ", result.stdout, re.MULTILINE)
     assert len(calls) == 2
     assert all(float(one or ten) <= 7 for one, ten in calls)
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_of_a_cluster_ends_with_everybody_mailed_once() -> None:
+    """`python -m benchmarks.cluster --quick`: two daemons on one PostgreSQL ledger, and nobody twice."""
+    command = [sys.executable, "-m", "benchmarks.cluster", "--quick"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"2 daemons, provider 200 ms away +[\d,]+/s, writing \d+%", result.stdout), result.stdout

@@ -20,6 +20,7 @@ import urllib3
 from hubspot import HubSpot
 from hubspot.crm.objects.exceptions import ApiException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from urllib3.connection import HTTPConnection
 
 from connectors.hubspot.faults import LOCKED, Fault, read_fault, row_fault
 from connectors.hubspot.pace import Pace, Window
@@ -28,6 +29,7 @@ from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.values import parse_time
 from crmdrip.core.errors import AuthError, ConfigurationError, ErrorClass, RetriableError
 from crmdrip.ports import CallMeter, Clock, Purpose
+from crmdrip.ports.lines import give_up
 
 HOST = "https://api.hubapi.com"
 BATCH = 100
@@ -68,22 +70,29 @@ class Answer:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """The rows of a list, a batch or a search."""
+        """The rows of a list, a batch or a search; none of a refusal. Raises RetriableError where an answer has none.
+
+        To take that for an empty list would pass over whoever stands in it.
+        """
         found = self.body.get("results") if isinstance(self.body, Mapping) else None
-        return list(found) if isinstance(found, list) else []
+        if isinstance(found, list):
+            return list(found)
+        if self.fault is not None:
+            return []
+        raise RetriableError("the answer holds no results.", where="HubSpot")
 
     @property
     def faults(self) -> list[tuple[Fault, Mapping[str, Any]]]:
         """The refused rows of a batch with their context. They come with 207 and, since 2026-09, with 200 and 201."""
         found = self.body.get("errors") if isinstance(self.body, Mapping) else None
-        rows = [row_fault(each) for each in found or ()]
+        rows = [row_fault(each) for each in found] if isinstance(found, list) else []
         return [(row, row.context or {}) for row in rows]
 
 
 def read_usage(headers: Mapping[str, str]) -> tuple[int, int] | None:
     """The portal's day as (used, limit) from an answer's headers; None for an OAuth app's, which do not tell it."""
     limit, left = (headers.get(f"x-hubspot-ratelimit-daily{what}", "") for what in ("", "-remaining"))
-    if not (limit.isdecimal() and left.isdecimal()):
+    if not (limit.isdecimal() and left.isdecimal()) or len(limit) > 15 or len(left) > 15:
         return None
     return int(limit) - int(left), int(limit)
 
@@ -116,6 +125,8 @@ class HubSpotClient:
         host = settings.base_url or HOST
         library = HubSpot(host=host, retry=False, connection_pool_maxsize=_CONNECTIONS)
         self._api = library.crm.objects.basic_api.api_client
+        options = [*HTTPConnection.default_socket_options, *give_up(settings.read_timeout)]
+        self._api.rest_client.pool_manager.connection_pool_kw["socket_options"] = options
         self._token = settings.auth.token.get_secret_value() if settings.auth.token is not None else ""
         self._renewing = threading.Lock()
         self._reads = Retrying(
@@ -276,11 +287,14 @@ class HubSpotClient:
             raise RetriableError("no secure connection.", where="HubSpot") from None
         if usage := read_usage(headers):
             self.meter.hear(*usage)
-        if (most := headers.get("x-hubspot-ratelimit-max", "")).isdecimal():
+        if (most := headers.get("x-hubspot-ratelimit-max", "")).isdecimal() and len(most) <= 9:
             self._pace.hear(window, int(most))
         if status >= 300:
             return Answer(fault=read_fault(status, content, headers))
-        answer = Answer(body=orjson.loads(content) if content else None)
+        try:
+            answer = Answer(body=orjson.loads(content) if content else None)
+        except orjson.JSONDecodeError:  # of a proxy, or cut short
+            raise RetriableError("the answer is no JSON.", where=f"HubSpot ({_shape(path)})") from None
         if (at := answer.completed_at) is not None:
             self.ahead = self.clock.now() - at
         return answer

@@ -11,7 +11,7 @@ from connectors.hubspot.client import segment
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.records import hidden_opt_out
 from connectors.hubspot.values import Properties, is_ticked, parse_time, show_time
-from crmdrip.core.errors import CrmdripError
+from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.core.model import Brake
 from crmdrip.ports import ControlWrite, Purpose
 
@@ -67,7 +67,10 @@ class ControlReader:
         field = self._portal.mapping.field
         if control is None:
             return Brake(pulled=False)
-        pulled = is_ticked(control.get(field("control", "brake")))
+        name = field("control", "brake")
+        if name not in control:
+            raise hidden_brake(name)
+        pulled = is_ticked(control[name])
         if not pulled:
             self._by = ""
         elif not self._by:
@@ -76,7 +79,7 @@ class ControlReader:
             pulled=pulled,
             by=self._by,
             heartbeat=parse_time(control.get(field("control", "heartbeat"))),
-            claim=control.get(field("control", "claim")) or "",
+            claim=str(control.get(field("control", "claim")) or ""),
         )
 
     def _who(self, purpose: Purpose) -> str:
@@ -108,6 +111,15 @@ class ControlReader:
         )
         if answer.fault is not None:
             raise answer.fault.error("HubSpot (heartbeat)")
+
+
+def hidden_brake(name: str) -> ConfigurationError:
+    """Whether somebody pulled the brake cannot be seen, so nobody may be mailed."""
+    return ConfigurationError(
+        f"the emergency brake {name} cannot be read, so it is not known whether it is pulled.",
+        where="HubSpot",
+        do_next="Let the key read contacts with this property, or make it again: crmdrip install.",
+    )
 
 
 def control_values(portal: Portal, write: ControlWrite) -> dict[str, str]:

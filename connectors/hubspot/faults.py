@@ -145,7 +145,7 @@ def _policy_in(message: str) -> str:
 def _read(value: Any, status: int, retry_after: float | None) -> Fault:
     if not isinstance(value, Mapping):
         value = {}
-    details = [one for one in value.get("errors") or () if isinstance(one, Mapping)]
+    details = [one for one in _list(value.get("errors")) if isinstance(one, Mapping)]
     contexts = [one.get("context") for one in details]
     return Fault(
         status=status,
@@ -156,9 +156,14 @@ def _read(value: Any, status: int, retry_after: float | None) -> Fault:
             str(scope)
             for context in contexts
             if isinstance(context, Mapping)
-            for scope in context.get("requiredGranularScopes") or ()
+            for scope in _list(context.get("requiredGranularScopes"))
         ),
         policy=str(value.get("policyName") or "") or _policy_in(str(value.get("message") or "")),
         retry_after=retry_after,
         context=value.get("context") if isinstance(value.get("context"), Mapping) else None,
     )
+
+
+def _list(value: Any) -> list[Any]:
+    """What should be a list, an empty one for anything else."""
+    return value if isinstance(value, list) else []

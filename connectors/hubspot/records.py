@@ -115,6 +115,8 @@ class ContactReader:
     ) -> Record:
         """The record. stop: the property of its sequence's stop condition, "" for none."""
         get, names = properties.get, self._names
+        # TypeError for what is not the text that HubSpot always answers.
+        record_id.join([value for value in properties.values() if value is not None])
         return Record(
             ref=RecordRef(kind=RecordKind.CONTACT, id=record_id),
             email=get(names["email"]) or "",

@@ -46,6 +46,7 @@ from crmdrip.ports import (
     TouchWrite,
     Write,
     WriteOutcome,
+    reads_answers_of,
 )
 
 log = structlog.get_logger()
@@ -73,6 +74,7 @@ class _Plan:
         self.contacts[row.id] = row if before is None else join(before, row)
 
 
+@reads_answers_of("HubSpot")
 class HubSpotSink:
     """A CrmSink on the source's portal: one pool of connections and one budget for both."""
 

@@ -17,13 +17,25 @@ from connectors.hubspot.signals import SignalReader
 from connectors.hubspot.timeline import Timeline
 from connectors.hubspot.values import Properties, show_box, to_millis
 from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, Signal, TouchRecord
-from crmdrip.ports import Budget, CallMeter, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage, Purpose
+from crmdrip.ports import (
+    Budget,
+    CallMeter,
+    Capability,
+    ControlWrite,
+    CrmIdentity,
+    CrmMapping,
+    Look,
+    PullPage,
+    Purpose,
+    reads_answers_of,
+)
 
 _FOUND = 50
 """People given for a name."""
 _WORD = re.compile(r"[^\W_]+")
 
 
+@reads_answers_of("HubSpot")
 class HubSpotSource:
     """A CrmSource that FollowsLists. Shares its portal, and with it connections and budget, with the sink."""
 

@@ -20,7 +20,7 @@ def parse_time(value: str | None) -> datetime | None:
     if value.isdecimal():
         return datetime.fromtimestamp(int(value) / 1000, UTC)
     at = datetime.fromisoformat(value)
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def show_time(at: datetime | None) -> str:

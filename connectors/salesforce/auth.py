@@ -110,12 +110,12 @@ def _post(session: requests.Session, settings: SalesforceSettings, form: dict[st
         raise _refusal(url, response)
     try:
         answer = orjson.loads(response.content)
-        instance = urlsplit(answer["instance_url"])
+        instance = urlsplit(str(answer["instance_url"]))
         org_id, user_id = [*urlsplit(str(answer.get("id", ""))).path.split("/")[-2:], "", ""][:2]
         if not instance.netloc:
             raise ValueError  # noqa: TRY301 - handled with every other unreadable answer
         return Token(
-            access_token=answer["access_token"],
+            access_token=str(answer["access_token"]),
             host=instance.netloc,
             org_id=org_id if org_id.startswith("00D") else "",
             user_id=user_id if user_id.startswith("005") else "",
@@ -128,7 +128,7 @@ def _refusal(url: str, response: requests.Response) -> CrmdripError:
     status = response.status_code
     if status == 429:
         after = response.headers.get("Retry-After", "")
-        return RateLimitedError("too many logins.", where=url, retry_after=float(after) if after.isdigit() else None)
+        return RateLimitedError("too many logins.", where=url, retry_after=float(after) if after.isdecimal() else None)
     if status >= 500:
         return RetriableError(f"the login host answered {status}.", where=url)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connectors.salesforce.client import Answers, Part
 from connectors.salesforce.org import Org
-from connectors.salesforce.records import Row, parse_time
+from connectors.salesforce.records import Row, demand_text, parse_time
 from connectors.salesforce.rows import control_values
 from connectors.salesforce.schema import Access, Schema, control_query
 from crmdrip.core.errors import ErrorClass, RateLimitedError, RetriableError
@@ -66,11 +66,13 @@ class BrakeReader:
             self._pulled_by = None
         elif changed_by is not None and changed_by[:15] != self._org.client.token.user_id[:15]:
             self._pulled_by = changed_by
+        claim = row.get(schema.name("control", "claim"))
+        demand_text([claim])
         return Brake(
             pulled=pulled,
             by=self._name(schema, purpose),
             heartbeat=parse_time(row.get(schema.name("control", "heartbeat"))),
-            claim=row.get(schema.name("control", "claim")) or "",
+            claim=claim or "",
         )
 
     def _row(self, answers: Answers) -> Row | None:

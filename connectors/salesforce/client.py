@@ -31,7 +31,7 @@ from crmdrip.ports import CallMeter, Clock, Purpose
 PARTS = 25
 HEAVY_PARTS = 5
 _READ_ATTEMPTS = 3
-_USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")
+_USAGE = re.compile(r"(?<![\w-])api-usage=([0-9]{1,15})/([0-9]{1,15})(?![0-9])")
 
 _REFUSED_INSIDE = frozenset({"NOT_FOUND", "METHOD_NOT_ALLOWED", "INVALID_INPUT", "UNSUPPORTED_OPERATION"})
 """Codes by which an org may refuse a collection inside a composite that it takes on its own."""
@@ -284,6 +284,8 @@ class SalesforceClient:
         except Refused as refused:
             raise refused.fault.error("Salesforce (composite)") from None
         queries = {part.name for part in parts if part.query}
+        if {one.referenceId for one in subresponses} != {part.name for part in parts}:
+            raise RetriableError("the answer is not about what was asked.", where="Salesforce (composite)")
         found = {
             one.referenceId: Answer(
                 status=one.httpStatusCode,
@@ -334,7 +336,7 @@ class SalesforceClient:
         if date := response.headers.get("Date"):
             try:
                 told = parsedate_to_datetime(date).astimezone(UTC)
-            except ValueError:
+            except (ValueError, OverflowError):
                 return
             self._dates.answered = told - response.elapsed
             self.skew = (self.clock.now() - told).total_seconds()

@@ -142,7 +142,7 @@ def scrub(message: str) -> str:
 def read_fault(status: int, body: Any, retry_after: str | None = None) -> Fault:
     """Understand an error's body: a list of errors, OAuth's dict, a row's errors, or anything else."""
     first = body[0] if isinstance(body, list) and body else body
-    after = float(retry_after) if retry_after and retry_after.strip().isdigit() else None
+    after = float(retry_after) if retry_after and retry_after.strip().isdecimal() else None
     if not isinstance(first, dict):
         return Fault(status=status, code="", message="", retry_after=after)
     code = first.get("errorCode") or first.get("statusCode") or first.get("error") or ""
@@ -150,7 +150,7 @@ def read_fault(status: int, body: Any, retry_after: str | None = None) -> Fault:
         status=status,
         code=str(code),
         message=scrub(str(first.get("message") or first.get("error_description") or "")),
-        fields=tuple(str(name) for name in first.get("fields") or ()),
+        fields=tuple(str(name) for name in blamed) if isinstance(blamed := first.get("fields"), list) else (),
         retry_after=after,
     )
 

@@ -52,6 +52,8 @@ class Subresponse(msgspec.Struct, frozen=True, kw_only=True):
             found = _QUERY.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise _unreadable() from None
+        if not found.done and not found.nextRecordsUrl:
+            raise _unreadable()  # what follows would be passed over
         return {"nextRecordsUrl": found.nextRecordsUrl, "records": Rows(found.records)}
 
 
@@ -62,6 +64,7 @@ class _Composite(msgspec.Struct, frozen=True, kw_only=True):
 class _Query(msgspec.Struct, frozen=True, kw_only=True):
     records: list[msgspec.Raw]
     nextRecordsUrl: str | None = None  # noqa: N815 - the vendor's
+    done: bool = True
 
 
 _COMPOSITE, _QUERY = msgspec.json.Decoder(_Composite), msgspec.json.Decoder(_Query)
@@ -85,6 +88,8 @@ def read_json(content: bytes | memoryview) -> Any:
 
 def _row(raw: msgspec.Raw) -> dict[str, Any]:
     row: dict[str, Any] = read_json(memoryview(raw))
+    if not isinstance(row, dict) or not isinstance(row.get("Id", ""), str):
+        raise RetriableError("a row of the answer is no record.", where="Salesforce")
     return row
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.salesforce.schema import Schema
@@ -55,12 +55,31 @@ _TOUCH = (
 
 _NO_FIELDS: Mapping[str, Any] = {}
 
+_TEXTS = (
+    "email",
+    "sequence",
+    "owner",
+    "account",
+    "time_zone",
+    "country",
+    "state",
+    "status",
+    "merged_into",
+    "converted_contact",
+)
+"""Words of a person's fields that hold text or nothing; everything beyond the connector relies on it."""
+
 _STOP_FIELD = re.compile(r"\s*([A-Za-z]\w*)")
 
 
 def parse_time(value: str | None) -> datetime | None:
     """A dateTime as Salesforce writes it ("2022-03-17T16:21:26.000+0000"), aware UTC; None for none."""
-    return None if value is None else datetime.fromisoformat(value)
+    return None if value is None else datetime.fromisoformat(value).astimezone(UTC)
+
+
+def demand_text(values: Iterable[Any]) -> None:
+    """Raises TypeError unless each is text or None."""
+    "".join([value for value in values if value is not None])
 
 
 def stop_field(condition: str | None) -> str:
@@ -105,12 +124,14 @@ class RecordReader:
         approved, status, last_touch, run = names["approved"], names["status"], names["last_touch"], names["run"]
         merged_into, deleted, modified = names["merged_into"], names["deleted"], names["modified"]
         contact, opportunity = names["converted_contact"], names["converted_opportunity"]
+        texts = ("Id", *(names[word] for word in _TEXTS))
 
         def read(row: Row, fields: Mapping[str, Any] = _NO_FIELDS) -> Record:
             get = row.get
             sequence_id = get(sequence)
             stop = get(stops[sequence_id]) if sequence_id is not None and sequence_id in stops else None
             converted = get(contact)
+            demand_text(get(name) for name in texts)
             return Record(
                 ref=RecordRef(kind=kind, id=row["Id"]),
                 email=get(email) or "",
@@ -164,6 +185,7 @@ class TouchReader:
     def read(self, row: Row) -> TouchRecord:
         """One touch. Its time is the row's creation: the write-back follows a touch within moments."""
         names, get = self._names, row.get
+        demand_text(get(names[word]) for word in _TOUCH if word != "run")
         subject = get(names["subject"]) or ""
         kind = StepKind.EMAIL if get(names["subtype"], self._email) == self._email else StepKind.TASK
         for prefix in self._prefixes:
@@ -185,6 +207,7 @@ class TouchReader:
 def read_owner(names: Mapping[str, str], row: Row) -> Owner:
     """One user. names: API names by our words, "" or absent where hidden."""
     get = row.get
+    demand_text(get(name) for word, name in names.items() if word != "active")
     return Owner(
         id=row["Id"],
         name=get(names["name"]) or "",

@@ -18,7 +18,7 @@ from connectors.salesforce.verdicts import Batch, Verdicts
 from connectors.salesforce.whereabouts import find_tasks, find_whereabouts
 from crmdrip.core.errors import ConfigurationError, ErrorClass, RetriableError
 from crmdrip.core.struct import replace
-from crmdrip.ports import ControlWrite, Purpose, TouchWrite, Write, WriteOutcome
+from crmdrip.ports import ControlWrite, Purpose, TouchWrite, Write, WriteOutcome, reads_answers_of
 
 ROWS_PER_COLLECTION = 200
 
@@ -27,6 +27,7 @@ ROWS_PER_COLLECTION = 200
 _HEADERS = {"Sforce-Auto-Assign": "FALSE", "Sforce-Duplicate-Rule-Header": "allowSave=true"}
 
 
+@reads_answers_of("Salesforce")
 class SalesforceSink:
     """A CrmSink on the source's org: one session, schema and budget for both."""
 

@@ -16,7 +16,18 @@ from connectors.salesforce.records import RecordReader, TouchReader
 from connectors.salesforce.schema import Schema
 from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, Signal, TouchRecord
-from crmdrip.ports import Budget, CallMeter, Capability, ControlWrite, CrmIdentity, CrmMapping, Look, PullPage, Purpose
+from crmdrip.ports import (
+    Budget,
+    CallMeter,
+    Capability,
+    ControlWrite,
+    CrmIdentity,
+    CrmMapping,
+    Look,
+    PullPage,
+    Purpose,
+    reads_answers_of,
+)
 
 _FOUND = 50
 """People given for a name."""
@@ -24,6 +35,7 @@ _FOUND = 50
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
+@reads_answers_of("Salesforce")
 class SalesforceSource:
     """A CrmSource. Shares its org, and with it session, schema and budget, with the sink."""
 

@@ -11,19 +11,32 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 
 from connectors.salesforce.settings import SalesforceSettings
+from crmdrip.ports.lines import give_up
 
 _POOL = 8
 """Kept connections: the daemon's four workers, the console and a command or two."""
 
 
 class TimeoutAdapter(HTTPAdapter):
-    """Every request has a time-out, whatever the caller forgot."""
+    """Every request has a time-out, whatever the caller forgot, and none arrives after it was given up."""
 
     def __init__(self, timeout: tuple[float, float]) -> None:
         self._timeout = timeout
         super().__init__(pool_connections=_POOL, pool_maxsize=_POOL)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Called by requests when the adapter is made."""
+        super().init_poolmanager(*args, **kwargs, socket_options=self._socket_options())
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Called by requests for what goes through a proxy."""
+        return super().proxy_manager_for(proxy, **kwargs, socket_options=self._socket_options())
+
+    def _socket_options(self) -> list[Any]:
+        return [*HTTPConnection.default_socket_options, *give_up(self._timeout[1])]
 
     def send(  # noqa: PLR0917 - the signature of requests
         self,

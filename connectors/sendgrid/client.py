@@ -9,12 +9,14 @@ from urllib.parse import quote, urlencode
 import orjson
 import urllib3
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
+from urllib3.connection import HTTPConnection
 
 from connectors.sendgrid.settings import SendGridSettings, build_tls
 from connectors.sendgrid.transport import Answer
 from connectors.sendgrid.verdict import describe_errors, wait_of
 from crmdrip.core.errors import AuthError, ConfigurationError, RateLimitedError, RejectedError, RetriableError
 from crmdrip.ports import Clock
+from crmdrip.ports.lines import give_up
 
 ATTEMPTS = 3
 READ_TIMEOUT = 20.0
@@ -33,6 +35,7 @@ class SendGridClient:
             maxsize=4,
             retries=False,
             timeout=urllib3.Timeout(connect=settings.connect_timeout, read=READ_TIMEOUT),
+            socket_options=[*HTTPConnection.default_socket_options, *give_up(READ_TIMEOUT)],
             ssl_context=build_tls(settings) if trusting else None,
             headers={
                 "Authorization": f"Bearer {settings.api_key.get_secret_value()}",

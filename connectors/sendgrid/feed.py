@@ -16,11 +16,13 @@ from crmdrip.core.errors import ConfigurationError, RejectedError, RetriableErro
 from crmdrip.core.keys import normalize_address, person_key
 from crmdrip.core.model import Signal, SignalKind
 from crmdrip.core.struct import replace
-from crmdrip.ports import SignalPage
+from crmdrip.ports import SignalPage, reads_answers_of
 
 SOURCE = "sendgrid"
 PAGE = 500
 """The most one call gives (PaginationCommonLimit in tsg_suppressions_v3.json)."""
+_LATEST = 1 << 33
+"""The second after which a time is none (the year 2242)."""
 OVERLAP = 3600
 """Seconds read again at each poll: an entry may become visible late. Repeats carry the same key."""
 
@@ -62,6 +64,7 @@ class _Place:
     """The newest entry seen; the next reading starts shortly before it."""
 
 
+@reads_answers_of("SendGrid")
 class SuppressionFeed:
     """Reads the lists one after another, page by page. The cursor holds a place in each."""
 
@@ -115,14 +118,14 @@ class SuppressionFeed:
             answer = self._client.get(path, query)
         except RejectedError as error:
             raise ConfigurationError(error.what, where=error.where) from error
-        if not isinstance(answer, list):
-            raise RetriableError("SendGrid's answer is no list", where=path)
-        return [entry for entry in answer if isinstance(entry, dict)]
+        if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
+            raise RetriableError("SendGrid's answer is no list of entries", where=path)
+        return answer
 
 
 def _created(entry: dict[str, Any]) -> int:
     created = entry.get("created", entry.get("created_at"))
-    return created if isinstance(created, int) else 0
+    return created if isinstance(created, int) and 0 <= created < _LATEST else 0
 
 
 def _to_signal(suppressions: SuppressionList, entry: dict[str, Any]) -> Signal | None:
@@ -160,7 +163,9 @@ def _parse_cursor(cursor: str | None) -> dict[str, _Place]:
     """The places of a saved cursor. One that cannot be read starts anew: repeats are harmless, losses are not."""
     try:
         value = json.loads(cursor or "{}")
-        return {str(name): _Place(**place) for name, place in value.items()}
+        return {
+            str(name): _Place(**{word: int(number) for word, number in place.items()}) for name, place in value.items()
+        }
     except (ValueError, TypeError, AttributeError):
         return {}
 

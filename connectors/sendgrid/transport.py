@@ -23,6 +23,8 @@ from typing import Generic, Protocol, TypeVar
 
 import httptools
 
+from crmdrip.ports.lines import give_up
+
 T = TypeVar("T")
 
 RECEIVE_BYTES = 16 * 1024
@@ -124,6 +126,9 @@ class _Connection(asyncio.BufferedProtocol, Generic[T]):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio gives TCP clients nothing else
         self.transport = transport
         sock = transport.get_extra_info("socket")
+        if sock is not None:
+            for option in self._pool.socket_options:
+                sock.setsockopt(*option)
         if sock is not None and hasattr(select, "poll"):
             self._poll = select.poll()
             self._poll.register(sock.fileno(), select.POLLIN)
@@ -243,6 +248,7 @@ class Transport(Generic[T]):
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self.plain = endpoint.tls is None
+        self.socket_options = give_up(endpoint.request_timeout)
         self._batches: deque[Batch[T]] = deque()
         self._returned: deque[tuple[Batch[T], T, bytes]] = deque()
         """Taken and certainly not sent: they go first, on another connection."""

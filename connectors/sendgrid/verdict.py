@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -143,12 +144,17 @@ def wait_of(answer: Answer, now: datetime) -> float | None:
     """
     try:
         if reset := answer.headers.get(b"x-ratelimit-reset"):
-            return min(max(float(reset) - now.timestamp(), 1.0), MAX_WAIT)
+            return _bounded(float(reset) - now.timestamp())
         if after := answer.headers.get(b"retry-after"):
-            return min(max(float(after), 1.0), MAX_WAIT)
+            return _bounded(float(after))
     except ValueError:
         return None
     return None
+
+
+def _bounded(seconds: float) -> float | None:
+    """None for what is no number ("nan" is none to a clock, and one to float)."""
+    return None if math.isnan(seconds) else min(max(seconds, 1.0), MAX_WAIT)
 
 
 def _read_errors(body: bytes) -> tuple[dict[str, Any], ...] | None:

@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from connectors.smtp.settings import SmtpSettings, Tls
 from crmdrip.core.errors import ErrorClass
+from crmdrip.ports.lines import give_up
 from crmdrip.settings import is_loopback
 
 
@@ -133,6 +134,8 @@ class SmtpSession:
         if smtp.sock is not None:
             # The final dot is a write of its own; without this it would wait for the server's delayed ACK.
             smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for option in give_up(settings.reply_timeout):
+                smtp.sock.setsockopt(*option)
             smtp.sock.settimeout(settings.reply_timeout)
         _expect(Stage.HELLO, smtp.ehlo())
         if settings.tls is Tls.STARTTLS:

@@ -44,6 +44,7 @@ from crmdrip.ports import (
     TouchWrite,
     Write,
     WriteOutcome,
+    reads_answers_of,
 )
 
 _BATCH = 200
@@ -72,6 +73,7 @@ class _Plan:
         rows[row.key] = row if before is None else join(before, row)
 
 
+@reads_answers_of("the database")
 class SqlSink:
     """A CrmSink on the source's database: one pool of connections and one budget for both."""
 

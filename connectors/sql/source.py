@@ -18,7 +18,17 @@ from connectors.sql.signals import SignalReader
 from connectors.sql.values import LONG_AGO, is_set, read_key, read_number, read_text, read_time
 from crmdrip.core.keys import domain_of, normalize_address
 from crmdrip.core.model import Owner, Record, RecordRef, Signal, StepKind, TouchRecord
-from crmdrip.ports import Budget, CallMeter, Capability, ControlWrite, CrmIdentity, Look, PullPage, Purpose
+from crmdrip.ports import (
+    Budget,
+    CallMeter,
+    Capability,
+    ControlWrite,
+    CrmIdentity,
+    Look,
+    PullPage,
+    Purpose,
+    reads_answers_of,
+)
 
 _FOUND = 50
 """People given for a name."""
@@ -38,6 +48,7 @@ _TOUCH = (
 )
 
 
+@reads_answers_of("the database")
 class SqlSource:
     """A CrmSource. Shares its database, and with it connections and budget, with the sink."""
 

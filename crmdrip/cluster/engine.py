@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy.engine import make_url
 
 from crmdrip.core.errors import ConfigurationError, CrmdripError
+from crmdrip.ledger import engines
 
 log = structlog.get_logger()
 
@@ -68,7 +69,11 @@ class JobEngine:
                 conninfo=self._conninfo,
                 min_size=1,
                 max_size=6,
-                kwargs={"options": f"-c search_path={SCHEMA},public", "application_name": f"crmdrip-jobs {name}"[:63]},
+                kwargs={
+                    **engines.CONNECT,
+                    "options": f"-c search_path={SCHEMA},public",
+                    "application_name": f"crmdrip-jobs {name}"[:63],
+                },
             )
         )
         logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of each run, of which there are many
@@ -103,6 +108,7 @@ class JobEngine:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
+        self._loop.set_exception_handler(_tell)
         while not self._ending.is_set():
             try:
                 self._loop.run_until_complete(self._work())
@@ -206,3 +212,12 @@ class JobEngine:
                 await manager.retry_job(job)
             except self._exceptions.ConnectorException:  # a run of the loop is in line already
                 await manager.finish_job(job, self._statuses.FAILED, delete_job=True)
+
+
+def _tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What ends a task that nobody waits for: mostly the run of a loop that others have taken over."""
+    error = context.get("exception")
+    while error is not None and error.__cause__ is not None:
+        error = error.__cause__
+    detail = str(error or context["message"]).splitlines()[0:1]
+    log.warning("job_not_finished", error=type(error).__name__, detail=detail)

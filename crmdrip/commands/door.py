@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from crmdrip.config import Settings
 from crmdrip.daemon.loop import Daemon
 from crmdrip.daemon.parts import Parts
+from crmdrip.web.clients import read_networks
 from crmdrip.web.door import Door, build_app, listen
 from crmdrip.web.health import Health, LoopHealth, MailboxHealth
 from crmdrip.web.hooks import Figures, Hooks
@@ -29,6 +30,7 @@ def open_door(settings: Settings, parts: Parts, daemon: Daemon) -> Iterator[None
         on_stored=lambda: daemon.hasten("received"),
         on_hint=lambda: daemon.hasten("pull"),
     )
+    proxies = read_networks(settings.web.proxies)
     with Door(listen(address)) as door:
         door.serve(
             build_app(
@@ -38,7 +40,9 @@ def open_door(settings: Settings, parts: Parts, daemon: Daemon) -> Iterator[None
                 base_url=settings.unsubscribe.base_url,
                 after=door.after,
                 hooks=hooks.routes(settings.web.prefix),
-            )
+                proxies=proxies,
+            ),
+            proxies=proxies,
         )
         yield
 

@@ -25,16 +25,16 @@ from crmdrip.inspection.subject import find_in_crm, only
 def preview(config: Path, sequence: str, person: str, *, page: Path | None, as_json: bool) -> int:
     """Render the emails of SEQUENCE for PERSON. Sends nothing.
 
-    Drafts can be previewed. Unsubscribe links in a preview are nobody's. Exit code 1 if a step cannot be rendered.
+    Drafts can be previewed. Unsubscribe links in a preview are nobody's. Exit code 1 if a step cannot be rendered, or
+    names a field that nobody can see.
     """
     settings = read_settings_to_look(config)
     source = open_crm(settings)
     org_id = source.identity().org_id
     chosen = read_sequence(find_draft(read_drafts(source), sequence))
     subject = only(find_in_crm(source, person), person)
-    record, owners = look_at(source, subject.ref, chosen)
     composer = build_composer(settings, org_id)
-    shown = list(preview_steps(composer, chosen, record, owners.get(record.owner_id or "")))
+    shown = list(preview_steps(composer, chosen, look_at(source, subject.ref, chosen)))
     if page is not None:
         try:
             page.write_text(as_page(chosen.name, shown), encoding="utf-8")
@@ -45,13 +45,15 @@ def preview(config: Path, sequence: str, person: str, *, page: Path | None, as_j
         print_json({"sequence": chosen.name, "person": subject.ref.id, "steps": shown})
     elif page is None:
         _print(shown)
-    return 1 if any(step.problem for step in shown) else 0
+    return 1 if any(step.problem or step.remark for step in shown) else 0
 
 
 def _print(shown: list[StepPreview]) -> None:
     out = console()
     for step in shown:
         out.print(f"\n-- step {step.step}, {step.kind} " + "-" * 40, markup=False, style="bold")
+        if step.remark:
+            out.print(step.remark, markup=False)
         if step.problem:
             out.print(step.problem, markup=False)
             continue

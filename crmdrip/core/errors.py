@@ -5,7 +5,11 @@ Whoever raises says what is wrong, where, and what a person should type or tick 
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
+
+LONGEST_TOLD = 604_800.0
+"""Seconds. Whoever is told to wait longer than a week asks again after one."""
 
 
 class ErrorClass(StrEnum):
@@ -65,7 +69,12 @@ class RateLimitedError(CrmdripError):
 
     def __init__(self, what: str, *, where: str = "", do_next: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, where=where, do_next=do_next)
-        self.retry_after = retry_after
+        self.retry_after = bound_wait(retry_after)
+
+
+def bound_wait(seconds: float | None) -> float | None:
+    """A wait as the other side told it, from none to a week; None for what is no number."""
+    return None if seconds is None or math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_TOLD)
 
 
 class AuthError(CrmdripError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from crmdrip.core.decisions import Move, Stop
+from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import (
     BoxPending,
     Enrollment,
@@ -14,6 +15,7 @@ from crmdrip.core.model import (
     OnOpportunity,
     Record,
     RecordRef,
+    RunStatus,
     SequenceStatus,
     Signal,
     SignalKind,
@@ -55,14 +57,31 @@ def stop_when_gone(snapshot: Snapshot, run: Enrollment) -> Stop | Move | None:
         waited = snapshot.view is View.LOOKED and run.reason == Reason(code=HoldReason.RECORD_GONE).key
         return _stop(StopReason.DELETED, untick=False) if waited else None
     if record.merged_into is not None:
-        if snapshot.moved_to_live_run or snapshot.winner_stopped:
-            return _stop(StopReason.MERGED, record.merged_into, untick=False)
-        return Move(to=RecordRef(kind=run.ref.kind, id=record.merged_into), because="merged")
+        return _after_merge(snapshot, record, run, record.merged_into)
     if record.deleted:
         return _stop(StopReason.DELETED, untick=False)
     if record.converted_to is not None:
         return _after_conversion(snapshot, record, record.converted_to)
     return _stop(StopReason.RESTORED) if snapshot.restored else None
+
+
+def _after_merge(snapshot: Snapshot, record: Record, run: Enrollment, survivor: str) -> Stop | Move:
+    """A box that somebody unticked before the merge, on either record, is not ticked again for the sake of a run (P2).
+
+    A merged record shows how it stood itself, or how the one stands that took its place, by the CRM.
+    """
+    if snapshot.moved_to_live_run or snapshot.winner_stopped:
+        return _stop(StopReason.MERGED, survivor, untick=False)
+    to = RecordRef(kind=run.ref.kind, id=survivor)
+    if not record.enrolled and snapshot.box_pending is BoxPending.NO:
+        if record.status == RunStatus.STOPPED.value and record.sequence_id == run.sequence_id:
+            return _stop(StopReason.MERGED, survivor, untick=False)
+        if record.status in _UNDER_WAY or normalize_address(record.email) == run.address:
+            return Stop(reason=Reason(code=StopReason.UNTICKED), untick=False, shown_on=to)
+    return Move(to=to, because="merged")
+
+
+_UNDER_WAY = frozenset(status.value for status in RunStatus if status.live)
 
 
 def _after_conversion(snapshot: Snapshot, record: Record, contact: RecordRef) -> Stop | Move:

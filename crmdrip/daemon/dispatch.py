@@ -22,13 +22,15 @@ import structlog
 from crmdrip.core.caps import Counter
 from crmdrip.core.errors import CrmdripError, ErrorClass
 from crmdrip.core.model import Signal
-from crmdrip.daemon import twins
+from crmdrip.daemon import received, twins
 from crmdrip.daemon.intents import Intents
+from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.look import look_once_more, unseen
 from crmdrip.daemon.outcomes import conclude
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import Ready
 from crmdrip.daemon.shares import share_of
+from crmdrip.ledger import received as store
 from crmdrip.ledger import runs
 from crmdrip.ledger.runs import DueRun
 from crmdrip.ports import SendOutcome, SendStatus
@@ -86,6 +88,7 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
             if before is not None:
                 total = _add(total, _finish(before, batch))
                 batch.withdraw_ended()
+            batch.hear()
             batch.begin(sender)
             batch.tell_twins()
             if len(due) < parts.limits.batch:
@@ -189,6 +192,21 @@ class _Batch:
         if ended:
             self._take_back(ended, "the run has ended since the last look")
             self._going = [one for one in self._going if one.run.id in live]
+
+    def hear(self) -> None:
+        """What came in at the door since the look counts as well, while nothing has gone out by that look (P2).
+
+        Nobody is mailed while it cannot be read. Nothing waiting costs one look into an index.
+        """
+        with self._parts.ledger.read() as connection:
+            waiting = store.newest_waiting(connection) is not None
+        if not waiting or not self._going:
+            return
+        if received.is_heard(self._parts, take_mail):
+            self.withdraw_ended()
+        else:
+            self._take_back(self._going, "something that came in has not been read yet")
+            self._going = []
 
     def _take_back(self, unsent: list[Ready], why: str) -> None:
         refused = [

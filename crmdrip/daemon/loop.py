@@ -120,8 +120,10 @@ class Daemon:
 
     @property
     def ready(self) -> bool:
-        """Whether the daemon does its work: history is complete, and no loop is failing."""
-        return self._prepared.is_set() and all(state.failures == 0 for state in self.states.values())
+        """Whether email goes out as it should: history is complete, no loop fails, and every mailbox can be read."""
+        fails = any(state.failures for state in self.states.values())
+        deaf = any(one.error for one in self._parts.mailboxes.hearings())
+        return self._prepared.is_set() and not fails and not deaf
 
     @property
     def alive(self) -> bool:

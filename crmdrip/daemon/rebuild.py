@@ -30,7 +30,7 @@ from crmdrip.daemon.remarks import check_fields
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.daemon.unsubscribing import leave_again
-from crmdrip.ledger import definitions, marks, outbox, people, runs, suppressions, tallies, touches
+from crmdrip.ledger import definitions, forwards, marks, outbox, people, runs, suppressions, tallies, touches
 from crmdrip.ledger.conflicts import store_each
 from crmdrip.ports import PullPage
 
@@ -114,6 +114,9 @@ def rebuild(parts: Parts, watch: Watch = tell_log) -> PullCount:
             marks.next_heartbeat(connection, heard)  # ours are newer from now on
         marks.set_mark(connection, marks.MODE, marks.REBUILDING)
         marks.set_mark(connection, marks.REBUILT_AT, first.at.isoformat())  # by the CRM's clock, which is right (B29)
+        doubtful = forwards.doubt_waiting(connection)
+    if doubtful:
+        log.warning("forwards_in_doubt_after_restart", forwards=doubtful)
     log.info("rebuild_started")
     worked_before = announce(parts) in (Found.OTHER, Found.NO_PLACE) or heard is not None
     refused = stopped = 0

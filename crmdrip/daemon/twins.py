@@ -55,6 +55,16 @@ def _was_stopped(found: Iterable[Enrollment], sequence_id: str) -> bool:
     )
 
 
+def _was_taken_out(found: Iterable[Enrollment], sequence_id: str) -> bool:
+    """Whether somebody took the record out of the sequence and left it out. Its box is not ticked again (P2)."""
+    own = [run for run in found if run.sequence_id == sequence_id]
+    newest = max(own, key=lambda run: (run.entered_at, run.id), default=None)
+    return newest is not None and newest.status is RunStatus.STOPPED and newest.reason in _TAKEN_OUT
+
+
+_TAKEN_OUT = frozenset(Reason(code=code).key for code in (StopReason.UNTICKED, StopReason.SEQUENCE_CLEARED))
+
+
 def look_ahead(connection: Connection, snapshot: Snapshot) -> Snapshot:
     """The snapshot with what is known of the record that took this one's place."""
     successor, run = _successor(snapshot), snapshot.enrollment
@@ -64,7 +74,7 @@ def look_ahead(connection: Connection, snapshot: Snapshot) -> Snapshot:
     return replace(
         snapshot,
         moved_to_live_run=any(other.status.live for other in others),
-        winner_stopped=_was_stopped(others, run.sequence_id),
+        winner_stopped=_was_stopped(others, run.sequence_id) or _was_taken_out(others, run.sequence_id),
     )
 
 

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from crmdrip.core.compose import Composer, TaskText, compose_task, merge_paths
 from crmdrip.core.definition import validate
-from crmdrip.core.errors import RejectedError
+from crmdrip.core.errors import RejectedError, UnknownPathsError
 from crmdrip.core.keys import normalize_address
 from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import Enrollment, Owner, Record, RecordRef, RunStatus, Sequence, SequenceDraft, Step, StepKind
@@ -36,6 +36,8 @@ class StepPreview:
     subject: str = ""
     text: str = ""
     html: str = ""
+    remark: str = ""
+    """Which of its merge fields nobody can see, "" when all can be."""
 
 
 def read_drafts(source: CrmSource) -> tuple[SequenceDraft, ...]:
@@ -70,17 +72,35 @@ def read_sequence(draft: SequenceDraft) -> Sequence:
     )
 
 
-def look_at(source: CrmSource, ref: RecordRef, sequence: Sequence) -> tuple[Record, Mapping[str, Owner]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sight:
+    """One record as the CRM has it now."""
+
+    record: Record
+    owners: Mapping[str, Owner]
+    """Its owner, by id."""
+    unknown: frozenset[str]
+    """Merge paths of the sequence that nobody can see; to the daemon they are missing in every record (B24)."""
+
+
+def look_at(source: CrmSource, ref: RecordRef, sequence: Sequence) -> Sight:
     """The record with every merge field the sequence uses, and its owner. Raises what CrmSource.look raises."""
-    look: Look = source.look([ref], merge_paths(sequence.steps), None)
+    paths, unknown = merge_paths(sequence.steps), frozenset[str]()
+    try:
+        look: Look = source.look([ref], paths, None)
+    except UnknownPathsError as error:
+        unknown = error.paths
+        look = source.look([ref], paths - unknown, None)
     record = look.records.get(ref.id)
     if record is None:
         raise RejectedError(f"{ref.kind.value} {ref.id} is not in the CRM any more.")
-    return record, source.owners([record.owner_id] if record.owner_id else [])
+    return Sight(record=record, owners=source.owners([record.owner_id] if record.owner_id else []), unknown=unknown)
 
 
-def preview(composer: Composer, sequence: Sequence, record: Record, owner: Owner | None) -> Iterator[StepPreview]:
+def preview(composer: Composer, sequence: Sequence, sight: Sight) -> Iterator[StepPreview]:
     """Every active step, variants included, in order; later emails continue the thread of the first."""
+    record = sight.record
+    owner = sight.owners.get(record.owner_id or "")
     address = normalize_address(record.email)
     run = Enrollment(
         id=0,
@@ -99,7 +119,7 @@ def preview(composer: Composer, sequence: Sequence, record: Record, owner: Owner
         for step in slot:
             shown, message = _preview_step(composer, sequence, step, run=run, record=record, owner=owner)
             first = first or message
-            yield shown
+            yield replace(shown, remark=_unseen(step, sight.unknown))
         if first is not None:
             identity = first.headers["Message-ID"]
             begins = "In-Reply-To" not in first.headers
@@ -135,6 +155,13 @@ def _preview_step(
         html=made.html,
     )
     return filled, made
+
+
+def _unseen(step: Step, unknown: frozenset[str]) -> str:
+    return " ".join(
+        f"{{{{ {path} }}}} is no field that can be seen: correct the step, or grant read access."
+        for path in sorted(merge_paths([step]) & unknown)
+    )
 
 
 def _named(name: str, address: str) -> str:

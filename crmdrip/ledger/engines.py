@@ -65,7 +65,7 @@ def build_engine(url: URL) -> Engine:
     options: dict[str, Any] = {"hide_parameters": True, "pool_use_lifo": True}
     if url.drivername == POSTGRESQL:
         options |= {
-            "connect_args": _CONNECT,
+            "connect_args": {**CONNECT, "application_name": PROCESS},
             "pool_pre_ping": True,  # the server may have been started anew
             "max_overflow": 20,  # every loop and the door, each in a thread of its own
         }
@@ -136,14 +136,14 @@ def _writes(connection: Connection) -> bool:
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------------------
 
-_CONNECT = {
+CONNECT: Final = {
     "connect_timeout": 10,
     "keepalives_idle": AWAY // 2,
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": AWAY * 1000,
-    "application_name": PROCESS,
 }
+"""How every connection is made: to whoever is silent for AWAY it is cut."""
 
 _SETTINGS = {
     "synchronous_commit": "on",  # an intent is on disk before its request leaves, whatever the server's default is

@@ -137,6 +137,15 @@ def recover(connection: Connection) -> int:
     return len(rows.all())
 
 
+def doubt_waiting(connection: Connection) -> int:
+    """What an older copy of the ledger still means to send on may have gone out since. Returns how many there are."""
+    detail = "the ledger may be an older copy, and it may have been sent on since"
+    rows = connection.execute(
+        update(forward).where(IS_WAITING).values(state=IN_DOUBT, message=b"", detail=detail).returning(forward.c.id)
+    )
+    return len(rows.all())
+
+
 def count_by_state(connection: Connection) -> dict[str, int]:
     """How many there are."""
     rows = connection.execute(select(forward.c.state, func.count()).group_by(forward.c.state))

@@ -28,6 +28,10 @@ from crmdrip.core.writes import (
     TouchWrite,
     Write,
 )
+from crmdrip.ports.answers import (
+    reading,
+    reads_answers_of,
+)
 from crmdrip.ports.calls import (
     CallMeter,
     Purpose,
@@ -145,4 +149,6 @@ __all__ = [
     "TouchWrite",
     "Write",
     "WriteOutcome",
+    "reading",
+    "reads_answers_of",
 ]

@@ -23,20 +23,28 @@ from starlette.routing import Route
 
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.settings import is_loopback
-from crmdrip.web.allowance import Allowance
+from crmdrip.web.allowance import Allowance, Allowances
+from crmdrip.web.clients import Clients, Network, read_networks
 from crmdrip.web.health import Watch, describe
 from crmdrip.web.pages import Pages
 from crmdrip.web.unsubscribe import Unsubscribes
 from crmdrip.web.unsubscribe_page import UnsubscribePage
+from crmdrip.web.wire import HEAD_SECONDS, bounded_protocol
 
 log = structlog.get_logger()
 
 PER_SECOND = 200.0
 BURST = 1_000
 """Requests: far above what people do, far below what keeps a ledger busy."""
+CLIENT_PER_SECOND = 20.0
+CLIENT_BURST = 200
+"""Of one client: a mail scanner follows every link of a company's mail, and may share its address with people."""
 CONCURRENT = 200
 START_SECONDS = 10.0
 """How long the server may take to listen."""
+
+LOOPBACK = read_networks(("127.0.0.0/8", "::1/128"))
+"""Where a web server before the door usually is."""
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Any of them: the request came through a proxy, so it is not from this machine whatever its address says."""
@@ -49,17 +57,20 @@ def build_app(
     pages: Pages,
     base_url: str,
     after: Callable[[Callable[[], None]], object],
-    allowance: Allowance | None = None,
+    allowance: Allowances | None = None,
     hooks: Iterable[Route] = (),
+    proxies: Iterable[Network] = LOOPBACK,
 ) -> Starlette:
     """The application. base_url: of unsubscribe links; its path is answered here. hooks: what vendors post to.
 
-    after: runs a function once the answer is out; it must not raise for what the function does.
+    after: runs a function once the answer is out; it must not raise for what the function does. proxies: the web
+    servers before it, whose X-Forwarded-For is believed.
     """
     page = UnsubscribePage(
         unsubscribes=unsubscribes,
         pages=pages,
-        allowance=allowance or Allowance(per_second=PER_SECOND, burst=BURST),
+        clients=Clients(proxies),
+        allowance=allowance or default_allowances(),
         after=after,
     )
 
@@ -81,6 +92,12 @@ def build_app(
         ],
         exception_handlers={404: lambda request, _: page.refuse(request)},
     )
+
+
+def default_allowances() -> Allowances:
+    """What the door answers of unsubscribe links."""
+    everybody = Allowance(per_second=PER_SECOND, burst=BURST)
+    return Allowances(everybody, per_second=CLIENT_PER_SECOND, burst=CLIENT_BURST)
 
 
 def _is_local(request: Request) -> bool:
@@ -135,15 +152,21 @@ class Door:
         """Wait until everything given to `after` is done."""
         self._later.submit(lambda: None).result()
 
-    def serve(self, app: Starlette) -> Self:
-        """Begin to answer. Raises ConfigurationError when the server does not come up."""
+    def serve(
+        self, app: Starlette, *, proxies: Iterable[Network] = LOOPBACK, head_seconds: float = HEAD_SECONDS
+    ) -> Self:
+        """Begin to answer. Raises ConfigurationError when the server does not come up.
+
+        proxies: as in build_app. head_seconds: how long whoever asks may take to say what.
+        """
         config = uvicorn.Config(
             app,
-            http="h11",  # bounds a request's head at 64 KB, which httptools does not
+            # On h11, which bounds a request's head at 64 KB; httptools does not.
+            http=bounded_protocol(Clients(proxies), connections=CONCURRENT, seconds=head_seconds),
             lifespan="off",
             ws="none",
             log_config=None,
-            log_level="warning",
+            log_level="error",  # a warning for each request that is none would let strangers fill the disk
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -36,7 +36,7 @@ class Health:
     alive: bool
     """Every loop is within its error budget: no restart would help."""
     ready: bool
-    """History is complete and no loop is failing."""
+    """Email goes out as it should: history is complete, no loop fails, and every mailbox can be read."""
     loops: Mapping[str, LoopHealth] = field(default_factory=dict)
     calls_used: int | None = None
     """CRM calls of the last 24 hours, of everybody, as the CRM told last."""
@@ -45,7 +45,7 @@ class Health:
     """What vendors posted since the door opened, by source and what became of it."""
 
     mailboxes: Mapping[str, MailboxHealth] = field(default_factory=dict)
-    """By name. While one cannot be read no email goes out; the daemon is ready all the same, as it takes the rest."""
+    """By name. While one cannot be read no email goes out."""
 
 
 Watch = Callable[[], Health]

@@ -28,12 +28,15 @@ from crmdrip.core.received import Delivery
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import received
 from crmdrip.ports import Hint, Hook, HookRequest
+from crmdrip.web.allowance import Allowance
 from crmdrip.web.body import Body, Bounds, Refusal, Room
 
 log = structlog.get_logger()
 
 HINT_BOUNDS = Bounds(limit=64 * 1024, seconds=10)
 """Of a hint's body, which nobody looks at: a Salesforce flow sends what it likes."""
+_LINES, _LINES_PER_SECOND = 100, 0.2
+"""Refused requests that are logged one by one."""
 HINTS = "crm:hint"
 """The source of hints, in figures."""
 
@@ -112,6 +115,7 @@ class Hooks:
         self._on_hint = on_hint
         self._room = room or Room()
         self.figures = Figures()
+        self._lines = Allowance(per_second=_LINES_PER_SECOND, burst=_LINES)
 
     def routes(self, prefix: str) -> list[Route]:
         """prefix: of the paths, "" for none."""
@@ -205,7 +209,8 @@ class Hooks:
 
     def _answer(self, source: str, fate: Fate) -> Response:
         self.figures.add(source, fate)
-        if fate not in (Fate.STORED, Fate.REPEATED, Fate.HINTED):
+        # The figures hold all of them; a line for each would let strangers fill the disk.
+        if fate not in (Fate.STORED, Fate.REPEATED, Fate.HINTED) and self._lines.take():
             log.info("request_refused", source=source, fate=fate.value)
         status, headers = _ANSWERS[fate]
         return Response(status_code=status, headers=dict(headers))

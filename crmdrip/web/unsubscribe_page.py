@@ -17,7 +17,9 @@ from starlette.responses import HTMLResponse, Response
 
 from crmdrip.core.errors import CrmdripError
 from crmdrip.core.tokens import Unsubscriber
-from crmdrip.web.allowance import Allowance
+from crmdrip.web.allowance import Allowances
+from crmdrip.web.body import Body, Bounds, Refusal, Room
+from crmdrip.web.clients import Clients
 from crmdrip.web.pages import HEADERS, SCOPE, SEQUENCE, Page, Pages
 from crmdrip.web.unsubscribe import Unsubscribes
 
@@ -25,6 +27,9 @@ log = structlog.get_logger()
 
 BODY_LIMIT = 8 * 1024
 """Bytes. RFC 8058's body has 26; a browser's form fewer."""
+BODY_SECONDS = 10.0
+_ROOM = 4 * 1024 * 1024
+"""Bytes of bodies held at once: of more connections than there are."""
 FIELDS = 10
 """Form fields that are read."""
 
@@ -32,10 +37,17 @@ After = Callable[[Callable[[], None]], object]
 """Runs a function once the answer is out; does not raise for what the function does."""
 
 
+_STATUSES = {Refusal.TOO_LARGE: 413, Refusal.TOO_SLOW: 408, Refusal.CUT_OFF: 400, Refusal.NO_ROOM: 503}
+
+
 class UnsubscribePage:
     """Answers requests to one unsubscribe link."""
 
-    def __init__(self, *, unsubscribes: Unsubscribes, pages: Pages, allowance: Allowance, after: After) -> None:
+    def __init__(
+        self, *, unsubscribes: Unsubscribes, pages: Pages, clients: Clients, allowance: Allowances, after: After
+    ) -> None:
+        self._clients = clients
+        self._room = Room(_ROOM)
         self._unsubscribes = unsubscribes
         self._pages = pages
         self._allowance = allowance
@@ -44,7 +56,7 @@ class UnsubscribePage:
     async def answer(self, request: Request) -> Response:
         """GET, HEAD or POST of a link. Raises nothing that was foreseen."""
         accepted = request.headers.get("accept-language", "")
-        if not self._allowance.take():
+        if not self._allowance.take(self._clients.of(request)):
             return _respond(self._pages.later(accepted), 429, {"Retry-After": "1"})
         who = self._unsubscribes.read(request.path_params["token"])
         if who is None:
@@ -53,9 +65,11 @@ class UnsubscribePage:
             if request.method != "POST":
                 name = await run_in_threadpool(self._unsubscribes.public_name, who)
                 return _respond(self._pages.ask(accepted, name))
-            body = await _read_body(request)
-            if body is None:
-                return _respond(self._pages.unknown(accepted), 413, {"Connection": "close"})
+            with Body(self._room) as reading:
+                body = await reading.read(request, Bounds(limit=BODY_LIMIT, seconds=BODY_SECONDS))
+            if isinstance(body, Refusal):
+                page = self._pages.unknown(accepted) if body is Refusal.TOO_LARGE else self._pages.later(accepted)
+                return _respond(page, _STATUSES[body], {"Connection": "close"})
             if who.sequence and _is_for_one_sequence(body):
                 return await self._leave(who, accepted)
             new = await run_in_threadpool(self._unsubscribes.accept, who)
@@ -81,16 +95,6 @@ def _respond(page: Page, status: int = 200, headers: dict[str, str] | None = Non
     return HTMLResponse(
         page.text, status_code=status, headers={**HEADERS, "Content-Language": page.language, **(headers or {})}
     )
-
-
-async def _read_body(request: Request) -> bytes | None:
-    """The body, None as soon as it is too large."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            return None
-    return body
 
 
 def _is_for_one_sequence(body: bytes) -> bool:

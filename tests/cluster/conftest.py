@@ -10,6 +10,7 @@ import pytest
 from ledger_places import Server
 
 sys.path.append(str(Path(__file__).parents[1] / "commands"))  # the office is the commands' own
+sys.path.append(str(Path(__file__).parents[1] / "proof"))  # and the oracle the proof's
 
 from crew import Crew
 from office import Office

@@ -46,14 +46,19 @@ class Crew:
             process.communicate()
         self._ledger.close()
 
-    def hire(self, *names: str, lease: float = LEASE, batch: int = 5, more: str = "") -> None:
-        """Start a daemon for each name. more: further tables of its configuration."""
+    def hire(
+        self, *names: str, lease: float = LEASE, batch: int = 5, more: str = "", program: Path | None = None
+    ) -> None:
+        """Start a daemon for each name. more: further tables of its configuration. program: as in start."""
         for name in names:
             sharing = f'[cluster]\nenabled = true\nname = "{name}"\nlease_seconds = {lease}\n'
-            self.start(name, f"{sharing}{more}", batch)
+            self.start(name, f"{sharing}{more}", batch, program)
 
-    def start(self, name: str, more: str = "", batch: int = 5) -> subprocess.Popen[str]:
-        """Start a daemon that shares the work only where `more` says so. Its name stands in each of its emails."""
+    def start(self, name: str, more: str = "", batch: int = 5, program: Path | None = None) -> subprocess.Popen[str]:
+        """Start a daemon that shares the work only where `more` says so. Its name stands in each of its emails.
+
+        program: a folder that holds another crmdrip than the present one.
+        """
         text = self.office.config.read_text(encoding="utf-8").replace(str(self.office.port), str(free_port()))
         text = text.replace("[daemon]", f"[daemon]\nbatch = {batch}").replace('level = "error"', 'level = "info"')
         text = text.replace('company = "Acme"', f'company = "Acme of {name}"')
@@ -67,7 +72,7 @@ class Crew:
                 stdout=log,
                 stderr=log,
                 text=True,
-                env=environment(),
+                env=environment() | ({"PYTHONPATH": str(program)} if program is not None else {}),
             )
         return self.daemons[name]
 
@@ -101,6 +106,12 @@ class Crew:
         os.kill(self.daemons[name].pid, signal.SIGCONT)
 
     # the org and the provider
+
+    def tick_more(self, people: int) -> None:
+        """So many beside those whom the office has ticked."""
+        for number in range(people):
+            box = {"Drip_Enrolled__c": True, "Drip_Sequence__c": self.office.sequence_id}
+            self.office.contact(f"more{number}@company{number}.example", **box)
 
     def sent(self) -> Counter[str]:
         """How many emails each address got."""
@@ -136,11 +147,10 @@ class Crew:
         yield
         server.do(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
-    def migrate(self, *statements: str) -> None:
-        """As the start of a newer program does."""
-        with self._ledger.write() as connection:
-            for statement in statements:
-                connection.exec_driver_sql(statement)
+    def count(self, statement: str) -> int:
+        """What a query of one number finds in the ledger."""
+        with self._ledger.read() as connection:
+            return int(connection.exec_driver_sql(statement).scalar_one())
 
     def type(self, *arguments: str) -> str:
         """Type a command with the first daemon's configuration; what it prints."""

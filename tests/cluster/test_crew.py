@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 from crew import Crew
+from later import VERSION, make_later
 from ledger_places import Server
 from office import until
 
@@ -136,23 +138,37 @@ class TestTrouble:
 
 
 class TestTwoVersions:
-    """A rolling upgrade: the ledger is brought up to date under daemons that are older than it."""
+    """A rolling upgrade: two programs at work, on a ledger that the newer one has brought up to date."""
 
-    def test_the_older_one_goes_on_and_cannot_be_started_anew(self, crew: Crew) -> None:
-        """A version only adds what the one before it can leave alone; going back is refused with what to install."""
-        crew.hire("ann")
+    def test_both_work_on_the_newer_ones_ledger_until_the_older_is_replaced(self, crew: Crew, tmp_path: Path) -> None:
+        """A version only adds what the one before it can leave alone; each sends, and nobody is mailed twice (P1)."""
+        later = make_later(tmp_path / "later")
+        crew.hire("ann", lease=60)
         until(lambda: crew.at_work("ann"), crew.daemons["ann"])
-        crew.migrate(
-            "ALTER TABLE enrollment ADD COLUMN of_a_later_version TEXT",
-            "CREATE TABLE of_a_later_version (id BIGINT PRIMARY KEY)",
-            "UPDATE alembic_version SET version_num = '9999'",
-        )
-        crew.office.ticked(20)
-        until(lambda: settled(crew, 20), crew.daemons["ann"])
-        crew.hire("bob")
-        assert crew.daemons["bob"].wait() == 2
-        assert "the ledger has version 9999" in crew.log("bob")
-        assert crew.at_work("ann")
+        crew.office.ticked(10)
+        until(lambda: settled(crew, 10), crew.daemons["ann"])
+        crew.hire("bob", lease=60, program=later)
+        until(lambda: crew.at_work("ann", "bob"), crew.daemons["bob"])
+        assert {name: one.version == VERSION for name, one in crew.signed_in().items()} == {"ann": False, "bob": True}
+        crew.office.slow_mail(0.5)
+        crew.tick_more(70)
+        until(lambda: crew.sent_by("ann") > 10 and crew.sent_by("bob"), crew.daemons["bob"])
+        crew.daemons["ann"].send_signal(signal.SIGTERM)
+        assert crew.daemons["ann"].wait() == 0
+        crew.hire("ann", lease=60, program=later)
+        until(lambda: crew.at_work("ann", "bob") and settled(crew, 80), crew.daemons["ann"])
+        assert crew.office.twice() == {}
+        assert {one.version for one in crew.signed_in().values()} == {VERSION}
+        assert 0 < crew.count("SELECT count(*) FROM later") <= 70
+
+    def test_an_older_one_that_is_started_is_refused_and_told_what_to_install(self, crew: Crew, tmp_path: Path) -> None:
+        """Going back is refused; whoever is at work goes on."""
+        crew.hire("bob", program=make_later(tmp_path / "later"))
+        until(lambda: crew.at_work("bob"), crew.daemons["bob"])
+        crew.hire("ann")
+        assert crew.daemons["ann"].wait() == 2
+        assert "the ledger has version 0002" in crew.log("ann")
+        assert crew.at_work("bob")
 
 
 def test_status_lists_the_daemons(crew: Crew) -> None:

@@ -266,6 +266,15 @@ class TestPreview:
         result = crmdrip("preview", "Hello", person)
         assert (result.code, result.out.count("missing Title")) == (1, 2)
 
+    def test_a_misspelled_merge_field_is_told_with_the_step_that_has_it(self, office: Office, crmdrip: Shell) -> None:
+        """B24: the other steps are shown all the same."""
+        person = office.contact("ann@firm.example")
+        step = office.sandbox.call(lambda: office.sandbox.org.select("SELECT Id FROM Drip_Step__c"))[-1]["Id"]
+        office.change(step, Drip_Body__c='<p>Hi {{ contact.frist_name | default: "there" }}</p>')
+        result = crmdrip("preview", "Hello", person)
+        assert "{{ frist_name }} is no field that can be seen: correct the step" in result.out
+        assert (result.code, "Hi there" in result.out) == (1, True)
+
     def test_its_unsubscribe_links_are_nobodys(self, office: Office, crmdrip: Shell) -> None:
         """Whoever looks at a preview and clicks unsubscribes no one."""
         one, other = office.contact("ann@firm.example"), office.contact("bob@firm.example")

@@ -138,6 +138,19 @@ def test_a_ticked_box_becomes_emails_and_touches(office):
     assert (office.crm.read(ref, "status"), office.crm.read(ref, "enrolled")) == ("Finished", False)
 
 
+def test_a_box_unticked_before_a_merge_is_not_ticked_again(office):
+    """B9, B12, P2: a rep unticks a person and merges another contact into them before the next pull sees either."""
+    ref = office.tick("ann@firm.example", office.crm.add_sequence("Intro", ["Hello", "Again"]))
+    office.play(hours=28)
+    other = office.crm.add_person(RecordKind.CONTACT, email="lee@firm.example", first_name="Lee", owner=office.rep)
+    office.crm.change(ref, enrolled=False)
+    merged = office.crm.merge(ref, other)
+    office.play(days=5)
+    assert office.sent() == ["Hello"]
+    assert not office.crm.read(merged, "enrolled")
+    assert office.crm.read(merged, "reason").startswith("The box was unticked.")
+
+
 def test_sequences_in_custom_objects_do_the_very_same(tmp_path, monkeypatch):
     """Where the portal has them: the emails, the timeline and the record are those of a sequence in a file."""
     monkeypatch.setitem(HubSpotClient.__init__.__kwdefaults__, "sleep", lambda _: None)

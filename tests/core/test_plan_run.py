@@ -184,6 +184,32 @@ ENDS = [
         winner_stopped=True,
     ),
     row(
+        "B12 P2 unticked and then merged",
+        UNTICKED,
+        record={"merged_into": WINNER, "deleted": True, "enrolled": False},
+    ),
+    row(
+        "B12 P2 merged into a record whose box somebody unticked in the midst of a run",
+        UNTICKED,
+        record={"merged_into": WINNER, "deleted": True, "enrolled": False, "status": "Active", "email": "lee@b.co"},
+    ),
+    row(
+        "B12 P6 merged, and the CRM shows that the run was stopped: the ledger is an older copy",
+        "stop: The record was merged into 003W, which carries on the history.",
+        record={"merged_into": WINNER, "deleted": True, "enrolled": False, "status": "Stopped"},
+    ),
+    row(
+        "B12 merged into a record that has finished another sequence",
+        "move to contact 003W: merged",
+        record={"merged_into": WINNER, "deleted": True, "enrolled": False, "status": "Finished", "email": "lee@b.co"},
+    ),
+    row(
+        "B12 B9 merged while our own tick is on its way",
+        "move to contact 003W: merged",
+        record={"merged_into": WINNER, "deleted": True, "enrolled": False},
+        box_pending=BoxPending.ON,
+    ),
+    row(
         "B11 converted with an opportunity",
         "stop, untick: The lead was converted and an opportunity was created. No further email goes out.",
         record={"ref": LEAD, "converted_to": CONTACT, "converted_opportunity": True},

@@ -445,6 +445,45 @@ class TestTrouble:
         assert (count.unknown, counts(stage)) == (1, ReceivedCount(unclear=1))
         assert stage.run(ann).status is RunStatus.STOPPED
 
+    def test_what_comes_in_during_the_last_look_withdraws_its_email(
+        self, stage: Stage, vendor: Vendor, ann: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """P2: everything that had come in was read, then somebody complained while the records were read."""
+        look = stage.parts.source.look
+        complaint = vendor.event("spamreport", touch_of(stage, ann))
+
+        def look_slowly(*args: Any, **kwargs: Any) -> Any:
+            found = look(*args, **kwargs)
+            vendor.post(complaint)
+            return found
+
+        stage.at(MONDAY + timedelta(days=2, hours=1))
+        monkeypatch.setattr(stage.parts.source, "look", look_slowly)
+        passes.dispatch(stage.parts)
+        assert len(stage.sent(ANN)) == 1
+        assert stage.run(ann).reason == "stop.spam_report"
+        assert stage.touches(ann)[-1].state is TouchState.REFUSED
+
+    def test_what_comes_in_during_the_last_look_and_cannot_be_read_holds_the_batch(
+        self, stage: Stage, vendor: Vendor, ann: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """P2, P4: it may be somebody's answer; the email goes out once it was read."""
+        look = stage.parts.source.look
+
+        def look_slowly(*args: Any, **kwargs: Any) -> Any:
+            found = look(*args, **kwargs)
+            vendor.post(vendor.event("delivered", "0" * 32))
+            return found
+
+        stage.at(MONDAY + timedelta(days=2, hours=1))
+        with monkeypatch.context() as during:
+            during.setattr(stage.parts.source, "look", look_slowly)
+            vendor.reader.breaks = [RetriableError("not now")]
+            passes.dispatch(stage.parts)
+        assert len(stage.sent(ANN)) == 1
+        stage.play(stage.now + timedelta(hours=3))
+        assert len(stage.sent(ANN)) == 2
+
     def test_nothing_goes_out_while_something_waits_to_be_read(self, stage: Stage, vendor: Vendor, ann: str) -> None:
         """P2, P4: it may be the unsubscribe of whoever is mailed next; once it was read the sending goes on."""
         stage.at(MONDAY + timedelta(days=2, hours=1))

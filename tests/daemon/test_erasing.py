@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from constraints import let_touches_move
 from sqlalchemy import Connection, select, update
 from stage import Stage
 
@@ -106,6 +108,17 @@ def naming(connection: Connection, *names: str) -> set[str]:
     return found
 
 
+def files_of(stage: Stage) -> list[Path]:
+    """Those in which the ledger's rows are, once everything is written to them."""
+    if stage.parts.ledger.path is not None:
+        return list(stage.folder.glob("crmdrip.sqlite3*"))
+    with stage.parts.ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("CHECKPOINT")
+        folder = connection.exec_driver_sql("SHOW data_directory").scalar_one()
+        known = connection.exec_driver_sql("SELECT oid FROM pg_database WHERE datname = current_database()")
+        return list((Path(folder) / "base" / str(known.scalar_one())).iterdir())
+
+
 class TestErased:
     """What is left."""
 
@@ -124,9 +137,9 @@ class TestErased:
             assert naming(connection, ann) <= {"record"}
 
     def test_the_files_do_not_name_the_person_either(self, stage: Stage, ann: str) -> None:
-        """What SQLite frees is overwritten, in the file and in its journal."""
+        """What SQLite frees is overwritten, in the file and its journal; on PostgreSQL tables are written anew."""
         erase(stage, ANN)
-        files = list(stage.folder.glob("crmdrip.sqlite3*"))
+        files = files_of(stage)
         assert files
         for file in files:
             assert ANN.encode() not in file.read_bytes().lower()
@@ -273,7 +286,7 @@ class TestOpen:
         """B1: by moves that the database allows."""
         (touch,) = stage.touches(ann)
         with stage.parts.ledger.write() as connection:
-            connection.exec_driver_sql("DROP TRIGGER touch_moves_legally")  # to bring it there
+            let_touches_move(connection)  # to bring it there
             connection.execute(update(schema.touch).where(schema.touch.c.id == touch.id).values(state=state.value))
         erase(stage, ANN)
         with stage.parts.ledger.read() as connection:
@@ -287,7 +300,7 @@ class TestOpen:
         """P1: its outcome must find its row; nothing is half done."""
         (touch,) = stage.touches(ann)
         with stage.parts.ledger.write() as connection:
-            connection.exec_driver_sql("DROP TRIGGER touch_moves_legally")  # to bring it there
+            let_touches_move(connection)  # to bring it there
             connection.execute(update(schema.touch).where(schema.touch.c.id == touch.id).values(state="intended"))
         with pytest.raises(RetriableError, match="on its way"):
             erase(stage, ANN)

@@ -318,7 +318,7 @@ def test_two_daemons_with_a_ledger_each_notice_one_another(stage: Stage) -> None
     other = stage.back_up_ledger()
     ours = stage.parts
     settings = stage.settings.model_copy(
-        update={"ledger": stage.settings.ledger.model_copy(update={"url": f"sqlite:///{other}"})}
+        update={"ledger": stage.settings.ledger.model_copy(update={"url": stage.place.url_of(other)})}
     )
     stage.later(minutes=30)
     with assemble(settings, stage.clock, exclusive=True) as theirs:

@@ -15,6 +15,7 @@ from crmdrip.core.model import RunStatus
 from crmdrip.core.received import RawMail
 from crmdrip.core.struct import replace
 from crmdrip.daemon import mailboxes, passes
+from crmdrip.daemon.loop import Daemon, Rhythm
 from crmdrip.daemon.mailboxes import Ear, Mailboxes
 from crmdrip.ledger import marks, received
 from crmdrip.ledger.received import ReceivedCount
@@ -352,6 +353,25 @@ def test_how_each_fares_can_be_asked(stage: Stage, box: PaperMailbox) -> None:
         ("paper", stage.now, ""),
         ("deaf", None, "gone"),
     ]
+
+
+def test_who_cannot_read_a_mailbox_is_not_ready(
+    stage: Stage, box: PaperMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P3, P4: nothing goes out meanwhile, and whoever watches is to be told."""
+    monkeypatch.setattr(passes, "PASSES", {"pull": lambda _: {}})
+    ears = attach(stage, box)
+    rhythm = Rhythm(every={"pull": 3600})
+    daemon = Daemon(replace(stage.parts, mailboxes=ears), rhythm, prepare=lambda _: None)
+    working = threading.Thread(target=daemon.run)
+    working.start()
+    assert _wait_for(lambda: daemon.ready)
+    box.errors.append(AuthError("the login is refused"))
+    ears.drain()
+    assert not daemon.ready
+    assert daemon.alive
+    daemon.stop()
+    working.join(SOON)
 
 
 def _wait_for(true) -> bool:

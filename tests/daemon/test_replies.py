@@ -528,6 +528,23 @@ class TestForwarding:
         with stage.parts.ledger.read() as connection:
             assert forwards.count_by_state(connection) == {"in_doubt": 1}
 
+    def test_what_an_older_copy_of_the_ledger_still_meant_to_send_on_is_in_doubt(self, stage):
+        """B1, P6: it went out after the copy was made; the timeline has the answer."""
+        record, email = mailed(stage)
+        came_in(stage, answer(email, "Yes."))
+        copy = stage.copy_ledger()
+        passes.prepare(stage.parts)
+        assert len(self.forwarded(stage)) == 1
+        stage.later(hours=1)
+        stage.turn()
+        stage.restore_ledger(copy)
+        passes.prepare(stage.parts)
+        stage.turn()
+        assert len(self.forwarded(stage)) == 1
+        with stage.parts.ledger.read() as connection:
+            assert forwards.count_by_state(connection) == {"in_doubt": 1}
+        assert any(task["Subject"].startswith("Replied") for task in stage.tasks(record))
+
     def test_a_refused_one_is_tried_again(self, stage):
         """B2: the provider was busy."""
         _, email = mailed(stage)

@@ -255,6 +255,36 @@ def test_a_stop_on_either_twin_wins_after_the_merge(stage: Stage) -> None:
     assert len(stage.sent()) == 2
 
 
+def test_a_box_that_a_rep_unticked_stays_off_when_a_twin_is_merged_into_the_record(stage: Stage) -> None:
+    """B9, B12, P2: the loser's box was on all the while; nobody is mailed whose own box somebody unticked."""
+    sequence = stage.sequence()
+    winner, loser = stage.contact("ann@acme.example"), stage.contact("ann.lee@acme.example")
+    for record in (winner, loser):
+        stage.tick(record, sequence)
+    stage.turn()
+    stage.do(stage.sandbox.world.actions.untick, winner)
+    stage.turn()
+    before = len(stage.sent())
+    stage.do(stage.sandbox.org.merge, winner, [loser])
+    stage.play(MONDAY + timedelta(days=8), step=timedelta(hours=12))
+    assert len(stage.sent()) == before
+    assert not stage.record(winner)["Drip_Enrolled__c"]
+    assert stage.shown(winner)[0] == RunStatus.STOPPED
+
+
+def test_a_box_unticked_and_merged_before_anybody_looked_ends_the_run(stage: Stage) -> None:
+    """B9, B12, P2: the run is not carried over to the winner, whose record says why."""
+    winner, loser = stage.contact("ann@acme.example"), stage.contact("ann.lee@acme.example")
+    stage.tick(loser, stage.sequence())
+    stage.turn()
+    stage.do(stage.sandbox.world.actions.untick, loser)
+    stage.do(stage.sandbox.org.merge, winner, [loser])
+    stage.play(MONDAY + timedelta(days=8), step=timedelta(hours=12))
+    assert len(stage.sent()) == 1
+    assert not stage.record(winner)["Drip_Enrolled__c"]
+    assert stage.shown(winner)[1].startswith("The box was unticked.")
+
+
 def test_a_converted_lead_goes_on_as_the_contact(stage: Stage) -> None:
     """B11: run and thread move to the contact, and nothing is written to the lead any more."""
     lead = stage.lead(ANN)

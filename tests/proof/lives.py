@@ -13,12 +13,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any, ClassVar
 
+from heard import misheard
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from orgs import Shown
+from roads import Fate
 from scene import Scene, make_blank
 from watch import Figures, Later
 
@@ -27,7 +30,10 @@ from crmdrip.daemon import passes
 from crmdrip.sandbox.faults import Fault, FaultKind
 from crmdrip.sandbox.hubspot.refusals import Refusal as HubSpotRefusal
 from crmdrip.sandbox.salesforce.refusals import Refusal as SalesforceRefusal
-from crmdrip.sandbox.world.stops import StopKind
+from crmdrip.sandbox.sendgrid import AcceptedEmail, Disturbances
+from crmdrip.sandbox.world import ClickWay
+from crmdrip.sandbox.world.letters import HUMAN, LANGUAGES, Truth, Who
+from crmdrip.sandbox.world.stops import Stop, StopKind
 
 REFUSALS = (LookupError, SalesforceRefusal, HubSpotRefusal)
 """What the CRM itself does not let people do."""
@@ -51,10 +57,22 @@ DEEDS = (
     *("tick", "tick", "tick_again", "tick_again", "tick_other"),
     *("change_address", "change_address", "change_owner", "merge", "convert", "delete", "undelete", "add"),
 )
+BY_DOOR = (
+    *("answer", "answer", "answer_otherwise", "ask_removal", "away", "machine_answer", "leave_company", "come_back"),
+    *("click", "click", "click_page", "write_to_leave", "leave_list", "leave_group", "bounce", "report_spam"),
+)
+"""What comes in at the door, once the person was mailed."""
+QUIET = Disturbances()
+WILD = Disturbances(duplicated=0.4, late=0.3, bare=0.4, shuffled=0.7, repeated=0.4)
 PEOPLE = 8
+SHORTEST, LONGEST = 8, 60
+"""Days after which everything may have come to its end, and has to."""
+SHARING = 4
+"""So many have a colleague."""
 
 people = st.integers(0, PEOPLE + 3)
-deeds = st.sampled_from(DEEDS)
+deeds = st.sampled_from((*DEEDS, *BY_DOOR))
+comings = st.sampled_from(BY_DOOR)
 picks = st.integers(0, 11)
 
 
@@ -76,19 +94,32 @@ class Lives(RuleBasedStateMachine):
         self.forgotten: set[str] = set()
         """Records that were deleted before a ledger was lost: neither knows of them, so they are not restored."""
         self.number = 0
+        self.letters = 0
+        self.group = 0
 
     @initialize(
         policy=st.sampled_from(["Never", "After Finish", "After Days"]),
         conversion=st.sampled_from(["Continue", "Stop if Opportunity"]),
         delays=st.lists(st.integers(0, 2), min_size=3, max_size=6),
         cap=st.sampled_from([None, None, None, 60, 200]),
+        disturbances=st.sampled_from([QUIET, WILD]),
+        raw=st.booleans(),
     )
-    def begin(self, policy: str, conversion: str, delays: list[int], cap: int | None) -> None:
+    def begin(  # noqa: PLR0917 - drawn
+        self,
+        policy: str,
+        conversion: str,
+        delays: list[int],
+        cap: int | None,
+        disturbances: Disturbances,
+        raw: bool,  # noqa: FBT001 - drawn
+    ) -> None:
         """Two sequences, a dozen people, most of them ticked, and a daemon that starts."""
         if Lives.blank is None or not Lives.blank.exists():
             Lives.blank = make_blank(Path(tempfile.mkdtemp(prefix="crmdrip-blank-")))
         self.scene = Scene(self.crm, self.folder, Lives.blank, cap=cap)
         self.scene.__enter__()
+        self.scene.connect(disturbances, raw=raw)
         if conversion == "Continue":
             self.scene.watch.no_stops.add(StopKind.CONVERTED)
         words = {"re_enrollment": policy, "on_conversion": conversion}
@@ -104,7 +135,7 @@ class Lives(RuleBasedStateMachine):
     def add_person(self, number: int, *, kind: str = "Contact", ticked: bool) -> None:
         """Somebody new."""
         sequence = self.sequences[0] if ticked else ""
-        email = f"p{number}@firm{number}.example"
+        email = f"p{number}@firm{number // 2 if number < SHARING else number}.example"
         self.people.append(self.scene.do(self.scene.org.add_person, kind, email, sequence))
 
     # time and the daemon
@@ -135,6 +166,7 @@ class Lives(RuleBasedStateMachine):
         self.scene.later(hours=hours)
         for deed, person, pick in acting:
             self.act(deed, person, pick)
+        self.scene.do(self.scene.knock)
         self.scene.run_pass("dispatch")
 
     @rule(hours=st.sampled_from([1, 24]), point=st.integers(0, 40) | st.integers(0, 400))
@@ -182,6 +214,74 @@ class Lives(RuleBasedStateMachine):
         self.scene.watch.tell(f"  the machine's clock is {hours} hours off")
         self.scene.clock.ahead = timedelta(hours=hours)
         self.scene.forgot_calls = True
+
+    # the door
+
+    @rule(fate=st.sampled_from(sorted(Fate)), after=st.integers(0, 2), times=st.sampled_from([1, 2, 10]))
+    def road_goes_wrong(self, fate: Fate, after: int, times: int) -> None:
+        """What is posted to the door next does not just arrive."""
+        self.scene.watch.tell(f"  road: {fate.value} after {after}, {times} times")
+        self.scene.roads.fates = [Fate.ARRIVES] * after + [fate] * times
+
+    @rule(deed=comings, person=people, pick=picks)
+    def comes_in(self, deed: str, person: int, pick: int) -> None:
+        """Something is posted to the door, and nobody reads it yet."""
+        self.act(deed, person, pick)
+        self.scene.do(self.scene.knock)
+
+    @rule(requests=st.integers(0, 25), path=st.sampled_from(["", SEND]), deed=comings, person=people, pick=picks)
+    def comes_in_meanwhile(self, requests: int, path: str, deed: str, person: int, pick: int) -> None:
+        """Something is posted to the door while the daemon is at work, right before one of its requests arrives."""
+
+        def come() -> None:
+            self._act(deed, person, pick)
+            self.scene.knock()
+
+        self._arm(requests, path, come, f"{deed} {self._who(person)}, posted at once")
+
+    @rule(
+        coming=st.lists(st.tuples(comings, people, picks), min_size=1, max_size=3),
+        point=st.integers(0, 30),
+        name=st.sampled_from(["received", "dispatch", ""]),
+    )
+    def process_dies_over_it(self, coming: list[tuple[str, int, int]], point: int, name: str) -> None:
+        """The process is killed while it takes something in, or before it has read it."""
+        if not name:
+            self.scene.mortality.arm(point)
+        for deed, person, pick in coming:
+            self.act(deed, person, pick)
+        self.scene.do(self.scene.knock)
+        self.scene.die_at(point, name)
+
+    @rule(hours=st.sampled_from([1, 8, 30, 80]), deed=comings, person=people, pick=picks)
+    def nobody_is_there(self, hours: int, deed: str, person: int, pick: int) -> None:
+        """The machine is off for a while, and vendors post in vain."""
+        self.scene.watch.tell(f"  off for {hours} hours")
+        self.scene.end()
+        self.act(deed, person, pick)
+        for _ in range(4):
+            self.scene.do(self.scene.knock)
+            self.scene.later(hours=hours / 4)
+        self.scene.begin()
+
+    @rule(number=st.integers(0, 9))
+    def comes_again(self, number: int) -> None:
+        """Something that was taken long ago is posted once more, as it was."""
+        self.scene.watch.tell(f"  posted again: {number}")
+        self.scene.do(self.scene.roads.post_again, number)
+
+    @rule()
+    def crm_hints(self) -> None:
+        """The CRM tells that something has changed; or somebody says so."""
+        self.scene.watch.tell("  hint")
+        self.scene.do(self.scene.hint)
+        self.scene.react()
+
+    @rule(hasty=st.booleans(), raw=st.booleans())
+    def habits_change(self, *, hasty: bool, raw: bool) -> None:
+        """Whether what comes in is read at once, and in which form mail comes."""
+        self.scene.hasty = hasty
+        self.scene.change_form(raw=raw)
 
     # in the middle of a pass
 
@@ -279,7 +379,81 @@ class Lives(RuleBasedStateMachine):
 
     def _reply(self, record_id: str, shown: Shown, pick: int) -> None:
         if shown.email and not shown.gone:
+            self.scene.watch.wrote |= {record_id, shown.email}
             self.actions.reply(shown.email, "No, thank you.")
+
+    # what comes in at the door
+
+    def _mailed(self, shown: Shown, pick: int) -> AcceptedEmail | None:
+        """One of the emails that the person got."""
+        emails = self.scene.sandbox.account.to(shown.email) if shown.email else []
+        return emails[-1 - pick % len(emails)] if emails else None
+
+    def _write(self, record_id: str, shown: Shown, pick: int, truth: Truth, who: Who = Who.SELF) -> None:
+        """A mail comes back."""
+        email = self._mailed(shown, pick)
+        if email is None:
+            return
+        self.letters += 1
+        random, world = Random(self.letters), self.scene.sandbox.world
+        occasion = world.occasion(email, dict(self.actions.record(shown.id)), random)
+        if truth in HUMAN or truth is Truth.CALENDAR:
+            self.scene.watch.wrote |= {record_id, shown.email}
+        self.actions.answer(truth, replace(occasion, language=LANGUAGES[pick % len(LANGUAGES)]), random, who)
+
+    def _answer(self, record_id: str, shown: Shown, pick: int) -> None:
+        self._write(record_id, shown, pick, Truth.REPLY)
+
+    def _answer_otherwise(self, record_id: str, shown: Shown, pick: int) -> None:
+        self._write(record_id, shown, pick, Truth.REPLY, (Who.ALIAS, Who.COLLEAGUE)[pick % 2])
+
+    def _ask_removal(self, record_id: str, shown: Shown, pick: int) -> None:
+        self._write(record_id, shown, pick, Truth.UNSUBSCRIBE)
+
+    def _away(self, record_id: str, shown: Shown, pick: int) -> None:
+        self._write(record_id, shown, pick, Truth.OUT_OF_OFFICE)
+
+    def _machine_answer(self, record_id: str, shown: Shown, pick: int) -> None:
+        self._write(record_id, shown, pick, (Truth.AUTO_REPLY, Truth.RECEIPT, Truth.CALENDAR)[pick % 3])
+
+    def _leave_company(self, record_id: str, shown: Shown, pick: int) -> None:
+        self._write(record_id, shown, pick, Truth.LEFT_COMPANY)
+
+    def _come_back(self, record_id: str, shown: Shown, pick: int) -> None:
+        self._write(record_id, shown, pick, Truth.BOUNCE)
+
+    def _click(self, record_id: str, shown: Shown, pick: int) -> None:
+        if (email := self._mailed(shown, pick)) is not None:
+            self.actions.unsubscribe(email)
+
+    def _click_page(self, record_id: str, shown: Shown, pick: int) -> None:
+        if (email := self._mailed(shown, pick)) is not None:
+            self.actions.unsubscribe(email, ClickWay.PAGE)
+
+    def _write_to_leave(self, record_id: str, shown: Shown, pick: int) -> None:
+        if (email := self._mailed(shown, pick)) is not None:
+            self.letters += 1
+            random, world = Random(self.letters), self.scene.sandbox.world
+            occasion = world.occasion(email, dict(self.actions.record(shown.id)), random)
+            self.actions.unsubscribe_by_mail(occasion, random)
+
+    def _leave_list(self, record_id: str, shown: Shown, pick: int) -> None:
+        if self._mailed(shown, pick) is not None:
+            self.scene.sandbox.account.unsubscribe(shown.email)
+            self._left(shown.email)
+
+    def _leave_group(self, record_id: str, shown: Shown, pick: int) -> None:
+        if self._mailed(shown, pick) is not None:
+            account = self.scene.sandbox.account
+            self.group = self.group or account.suppressions.add_group("News").id
+            account.leave_group(shown.email, self.group)
+            self._left(shown.email)
+
+    def _left(self, address: str) -> None:
+        stop = Stop(address=address, kind=StopKind.UNSUBSCRIBE, at=self.scene.now, position=0)
+        self.actions.stops.add_by_provider(stop)
+
+    # in the CRM
 
     def _book_meeting(self, record_id: str, shown: Shown, pick: int) -> None:
         self.actions.book_meeting(record_id)
@@ -439,13 +613,15 @@ class Lives(RuleBasedStateMachine):
                 note("\n".join(scene.watch.story))
                 return  # it has failed already
             self._come_to_the_end()
-            self._demand(scene.watch.violations + scene.unexplained(self.people))
+            self._demand(scene.watch.violations + scene.unexplained(self.people) + misheard(scene, self.people))
         finally:
             total, own = Lives.total, scene.watch.figures
             Lives.plays += 1
+            scene.__exit__(None, None, None)
             for name in ("emails", "looks", "stops", "deaths"):
                 setattr(total, name, getattr(total, name) + getattr(own, name))
-            scene.__exit__(None, None, None)
+            total.posted.update(own.posted)
+            total.door.update(own.door)
 
     def _make_live(self, sequence: str) -> None:
         org = self.scene.org
@@ -456,6 +632,7 @@ class Lives(RuleBasedStateMachine):
         scene = self.scene
         scene.watch.tell("to the end")
         scene.watch.later.clear()
+        scene.roads.fates.clear()
         if scene.cap is not None:
             if not scene.forgot_calls:
                 scene.watch.check_budget(scene.cap)
@@ -464,7 +641,10 @@ class Lives(RuleBasedStateMachine):
             scene.do(self._try, partial(self._make_live, sequence))
         scene.do(scene.org.set_brake, pulled=False)
         scene.begin()
-        scene.play(scene.now + timedelta(days=16), timedelta(hours=8))
+        for day in range(LONGEST):  # who is away comes back, and then the steps that are left are days apart
+            if day >= SHORTEST and not scene.unexplained(self.people):
+                break
+            scene.play(scene.now + timedelta(days=1), timedelta(hours=8))
 
 
 class SalesforceLives(Lives):

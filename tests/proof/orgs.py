@@ -18,12 +18,18 @@ from typing import Any, Protocol
 import orjson
 
 from crmdrip.sandbox.control import Sandbox
+from crmdrip.sandbox.courier import Post
 from crmdrip.sandbox.faults import Fault
-from crmdrip.sandbox.hubspot.sandbox import HubSpotSandbox
+from crmdrip.sandbox.hubspot.auth import APP_ID
+from crmdrip.sandbox.hubspot.sandbox import HINTS, HubSpotSandbox
 from crmdrip.sandbox.hubspot.trouble import TROUBLES as HUBSPOT_TROUBLES
 from crmdrip.sandbox.salesforce.trouble import TROUBLES as SALESFORCE_TROUBLES
 from crmdrip.sandbox.world import NOBODY_REACTS
 from crmdrip.sandbox.world.reading import FIELDS, kind_of, select
+
+HINT_SECRET = "a-secret-that-salesforce-knows"
+APP_SECRET = "a-secret-of-the-app"
+CHANGES = "/hooks/hubspot/changes"
 
 ALWAYS = {
     "status": "Live",
@@ -53,6 +59,17 @@ class Shown:
     next_touch: datetime | None
     gone: bool
     """Deleted, merged away or converted."""
+    opted_out: bool
+    """Of all email."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """An email of ours or an answer, as it stands on a timeline."""
+
+    touch_id: str
+    message_id: str
+    opens: int
 
 
 class Org(Protocol):
@@ -101,6 +118,15 @@ class Org(Protocol):
 
     def count_touches(self) -> int:
         """Emails of ours that stand on timelines."""
+
+    def timeline(self) -> list[Entry]:
+        """Everything of ours that stands on timelines."""
+
+    def post_hints(self, door: str, post: Post) -> None:
+        """Tell the door of changes, where the CRM does so by itself."""
+
+    def advance_hints(self, now: datetime) -> None:
+        """Let them go out that are due by then."""
 
     def set_brake(self, *, pulled: bool) -> None:
         """An admin pulls the emergency brake, or lets it go."""
@@ -195,10 +221,29 @@ class SalesforceOrg:
             reason=row["Drip_Reason__c"] or "",
             next_touch=datetime.fromisoformat(next_touch) if next_touch else None,
             gone=bool(row["IsDeleted"] or row.get("IsConverted")),
+            opted_out=bool(row["HasOptedOutOfEmail"]),
         )
 
     def count_touches(self) -> int:
         return self.org.count("SELECT COUNT() FROM Task WHERE Drip_Touch_Id__c != null")
+
+    def timeline(self) -> list[Entry]:
+        names = "Drip_Touch_Id__c, Drip_Message_Id__c, Drip_Opens__c"
+        found = self.org.select(f"SELECT {names} FROM Task WHERE Drip_Touch_Id__c != null")  # noqa: S608 - against a stand-in
+        return [
+            Entry(
+                touch_id=row["Drip_Touch_Id__c"],
+                message_id=row["Drip_Message_Id__c"] or "",
+                opens=int(row["Drip_Opens__c"] or 0),
+            )
+            for row in found
+        ]
+
+    def post_hints(self, door: str, post: Post) -> None:
+        """A flow does, where an admin made one: Scene.hint."""
+
+    def advance_hints(self, now: datetime) -> None:
+        """None wait."""
 
     def set_brake(self, *, pulled: bool) -> None:
         for one in self.org.select("SELECT Id FROM Drip_Control__c"):
@@ -237,11 +282,13 @@ class HubSpotOrg:
             self.portal.store.lag = 500  # milliseconds, and nobody waits for more
         self._locked: set[str] = set()
         self._written = 0
+        self._webhooks = ""
 
     def config(self) -> str:
         return (
             '[crm]\nconnector = "hubspot"\n[crm.hubspot]\nsequences = "sequences"\nsearch_seconds = 0.0\n{cap}'
-            f'base_url = "{self.sandbox.hubspot_url}"\n[crm.hubspot.auth]\ntoken = {{ env = "HUBSPOT_TOKEN" }}\n'
+            f'base_url = "{self.sandbox.hubspot_url}"\n{self._webhooks}'
+            '[crm.hubspot.auth]\ntoken = { env = "HUBSPOT_TOKEN" }\n'
         )
 
     def calls(self) -> int:
@@ -305,10 +352,31 @@ class HubSpotOrg:
             reason=record.get("crmdrip_reason") or "",
             next_touch=datetime.fromisoformat(next_touch) if next_touch else None,
             gone=record.archived is not None,
+            opted_out=self.portal.preferences.is_opted_out(record.get("email") or ""),
         )
 
     def count_touches(self) -> int:
         return sum(bool(one.get("hs_email_direction") != "INCOMING_EMAIL") for one in self.portal.all("emails"))
+
+    def timeline(self) -> list[Entry]:
+        return [
+            Entry(
+                touch_id=one.get("crmdrip_touch_id") or "",
+                message_id=one.get("crmdrip_message_id") or "",
+                opens=int(one.get("crmdrip_opens") or 0),
+            )
+            for one in self.portal.all("emails")
+            if one.get("crmdrip_touch_id") and one.archived is None
+        ]
+
+    def post_hints(self, door: str, post: Post) -> None:
+        url = f"{door}{CHANGES}"
+        self.portal.webhooks.post = post
+        self.portal.webhooks.subscribe(url, APP_SECRET, HINTS, app_id=APP_ID)
+        self._webhooks = f'webhook_url = "{url}"\nclient_secrets = [{{ env = "APP_SECRET" }}]\n'
+
+    def advance_hints(self, now: datetime) -> None:
+        self.portal.advance(now)
 
     def set_brake(self, *, pulled: bool) -> None:
         for one in self.portal.all("contacts"):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from mortality import Killed, Mortality
-from orgs import Org, Shown, open_org
+from orgs import APP_SECRET, HINT_SECRET, Org, Shown, open_org
+from roads import Door, Roads
 from watch import Watch
 
 from connectors.hubspot.client import HubSpotClient
@@ -27,8 +28,14 @@ from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, runs, touches
 from crmdrip.ledger.errors import LedgerBrokenError
 from crmdrip.ledger.store import open_ledger
+from crmdrip.sandbox.control import SENDGRID_KEY
+from crmdrip.sandbox.courier import Errand
 from crmdrip.sandbox.faults import Fault
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
+from crmdrip.sandbox.oneclick import Clicker
+from crmdrip.sandbox.sendgrid import Disturbances
+from crmdrip.sandbox.wires import REPLY_DOMAIN, change_form
+from crmdrip.sandbox.world import OneClick
 
 MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 """A Monday on which no holiday and no change of clocks is near."""
@@ -44,15 +51,22 @@ connector = "sendgrid"
 api_key = "SG.sandbox.sandbox-secret"
 base_url = "{sendgrid}"
 connections = {connections}
-[sender]
+{keys}[sender]
 company = "Acme"
 postal_address = "1 Example Street, London N1 1AA, United Kingdom"
 [unsubscribe]
-base_url = "http://127.0.0.1:8025/u"
+base_url = "{door}/u"
 keys = ["sandbox-unsubscribe-key"]
 [web]
 listen = ""
 """
+SECRETS = {"HUBSPOT_TOKEN": DEFAULT_TOKEN, "HINT_SECRET": HINT_SECRET, "APP_SECRET": APP_SECRET}
+DOOR = "http://127.0.0.1:8025"
+"""Where the stand-ins post to. Nothing listens there: see roads."""
+AT_ONCE = timedelta(seconds=31)
+"""After which SendGrid posts what it has gathered."""
+PRESSED = 5
+"""How often a mail program posts an unsubscribe that is not answered."""
 
 
 class MachineClock:
@@ -77,6 +91,7 @@ class Process:
         parts = self._open.enter_context(assemble(settings, clock, exclusive=True))
         self.parts: Parts = replace(parts, limits=replace(parts.limits, **limits))
         mortality.haunt(self.parts.ledger.engine)
+        self.door = Door(self.parts, settings)
 
     def close(self) -> None:
         """It is over; nothing more is written."""
@@ -104,6 +119,12 @@ class Scene:
         self.copies: list[Path] = []
         self.forgot_calls = False
         """Whether a ledger was lost or replaced, or a clock was wrong: then calls of the day are forgotten."""
+        self.roads = Roads(self._door, self.watch)
+        self.hasty = False
+        """Whether whatever comes in at the door is followed by the passes it hastens."""
+        self._keys = ""
+        self._pressed: list[tuple[OneClick, int]] = []
+        """Unsubscribes that were not answered, with how often."""
         self._ledgers = 0
         self._sleeps: list[Callable[[float], None]] = []
 
@@ -113,6 +134,7 @@ class Scene:
         for client in CLIENTS:
             self._sleeps.append(client.__init__.__kwdefaults__["sleep"])
             client.__init__.__kwdefaults__["sleep"] = self._sleep
+        self.roads.open()
         shutil.copy(self._blank, self.ledger)
         self.configure(self.cap)
         return self
@@ -121,6 +143,7 @@ class Scene:
         self.end()
         errors = [error for server in self.sandbox.control.servers.values() for error in server.errors]
         self.sandbox.__exit__(*exc)
+        self.roads.close()
         for client, sleep in zip(CLIENTS, self._sleeps, strict=True):
             client.__init__.__kwdefaults__["sleep"] = sleep
         assert errors == []
@@ -128,15 +151,85 @@ class Scene:
     def _sleep(self, seconds: float) -> None:
         """Whoever waits for searches does so by the sandbox's clock; between two tries nobody waits."""
         if seconds >= SEARCH_SECONDS:
-            self.later(seconds=seconds)
+            self.sandbox.set_time(self.now + timedelta(seconds=seconds))
 
     def configure(self, cap: int | None) -> None:
         """Write config.toml."""
         self.cap = cap
         text = self.org.config().replace("{cap}", f"daily_cap = {cap}\n" if cap is not None else "")
         text = text.replace("search_seconds = 0.0", f"search_seconds = {SEARCH_SECONDS}")
-        text += _CONFIG.format(sendgrid=self.sandbox.sendgrid_url, connections=self._connections)
+        text += _CONFIG.format(
+            sendgrid=self.sandbox.sendgrid_url, connections=self._connections, keys=self._keys, door=DOOR
+        )
+        if self._keys:
+            text += f'hint_secrets = [{{ env = "HINT_SECRET" }}]\n[replies]\ndomain = "{REPLY_DOMAIN}"\n'
         (self.folder / "config.toml").write_text(text, encoding="utf-8")
+
+    # the door
+
+    def connect(self, disturbances: Disturbances, *, raw: bool) -> None:
+        """Everybody posts to the door: SendGrid its events and what comes back, mail programs, the CRM.
+
+        raw: whether mail is posted as it came, or taken apart.
+        """
+        wires = self.sandbox.connect(DOOR)
+        self._keys = f'event_keys = ["{wires.event_key}"]\ninbound_keys = ["{wires.inbound_key}"]\n'
+        account, world = self.sandbox.account, self.sandbox.world
+        account.deliveries.post = self.roads.post
+        account.webhooks.disturbances = disturbances
+        self.change_form(raw=raw)
+        world.actions.post = Clicker(self.roads.post, self._clicked).post
+        self.org.post_hints(DOOR, self.roads.post)
+        self.configure(self.cap)
+
+    def change_form(self, *, raw: bool) -> None:
+        """Whether mail is posted as it came from now on."""
+        self.do(change_form, self.sandbox.account, SENDGRID_KEY, raw=raw)
+
+    def _door(self) -> Door | None:
+        return None if self.mortality.dead or not self.processes else self.processes[-1].door
+
+    def knock(self) -> None:
+        """Everything that waits to be posted is posted now. In the stand-ins' thread."""
+        now = self.sandbox.clock()
+        self.sandbox.account.advance(now + AT_ONCE)
+        self.org.advance_hints(now)
+        self.roads.let_through()
+        again, self._pressed = self._pressed, []
+        for click, times in again:
+            self._press(click, times)
+
+    def _clicked(self, click: OneClick, problem: str) -> None:
+        """A mail program was answered, or was not and tries once more later."""
+        if not problem:
+            self.sandbox.world.actions.unsubscribed(click)
+            return
+        self._pressed.append((click, 1))
+
+    def _press(self, click: OneClick, times: int) -> None:
+        def clicked(click: OneClick, problem: str) -> None:
+            if not problem:
+                self.sandbox.world.actions.unsubscribed(click)
+            elif times < PRESSED:
+                self._pressed.append((click, times + 1))
+
+        Clicker(self.roads.post, clicked).post(click)
+
+    def hint(self) -> None:
+        """A Salesforce flow tells of a change. In the stand-ins' thread."""
+        self.roads.post(Errand(url=f"{DOOR}/hints/{HINT_SECRET}", body=b"{}"), lambda _: None)
+
+    def react(self) -> None:
+        """What the door has hastened is done, as far as the process is there."""
+        if not self.processes:
+            return
+        process = self.processes[-1]
+        process.door.settle()
+        if self.hasty:
+            self.run_pass("received", process)
+        if process.door.hinted:
+            process.door.hinted = False
+            self.run_pass("pull", process)
 
     # the stand-ins
 
@@ -152,6 +245,7 @@ class Scene:
     def later(self, **by: float) -> None:
         """Move the clock on, by the words of timedelta."""
         self.sandbox.set_time(self.now + timedelta(**by))
+        self.react()
 
     def fail(self, stand_in: str, *some: Fault) -> None:
         """Let calls of the "crm" or of "mail" go wrong."""
@@ -183,10 +277,12 @@ class Scene:
         """Every process ends, without a word."""
         self.mortality.watching = False
         while self.processes:
-            self.processes.pop().close()
+            process = self.processes.pop()
+            process.close()
+            self.watch.figures.door.update(process.door.fates)
 
     def _settings(self, ledger: Path) -> Settings:
-        settings = load(self.folder / "config.toml", env={"HUBSPOT_TOKEN": DEFAULT_TOKEN})
+        settings = load(self.folder / "config.toml", env=SECRETS)
         return settings.model_copy(update={"ledger": settings.ledger.model_copy(update={"url": f"sqlite:///{ledger}"})})
 
     def begin(self) -> None:
@@ -204,18 +300,29 @@ class Scene:
         self.processes.append(Process(self._settings(self.ledger), self.clock, self.mortality, self.limits))
 
     def _start(self, ledger: Path) -> None:
-        self.processes.append(Process(self._settings(ledger), self.clock, self.mortality, self.limits))
+        """Its supervisor starts it again until it comes up: within minutes, or when calls are free again."""
+        for attempt in range(40):
+            with suppress(CrmdripError):
+                self.processes.append(Process(self._settings(ledger), self.clock, self.mortality, self.limits))
+                break
+            self._wait_for_supervisor(attempt)
+        else:
+            raise AssertionError("the daemon does not start although everything works")
         self.mortality.watching = True
-        for _ in range(20):
+        for attempt in range(40):
             if self.guard(passes.prepare):
                 return
-            self.later(minutes=1)
+            self._wait_for_supervisor(attempt)
         raise AssertionError("the daemon cannot be prepared although everything works")
+
+    def _wait_for_supervisor(self, attempt: int) -> None:
+        self.sandbox.set_time(self.now + (timedelta(minutes=1) if attempt < 10 else timedelta(hours=1)))
 
     def take_over(self, ledger: Path | None) -> None:
         """A second daemon is started beside the first, with a ledger of its own: an empty one, or a copy."""
         self._ledgers += 1
         self.mend()
+        self.do(self.watch.ledger_lost)
         self.forgot_calls = True
         own = self.folder / f"ledger{self._ledgers}.sqlite3"
         shutil.copy(ledger or self._blank, own)
@@ -235,6 +342,7 @@ class Scene:
         self.begin()
 
     def _replace(self, file: Path) -> None:
+        self.do(self.watch.ledger_lost)
         self.forgot_calls = True
         for one in self.folder.glob(f"{self.ledger.name}*"):
             one.unlink()
@@ -261,6 +369,7 @@ class Scene:
 
     def turn(self) -> None:
         """One pass of every loop, of every process."""
+        self.react()
         for process in list(self.processes):
             for name in ("pull", *passes.PASSES):  # streams come by turns
                 self.run_pass(name, process)
@@ -272,11 +381,15 @@ class Scene:
         if self.guard(passes.PASSES[name], process):
             self.do(self.watch.brought, waiting)
 
-    def die_at(self, point: int) -> str:
-        """The process works until that point, and is killed there; which it was, "" when it came to its end before."""
-        self.mortality.arm(point)
-        with suppress(Killed, LedgerBrokenError):
-            self.turn()
+    def die_at(self, point: int, name: str = "") -> str:
+        """The process works until that point, and is killed there; which it was, "" when it came to its end before.
+
+        name: of the one pass that it works on, "" for all.
+        """
+        if not self.mortality.dead:
+            self.mortality.arm(point)
+            with suppress(Killed, LedgerBrokenError):
+                self.run_pass(name) if name else self.turn()
         struck = self.mortality.struck_at
         if struck:
             self.watch.figures.deaths += 1

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import orjson
 from mortality import Mortality
 from orgs import Org
 
+from crmdrip.sandbox.courier import Errand
 from crmdrip.sandbox.http import Handler, Request, Response
 from crmdrip.sandbox.sendgrid import AcceptedEmail
+from crmdrip.sandbox.world import SENDING_DOMAIN
+from crmdrip.sandbox.world.letters import Who
 from crmdrip.sandbox.world.stops import FOR_GOOD, Stop, StopKind, Stops
 
 LOOK_LASTS = timedelta(minutes=2)
@@ -31,6 +36,13 @@ _BY_PULL = frozenset({StopKind.OPPORTUNITY, StopKind.CONVERTED})
 """No look reads these of a person: the pull brings them."""
 _BY_FEED = frozenset({StopKind.BOUNCE, StopKind.SPAM_REPORT})
 """The provider's lists tell them."""
+_EVENTS = {
+    "bounce": StopKind.BOUNCE,
+    "spamreport": StopKind.SPAM_REPORT,
+    "unsubscribe": StopKind.UNSUBSCRIBE,
+    "group_unsubscribe": StopKind.UNSUBSCRIBE,
+}
+"""What SendGrid's events stop, by their names."""
 _OF_RUNS = frozenset({StopKind.REPLY, StopKind.MEETING, StopKind.OPPORTUNITY, StopKind.CONVERTED})
 """They end a run that is under way, and say nothing of one that begins later."""
 _LIVE = frozenset({"Queued", "Active", "Held", "Paused"})
@@ -54,6 +66,8 @@ class Standing:
     brought_by: str = ""
     passes: int = 0
     """How many more of these passes it takes."""
+    by_door: bool = False
+    """Whether nothing but the daemon's ledger tells of it until the record does."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -73,6 +87,10 @@ class Figures:
     looks: int = 0
     stops: int = 0
     deaths: int = 0
+    posted: Counter[str] = field(default_factory=Counter)
+    """Requests that were made at the door, by what was posted and how it went."""
+    door: Counter[str] = field(default_factory=Counter)
+    """What became of them there, in the door's own words."""
 
 
 class WatchedStops(Stops):
@@ -86,6 +104,11 @@ class WatchedStops(Stops):
         """Somebody stopped."""
         super().add(stop)
         self._watch.stopped(stop)
+
+    def add_by_provider(self, stop: Stop) -> None:
+        """Somebody stopped, and the provider knows."""
+        super().add(stop)
+        self._watch.stopped(stop, by_provider=True)
 
     def lift(self, address: str) -> None:
         """The box was ticked again."""
@@ -118,6 +141,14 @@ class Watch:
         """Those that the sequences of this play do not end for."""
         self.dispatching = False
         """Whether the daemon is about to send: a pull of HubSpot's asks for some people by id just as a look does."""
+        self.wrote: set[str] = set()
+        """Records and addresses of whoever wrote something by hand, or had a colleague who did."""
+        self.by_door: dict[str, list[str]] = {}
+        """Records by the address that unsubscribed at the door, as far as no ledger was lost that alone knew of it."""
+        self.lost = False
+        """Whether a ledger was lost: then nobody knows any more which emails went out shortly before."""
+        self.at_door = False
+        """Whether a stop that is added now came in at the door."""
         self._seen: dict[str, Sight] = {}
         self._standing: dict[str, list[Standing]] = {}
         self._touches: set[str] = set()
@@ -187,9 +218,13 @@ class Watch:
         address = email.to.lower()
         self.figures.emails += 1
         self.tell(f"    accepted {address} {email.touch[:8]}")
-        if email.touch in self._touches:
+        to_rep = address.endswith(f"@{SENDING_DOMAIN}")
+        # Of an answer that is posted again after the ledger was lost, nobody knows that it was sent on before.
+        if email.touch in self._touches and not (to_rep and self.lost):
             self._violated(f"P1: {address} was sent touch {email.touch} twice")
         self._touches.add(email.touch)
+        if to_rep:
+            return  # an answer that is sent on to its rep
         sight = self._seen.get(address)
         if sight is None:
             self._violated(f"P4: {address} was mailed without a look")
@@ -209,22 +244,62 @@ class Watch:
 
     # stops
 
-    def stopped(self, stop: Stop) -> None:
+    def heard(self, errand: Errand) -> None:
+        """The door has answered with 2xx: what the request says can be seen from now on."""
+        if not errand.url.endswith("/events"):
+            return
+        self.moment += 1
+        for event in orjson.loads(errand.body):
+            kind = _EVENTS.get(event["event"])
+            if kind is None or (kind is StopKind.BOUNCE and event.get("type") == "blocked"):
+                continue
+            for one in self._standing.get(event["email"].lower(), ()):
+                if one.stop.kind is kind and one.moment is None and one.brought_by == "feed":
+                    one.moment = self.moment
+                    self.tell(f"      {event['email']}: {kind.value} stands at the door")
+
+    def ledger_lost(self) -> None:
+        """What had come in at the door, and stands on no record yet, is known to nobody any more."""
+        self.lost = True
+        for address, some in self._standing.items():
+            shown = [self._org.show(row["Id"]) for row in self._sandbox.world.actions.records_at(address)]
+            told = all(one.status not in _LIVE and not one.enrolled for one in shown)
+            refused = all(one.opted_out for one in shown)
+            lost = [one for one in some if one.by_door and not (refused if one.stop.kind in FOR_GOOD else told)]
+            if lost:
+                self.tell(f"      {address}: what came in at the door is forgotten")
+                self.by_door.pop(address, None)
+                some[:] = [one for one in some if one not in lost]
+
+    def stopped(self, stop: Stop, *, by_provider: bool = False) -> None:
         """Somebody stopped an address."""
         self.moment += 1
         if stop.kind in self.no_stops or (stop.kind is StopKind.PAUSED and self._on_another_record(stop)):
+            return
+        if self.at_door and self.lost and self._needs_touch(stop):
+            self.tell(f"      {stop.address}: {stop.kind.value}, and it may be that nobody knows the email it is about")
             return
         if stop.kind in _OF_RUNS and not self._under_way(stop.address):
             self.tell(f"      {stop.address}: {stop.kind.value}, and no run is under way")
             return
         self.figures.stops += 1
-        standing = Standing(stop=stop, moment=self.moment)
-        if stop.kind in _BY_FEED:
+        standing = Standing(stop=stop, moment=self.moment, by_door=self.at_door)
+        if self.at_door and stop.kind is StopKind.UNSUBSCRIBE:
+            found = self._sandbox.world.actions.records_at(stop.address)
+            self.by_door[stop.address] = [row["Id"] for row in found]
+        if by_provider or (stop.kind in _BY_FEED and not self.at_door):
             standing = Standing(stop=stop, moment=None, brought_by="feed", passes=1)
         elif stop.kind in _BY_PULL or (stop.kind is StopKind.OPT_OUT and self._on_another_record(stop)):
             standing = Standing(stop=stop, moment=None, brought_by="pull", passes=2)  # streams come by turns
         self._standing.setdefault(stop.address, []).append(standing)
         self.tell(f"      {stop.address} stopped: {stop.kind.value}")
+
+    def _needs_touch(self, stop: Stop) -> bool:
+        """Whether it can be found to its person by the email it is about alone (docs/guarantee.md)."""
+        if stop.kind is StopKind.BOUNCE:
+            return True
+        answers = [one for one in self._sandbox.world.actions.answers.all if one.address.lower() == stop.address]
+        return stop.kind is StopKind.REPLY and any(one.who is Who.ALIAS for one in answers)
 
     def _under_way(self, address: str) -> bool:
         found = self._sandbox.world.actions.records_at(address)

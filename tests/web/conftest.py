@@ -16,7 +16,7 @@ from stage import Stage
 from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.ledger.store import open_ledger
-from crmdrip.web.allowance import Allowance
+from crmdrip.web.allowance import Allowance, Allowances
 from crmdrip.web.door import Door, build_app, listen
 from crmdrip.web.hooks import Hooks
 from crmdrip.web.pages import Pages
@@ -40,13 +40,13 @@ def stage(tmp_path: Path, blank_ledger: Path) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def allowance() -> Allowance:
+def allowance() -> Allowances:
     """More than any test asks for."""
-    return Allowance(per_second=1_000, burst=1_000)
+    return Allowances(Allowance(per_second=1_000, burst=1_000), per_second=1_000, burst=1_000)
 
 
 @pytest.fixture
-def door(stage: Stage, allowance: Allowance) -> Iterator[OpenDoor]:
+def door(stage: Stage, allowance: Allowances) -> Iterator[OpenDoor]:
     """A door that is open."""
     with Door(listen(("127.0.0.1", 0))) as bound:
         unsubscribes = Unsubscribes(stage.parts, (KEY,))

@@ -13,7 +13,7 @@ from crmdrip.core.model import RunStatus
 from crmdrip.core.tokens import UnsubscribeTokens
 from crmdrip.ledger import people
 from crmdrip.ledger.errors import LedgerBrokenError
-from crmdrip.web.allowance import Allowance
+from crmdrip.web.allowance import Allowance, Allowances
 from crmdrip.web.unsubscribe import Unsubscribes
 
 ANN = "ann@acme.example"
@@ -181,15 +181,22 @@ class TestFloods:
     """More requests than people make."""
 
     @pytest.fixture
-    def allowance(self) -> Allowance:
-        """Two requests, and no more while the test runs."""
-        return Allowance(per_second=1, burst=2, monotonic=lambda: 0.0)
+    def allowance(self) -> Allowances:
+        """Two requests, and no more while the test runs; one for each client that a web server of ours names."""
+        everybody = Allowance(per_second=1, burst=2, monotonic=lambda: 0.0)
+        return Allowances(everybody, per_second=1, burst=1, monotonic=lambda: 0.0)
 
     def test_a_flood_is_told_to_slow_down(self, door: OpenDoor, ann: str) -> None:
         """B28: the ledger is not asked any more."""
         answers = [door.ask("POST", door.link(ANN)) for _ in range(3)]
         assert [answer.status for answer in answers] == [200, 200, 429]
         assert answers[2].headers["retry-after"] == "1"
+
+    def test_one_client_does_not_use_up_what_is_there_for_all(self, door: OpenDoor, ann: str) -> None:
+        """B28: the web server before the door says who asks; what stands before that is the client's own invention."""
+        said = ("203.0.113.9", "198.51.100.7, 203.0.113.9", "8.8.8.8,203.0.113.9", "192.0.2.1")
+        answers = [door.ask("GET", door.link(ANN), headers={"X-Forwarded-For": one}).status for one in said]
+        assert answers == [200, 429, 429, 200]
 
     def test_the_allowance_comes_back_with_time(self) -> None:
         """Whoever slows down is answered again."""
