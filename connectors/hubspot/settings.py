@@ -109,7 +109,9 @@ class HubSpotSettings(StrictModel):
     @classmethod
     def _loopback(cls, value: str) -> str:
         if value and not is_stand_in(value):
-            raise ValueError("must be http:// on this machine (127.0.0.1); the real HubSpot needs no base_url")
+            raise ValueError(
+                "must be http:// on this machine (127.0.0.1)", "The real HubSpot needs no base_url: remove the line."
+            )
         return value.rstrip("/")
 
     @field_validator("versions")

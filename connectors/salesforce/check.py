@@ -123,7 +123,7 @@ def check_types(schema: Schema) -> CheckResult:
             what=f"{'; '.join(wrong)}.",
             do_next="Map another field (crmdrip map), or change its type in Setup, Object Manager.",
         )
-    return ok("SF-TYPES", "every field is of the type and length that is needed.")
+    return ok("SF-TYPES", "every field that can be seen is of the type and length that is needed.")
 
 
 def check_values(schema: Schema) -> CheckResult:
@@ -143,7 +143,7 @@ def check_values(schema: Schema) -> CheckResult:
             what=f"{'; '.join(gaps)}.",
             do_next="Add the values in Setup, Object Manager, or type crmdrip install salesforce, which adds them.",
         )
-    return ok("SF-VALUES", "the picklists have every value.")
+    return ok("SF-VALUES", "the picklists that can be seen have every value.")
 
 
 def check_opt_out(schema: Schema) -> CheckResult:

@@ -85,14 +85,17 @@ class SalesforceSettings(StrictModel):
     @classmethod
     def _loopback(cls, value: str) -> str:
         if value and not is_stand_in(value):
-            raise ValueError("must be http:// on this machine (127.0.0.1); the real Salesforce needs no base_url")
+            raise ValueError(
+                "must be http:// on this machine (127.0.0.1)", "The real Salesforce needs no base_url: remove the line."
+            )
         return value.rstrip("/")
 
     @field_validator("domain")
     @classmethod
     def _prefix(cls, value: str) -> str:
         if "://" in value or "/" in value or value.endswith("salesforce.com"):
-            raise ValueError('give only what stands before .salesforce.com, such as "acme.my"')
+            own = value.rstrip("/").rpartition("/")[2].removesuffix(".salesforce.com")
+            raise ValueError("is more than what stands before .salesforce.com", f'Type domain = "{own or "acme.my"}".')
         return value
 
     @model_validator(mode="after")

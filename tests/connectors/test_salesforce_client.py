@@ -289,6 +289,14 @@ def test_a_domain_that_cannot_work_is_refused(domain) -> None:
         SalesforceSettings(domain=domain, auth=_CREDENTIALS)
 
 
+def test_a_domain_that_is_too_long_is_answered_with_the_one_to_type() -> None:
+    """Whoever copies the address of their org from the browser."""
+    with pytest.raises(ValidationError) as caught:
+        SalesforceSettings(domain="https://acme.my.salesforce.com/", auth=_CREDENTIALS)
+    (detail,) = caught.value.errors()
+    assert detail["ctx"]["error"].args[1] == 'Type domain = "acme.my".'
+
+
 def test_exactly_one_way_to_log_in_is_given() -> None:
     """None and two are refused, and no secret is in the message."""
     with pytest.raises(ValidationError, match="exactly one"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from sqlalchemy.exc import StatementError
 
 from crmdrip.core.caps import CapScope, counter_at
 from crmdrip.ledger import marks, runs, store, tallies
-from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError
+from crmdrip.ledger.errors import LedgerBrokenError, LedgerBusyError, explain
 from crmdrip.ledger.store import open_ledger
 
 HOLD = """
@@ -237,3 +238,18 @@ def test_another_process_that_looks_and_leaves_takes_nothing_away(tmp_path: Path
     with again.read() as connection:
         assert marks.read_mark(connection, marks.BRAKE) == "Ann"
     again.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "what"),
+    [
+        (errno.EROFS, "the disk is read-only"),
+        (errno.EACCES, "the file cannot be opened"),
+        (errno.ENOENT, "its folder does not exist"),
+    ],
+)
+def test_a_place_where_no_file_can_be_made_is_told_in_plain_words(number: int, what: str) -> None:
+    """B30: the lock is the first file that is made, and the system says why it cannot be."""
+    told = explain(OSError(number, os.strerror(number)), "ledger.sqlite3.lock")
+    assert told.what.startswith(what)
+    assert told.do_next
