@@ -115,6 +115,8 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
         line = int(found.group(1)) if found else text.count("\n") + 1
         what = re.sub(r"\s*\(at .*\)$", "", str(error))
         raise refuse(f"not valid TOML: {what}", "Correct this line.", line) from None
+    except RecursionError:
+        raise refuse("has lists too deep within lists", "Correct this line.") from None
 
 
 @dataclass(kw_only=True)

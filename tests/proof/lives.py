@@ -229,6 +229,19 @@ class Lives(RuleBasedStateMachine):
         self.act(deed, person, pick)
         self.scene.do(self.scene.knock)
 
+    @rule(
+        coming=st.lists(st.tuples(comings, people, picks), min_size=2, max_size=5), minutes=st.sampled_from([1, 1440])
+    )
+    def many_answer(self, coming: list[tuple[str, int, int]], minutes: int) -> None:
+        """Emails go out, some of those who got them answer, and the dispatcher is the first that runs after that."""
+        self.scene.later(hours=24)
+        self.scene.turn()
+        for deed, person, pick in coming:
+            self.act(deed, person, pick)
+        self.scene.sandbox.set_time(self.scene.now + timedelta(minutes=minutes))
+        self.scene.do(self.scene.knock)
+        self.scene.run_pass("dispatch")
+
     @rule(requests=st.integers(0, 25), path=st.sampled_from(["", SEND]), deed=comings, person=people, pick=picks)
     def comes_in_meanwhile(self, requests: int, path: str, deed: str, person: int, pick: int) -> None:
         """Something is posted to the door while the daemon is at work, right before one of its requests arrives."""
@@ -385,9 +398,9 @@ class Lives(RuleBasedStateMachine):
     # what comes in at the door
 
     def _mailed(self, shown: Shown, pick: int) -> AcceptedEmail | None:
-        """One of the emails that the person got."""
+        """One of the emails that the person got, the newest most often."""
         emails = self.scene.sandbox.account.to(shown.email) if shown.email else []
-        return emails[-1 - pick % len(emails)] if emails else None
+        return emails[-1 - max(pick - 8, 0) % len(emails)] if emails else None
 
     def _write(self, record_id: str, shown: Shown, pick: int, truth: Truth, who: Who = Who.SELF) -> None:
         """A mail comes back."""
@@ -641,6 +654,7 @@ class Lives(RuleBasedStateMachine):
             scene.do(self._try, partial(self._make_live, sequence))
         scene.do(scene.org.set_brake, pulled=False)
         scene.begin()
+        scene.retry()
         for day in range(LONGEST):  # who is away comes back, and then the steps that are left are days apart
             if day >= SHORTEST and not scene.unexplained(self.people):
                 break

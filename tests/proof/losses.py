@@ -130,7 +130,7 @@ def _count(scene: Scene) -> tuple[int, int, int]:
         states = touches.count_touches(connection)
     told = scene.do(scene.org.count_touches)
     sent = len(scene.do(lambda: scene.sandbox.account.accepted))
-    return sent - told, states.get("in_doubt", 0) + states.get("intended", 0), scene.owed()
+    return sent - told, states.get("in_doubt", 0) + states.get("intended", 0), len(scene.owed())
 
 
 def _judge(scene: Scene, loss: Loss, ids: list[str], stopped: set[str]) -> None:
@@ -156,4 +156,4 @@ def _judge(scene: Scene, loss: Loss, ids: list[str], stopped: set[str]) -> None:
         elif shown.status != "Finished" or got[who] != STEPS:
             loss.violations.append(f"P6: {said}")
     if scene.owed():
-        loss.violations.append(f"P3: {scene.owed()} write-backs are owed")
+        loss.violations.append(f"P3: {len(scene.owed())} write-backs are owed")

@@ -25,7 +25,7 @@ from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.struct import replace
 from crmdrip.daemon import passes
 from crmdrip.daemon.parts import Parts
-from crmdrip.ledger import outbox, runs, touches
+from crmdrip.ledger import outbox, received, runs, touches
 from crmdrip.ledger.errors import LedgerBrokenError
 from crmdrip.ledger.store import open_ledger
 from crmdrip.sandbox.control import SENDGRID_KEY
@@ -405,6 +405,11 @@ class Scene:
 
     # what is known
 
+    def retry(self) -> None:
+        """Whoever is on duty types crmdrip retry: what a lock has parked over days is written after all."""
+        with self.parts.ledger.write() as connection:
+            outbox.unpark(connection, self.clock.now())
+
     def runs_of(self, record_id: str) -> list[Enrollment]:
         """The record's runs, oldest first."""
         with self.parts.ledger.read() as connection:
@@ -419,19 +424,23 @@ class Scene:
             states[touch.state] = states.get(touch.state, 0) + 1
         return states
 
-    def owed(self) -> int:
-        """Write-backs that wait, parked ones included."""
+    def owed(self) -> list[str]:
+        """The keys of write-backs that wait, those that are parked with what refused them."""
         with self.parts.ledger.read() as connection:
-            return len(outbox.due(connection, datetime(9999, 1, 1, tzinfo=UTC), 10_000)) + len(
-                outbox.parked(connection)
-            )
+            waiting = outbox.due(connection, datetime(9999, 1, 1, tzinfo=UTC), 10_000)
+            parked = outbox.parked(connection)
+        return [*(one.write.key for one in waiting), *(f"parked {one}" for one in parked)]
 
     def unexplained(self, people: list[str]) -> list[str]:
         """Whose record says nothing, or something that is not so, once everything has come to its end (P3).
 
         By then everybody is through or waits for somebody, and nothing is in doubt or owed.
         """
-        found = [f"P3: {self.owed()} write-backs are owed"] if self.owed() else []
+        found = [f"P3: owed: {one}" for one in self.owed()]
+        with self.parts.ledger.read() as connection:
+            count, failures = received.count(connection), received.failures(connection)
+        found += [f"P3: {one.source} of {one.received_at} was not read: {one.error}" for one in failures]
+        found += [f"P3: {count.waiting} deliveries wait to be read"] if count.waiting else []
         for record_id in dict.fromkeys(shown.id for shown in map(self.show, people) if not shown.gone):
             shown, live = self.show(record_id), [run for run in self.runs_of(record_id) if run.status.live]
             states = self.states_of(record_id)
