@@ -8,7 +8,9 @@ import platform
 import sys
 import time
 
-from benchmarks.figures import FULL, QUICK, measure_passes, measure_sending
+from benchmarks.passes import measure_passes
+from benchmarks.sending import measure_sending
+from benchmarks.sizes import FULL, QUICK
 from benchmarks.table import Table
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks.figures import STEPS, Played, play
+from benchmarks.sending import STEPS, Played, play
 from benchmarks.table import align
 
 SIZES = (1, 10, 100, 1_000, 10_000)

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
-from benchmarks.figures import fill, open_stage
+from benchmarks.stage import fill, open_stage
 from benchmarks.table import Row, Table
 
 LATENCY = 0.1

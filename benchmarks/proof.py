@@ -24,6 +24,7 @@ import contextlib
 import io
 import itertools
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -220,6 +221,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=1, help="plays at the same time: they mostly wait (%(default)s)")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that processes and namespaces end with this one
     crms = (options.crm,) if options.crm else CRMS
     report = Report(folder=Path(tempfile.mkdtemp(prefix="crmdrip-violations-")))
     minutes = options.minutes if options.what else options.minutes / 2

@@ -13,14 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from crmdrip import registry
+from crmdrip.config_words import advise, describe, field_at, give_example, kinds_of, show_path, typed_part
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.ports import Role
 from crmdrip.secrets import (
@@ -116,6 +115,8 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
         line = int(found.group(1)) if found else text.count("\n") + 1
         what = re.sub(r"\s*\(at .*\)$", "", str(error))
         raise refuse(f"not valid TOML: {what}", "Correct this line.", line) from None
+    except RecursionError:
+        raise refuse("has lists too deep within lists", "Correct this line.") from None
 
 
 @dataclass(kw_only=True)
@@ -135,7 +136,7 @@ class _Reader:
         hidden = frozenset(self._values)
         self.problems.append(
             Problem(
-                path=_path_text(path),
+                path=show_path(path),
                 line=self.lines.line(path),
                 what=hide(what, hidden).rstrip("."),
                 do_next=hide(do_next, hidden),
@@ -238,7 +239,7 @@ class _Reader:
         except ValidationError as error:
             by_setting: dict[KeyPath, list[ErrorDetails]] = defaultdict(list)
             for detail in error.errors(include_input=False, include_url=False):
-                by_setting[_typed_part(model, detail["loc"])].append(detail)
+                by_setting[typed_part(model, detail["loc"])].append(detail)
             for typed, details in by_setting.items():
                 if not any(_overlap((*path, *typed), unread) for unread in self._unread):
                     self._explain(model, details, (*path, *typed))
@@ -254,7 +255,7 @@ class _Reader:
         resolved: dict[str, Any] = {}
         for key, value in table.items():
             if key in fields:
-                resolved[key] = self._resolve_value(_kinds(fields[key].annotation), value, (*path, key))
+                resolved[key] = self._resolve_value(kinds_of(fields[key].annotation), value, (*path, key))
             else:
                 self.unknown((*path, key), fields)
         return resolved
@@ -303,120 +304,21 @@ class _Reader:
     def _explain(self, model: type[BaseModel], details: list[ErrorDetails], at: KeyPath) -> None:
         """details: several where a setting may be one thing or another, and is neither."""
         name = next((str(part) for part in reversed(at) if isinstance(part, str)), "")
-        info = _field_at(model, details[0]["loc"])
+        info = field_at(model, details[0]["loc"])
         if details[0]["type"] == "missing":
-            table = _path_text(at[:-1])
-            self.add(at, "is missing", f"Add {name} = {_example(info)} under [{table}].")
+            table = show_path(at[:-1])
+            self.add(at, "is missing", f"Add {name} = {give_example(info)} under [{table}].")
             return
         for detail in details:
             error = detail.get("ctx", {}).get("error")
             if isinstance(error, ValueError) and error.args:
                 what, *do_next = (str(part) for part in error.args)
-                self.add(at, what, " ".join(do_next) or _default_hint(name, info))
+                self.add(at, what, " ".join(do_next) or advise(name, info))
                 return
-        self.add(at, ", or ".join(dict.fromkeys(map(_describe, details))), _default_hint(name, info))
-
-
-_WORDS: dict[str, str] = {
-    "string_type": "must be text in quotes",
-    "int_type": "must be a whole number, without quotes",
-    "float_type": "must be a number, without quotes",
-    "bool_type": "must be true or false, without quotes",
-    "list_type": "must be a list in square brackets",
-    "tuple_type": "must be a list in square brackets",
-    "set_type": "must be a list in square brackets",
-    "frozen_set_type": "must be a list in square brackets",
-    "model_type": "must be a table",
-    "dict_type": "must be a table",
-    "literal_error": "must be one of {expected}",
-    "enum": "must be one of {expected}",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "too_short": "must have at least {min_length} entries, and has {actual_length}",
-    "too_long": "must have at most {max_length} entries, and has {actual_length}",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "must have the form {pattern}",
-    "finite_number": "must be a finite number",
-}
-"""Plain words by pydantic's error type; its own message serves where none stand here."""
-
-
-def _describe(detail: ErrorDetails) -> str:
-    """What is wrong, in a clause."""
-    words, message = _WORDS.get(detail["type"]), detail["msg"]
-    return words.format_map(detail.get("ctx", {})) if words else message[:1].lower() + message[1:]
-
-
-def _typed_part(model: type[BaseModel], location: tuple[int | str, ...]) -> KeyPath:
-    """Where an error lies, without pydantic's names for the kinds of value that a setting may have."""
-    for end in range(1, len(location)):
-        info = _field_at(model, location[:end])
-        named = isinstance(location[end], str) and _field_at(model, location[: end + 1]) is not info
-        if info is not None and not named and get_origin(info.annotation) in (Union, UnionType):
-            return location[:end] if isinstance(location[end], str) else location
-    return location
-
-
-def _path_text(path: KeyPath) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
+        self.add(at, ", or ".join(dict.fromkeys(map(describe, details))), advise(name, info))
 
 
 def _overlap(one: KeyPath, other: KeyPath) -> bool:
     """Whether one path is the other or lies around it."""
     length = min(len(one), len(other))
     return one[:length] == other[:length]
-
-
-def _kinds(annotation: Any) -> frozenset[Any]:
-    """The types an annotation is made of: `tuple[SecretStr, ...] | None` is {SecretStr, None}."""
-    if get_origin(annotation) is Annotated:
-        return _kinds(get_args(annotation)[0])
-    parts = get_args(annotation)
-    return frozenset().union(*map(_kinds, parts)) if parts else frozenset({annotation})
-
-
-def _field_at(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
-    """The field an error of pydantic's is about, None for an error of the table as a whole."""
-    names = [part for part in location if isinstance(part, str)]
-    info: FieldInfo | None = None
-    for name in names:
-        fields = {known.alias or key: known for key, known in model.model_fields.items()}
-        if name not in fields:
-            return info
-        info = fields[name]
-        nested = (kind for kind in _kinds(info.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel))
-        model = next(nested, model)
-    return info
-
-
-def _example(info: FieldInfo | None) -> str:
-    """What a required value may look like, as TOML."""
-    if info is None:
-        return "..."
-    if info.examples:
-        return _toml(info.examples[0])
-    kinds = _kinds(info.annotation)
-    if SecretStr in kinds:
-        reference = '{ env = "NAME" }'
-        return f"[{reference}]" if get_origin(info.annotation) in (tuple, list, frozenset, set) else reference
-    return '"..."' if str in kinds else "..."
-
-
-def _default_hint(name: str, info: FieldInfo | None) -> str:
-    if info is None or info.is_required() or SecretStr in _kinds(info.annotation):
-        return f"Type {name} = {_example(info)}." if info else "Correct this section."
-    default = info.get_default(call_default_factory=True)
-    if default is None:
-        return "Correct it, or leave the line out."
-    return f"Type {name} = {_toml(default)}, the default, or leave the line out."
-
-
-def _toml(value: Any) -> str:
-    """A default as one would type it. JSON's texts, numbers, lists and booleans are TOML's too."""
-    return json.dumps(value, default=str, ensure_ascii=False)

@@ -160,6 +160,8 @@ def _read_document(file: Traversable, where: str) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"not valid TOML: {error}.", where=where, do_next="Correct that line.") from error
+    except RecursionError:
+        raise ConfigurationError("lists too deep within lists.", where=where, do_next="Correct that line.") from None
 
 
 def _unknown_words(base: Mapping[str, Any], document: Mapping[str, Any]) -> Iterable[str]:

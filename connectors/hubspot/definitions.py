@@ -111,6 +111,8 @@ class SequenceFolder:
             return _broken(path, f"is no valid TOML: {error}. Correct that line.")
         except UnicodeDecodeError:
             return _broken(path, "is not UTF-8. Save it as UTF-8.")
+        except RecursionError:
+            return _broken(path, "has lists too deep within lists. Correct that line.")
         rows = document.pop("step", [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             return _broken(path, "has a step that is no table. Begin each step with [[step]].")

@@ -106,6 +106,21 @@ class ListFollower:
         followed = {sequence: list_id for sequence, list_id in wanted.items() if sequence not in problems}
         return Found(followed=followed, problems=problems, states=states)
 
+    def read_joining(self) -> dict[str, str]:
+        """The ids of those whom `follow` would tick now, and their sequences. Writes nothing. Raises as follow."""
+        reader = self._portal.contacts
+        found = self.examine(Purpose.LOOK)
+        ready = {sequence: one for sequence, one in found.followed.items() if found.states[one] is not None}
+        marked = self._find_marked() if ready else {}
+        joining: dict[str, str] = {}
+        for sequence, list_id in ready.items():
+            joined = sorted(set(self._members(list_id)) - set(marked.get(list_id, ())), key=int)
+            for some in chunks(joined, BATCH):
+                rows = self._portal.read_contacts(some, [reader.name("enrolled")], Purpose.LOOK)
+                idle = (one for one, row in rows.items() if not is_ticked(row.get(reader.name("enrolled"))))
+                joining = dict.fromkeys(idle, sequence) | joining  # who is on two lists enters by the first
+        return joining
+
     def take_written(self) -> list[str]:
         """Whose boxes were set since this was asked last: the next pull reads them by id, since searches are late."""
         written, self._written = self._written, []

@@ -16,7 +16,7 @@ from connectors.hubspot.pull import Pull
 from connectors.hubspot.signals import SignalReader
 from connectors.hubspot.timeline import Timeline
 from connectors.hubspot.values import Properties, show_box, to_millis
-from crmdrip.core.model import Owner, Record, RecordRef, Signal, TouchRecord
+from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, Signal, TouchRecord
 from crmdrip.ports import (
     Budget,
     CallMeter,
@@ -73,6 +73,11 @@ class HubSpotSource:
         """Tick whoever joined a list that a sequence names, untick whoever left it. Raises as pull."""
         self.portal.identity()  # nothing is written to another portal (B25)
         self.lists.follow()
+
+    def preview_lists(self) -> Mapping[RecordRef, str]:
+        """Whom that would tick now, with the sequence of each; writes nothing. Raises as pull."""
+        joining = self.lists.read_joining()
+        return {RecordRef(kind=RecordKind.CONTACT, id=one): sequence for one, sequence in joining.items()}
 
     def look(
         self,

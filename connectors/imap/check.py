@@ -8,7 +8,8 @@ from datetime import timedelta
 from connectors.imap.session import ImapSession
 from connectors.imap.settings import ImapSettings, Tls, build_tls
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
-from crmdrip.ports import CheckLevel, CheckResult, Clock
+from crmdrip.ports import CheckResult, Clock
+from crmdrip.ports.finding import fail, ok, warn
 
 CLOCK_SLACK = timedelta(minutes=2)
 
@@ -18,14 +19,13 @@ def check_account(settings: ImapSettings, account: str, clock: Clock) -> Iterato
     try:
         tls = build_tls(settings)
     except ConfigurationError as error:
-        yield CheckResult(code="IMAP-CA", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
+        yield fail("IMAP-CA", error.what, error.do_next)
         return
     if settings.tls is Tls.NONE:
-        yield CheckResult(
-            code="IMAP-CLEAR",
-            level=CheckLevel.WARN,
-            what=f"{account}: the connection is not protected, which only a server on this machine may do.",
-            do_next='For a real account: tls = "implicit".',
+        yield warn(
+            "IMAP-CLEAR",
+            f"{account}: the connection is not protected, which only a server on this machine may do.",
+            'For a real account: tls = "implicit".',
         )
     for folder in settings.folders:
         try:
@@ -36,11 +36,7 @@ def check_account(settings: ImapSettings, account: str, clock: Clock) -> Iterato
                 return
             continue
         try:
-            yield CheckResult(
-                code="IMAP-FOLDER",
-                level=CheckLevel.OK,
-                what=f"{account}: {folder} can be read, and stays as it is ({session.where}).",
-            )
+            yield ok("IMAP-FOLDER", f"{account}: {folder} can be read, and stays as it is ({session.where}).")
             yield from _check_session(session, account, clock)
         except CrmdripError as error:
             yield _failure(account, error)
@@ -50,27 +46,25 @@ def check_account(settings: ImapSettings, account: str, clock: Clock) -> Iterato
 
 def _check_session(session: ImapSession, account: str, clock: Clock) -> Iterator[CheckResult]:
     if session.idles:
-        yield CheckResult(code="IMAP-IDLE", level=CheckLevel.OK, what=f"{account}: new mail is told at once (IDLE).")
+        yield ok("IMAP-IDLE", f"{account}: new mail is told at once (IDLE).")
     else:
-        yield CheckResult(
-            code="IMAP-IDLE",
-            level=CheckLevel.WARN,
-            what=f"{account}: the server knows no IDLE; the folder is asked every poll_seconds and before each look.",
-            do_next="Nothing; lower poll_seconds if stops shall be quicker.",
+        yield warn(
+            "IMAP-IDLE",
+            f"{account}: the server knows no IDLE; the folder is asked every poll_seconds and before each look.",
+            "Nothing; lower poll_seconds if stops shall be quicker.",
         )
     newest = session.fetch(session.highest) if session.highest else None
     if newest is None or newest.arrived_at is None:
         return
     ahead = newest.arrived_at - clock.now()
     if ahead > CLOCK_SLACK:
-        yield CheckResult(
-            code="IMAP-CLOCK",
-            level=CheckLevel.WARN,
-            what=f"{account}: the newest email came {round(ahead.total_seconds())} seconds from now, by this clock.",
-            do_next="Set this machine's clock: whether an answer belongs to a run is decided by its time.",
+        yield warn(
+            "IMAP-CLOCK",
+            f"{account}: the newest email came {round(ahead.total_seconds())} seconds from now, by this clock.",
+            "Set this machine's clock: whether an answer belongs to a run is decided by its time.",
         )
     else:
-        yield CheckResult(code="IMAP-CLOCK", level=CheckLevel.OK, what=f"{account}: the server's clock fits ours.")
+        yield ok("IMAP-CLOCK", f"{account}: the server's clock fits ours.")
 
 
 def _is_about_folder(error: CrmdripError) -> bool:
@@ -85,4 +79,4 @@ def _failure(account: str, error: CrmdripError) -> CheckResult:
         code, do_next = "IMAP-FOLDER", error.do_next
     else:
         code, do_next = "IMAP-REACH", error.do_next or "Check host, port, tls and the way out to the network."
-    return CheckResult(code=code, level=CheckLevel.FAIL, what=f"{what.rstrip('.')}.", do_next=do_next)
+    return fail(code, f"{what.rstrip('.')}.", do_next)

@@ -9,7 +9,8 @@ from connectors.sendgrid.client import SendGridClient, path_segment
 from connectors.sendgrid.feed import GROUPS_PATH
 from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import AuthError, CrmdripError
-from crmdrip.ports import CheckLevel, CheckResult
+from crmdrip.ports import CheckResult
+from crmdrip.ports.finding import fail, ok, warn
 
 SEND_SCOPE = "mail.send"
 
@@ -18,40 +19,34 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
     """Whether emails can go out and be followed up. Makes calls, sends nothing, raises nothing."""
     yield _check_server(settings)
     if settings.sandbox_mode:
-        yield CheckResult(
-            code="SG-SANDBOX-MODE",
-            level=CheckLevel.WARN,
-            what="sandbox_mode is on: SendGrid checks each email and delivers none.",
-            do_next="Set mail.sendgrid.sandbox_mode = false to send.",
+        yield warn(
+            "SG-SANDBOX-MODE",
+            "sandbox_mode is on: SendGrid checks each email and delivers none.",
+            "Set mail.sendgrid.sandbox_mode = false to send.",
         )
     try:
         answer = client.get("/v3/scopes")
     except AuthError as error:
-        yield CheckResult(
-            code="SG-KEY",
-            level=CheckLevel.FAIL,
-            what=f"SendGrid refused the API key ({error.what}).",
-            do_next='Give mail.sendgrid.api_key a valid key; a key of an EU account works with region = "eu" only.',
+        yield fail(
+            "SG-KEY",
+            f"SendGrid refused the API key ({error.what}).",
+            'Give mail.sendgrid.api_key a valid key; a key of an EU account works with region = "eu" only.',
         )
         return
     except CrmdripError as error:
-        yield CheckResult(
-            code="SG-REACH",
-            level=CheckLevel.FAIL,
-            what=f"{settings.url} did not answer as SendGrid does ({error.what}).",
-            do_next="Check mail.sendgrid.region, mail.sendgrid.base_url and the way out to the network.",
+        yield fail(
+            "SG-REACH",
+            f"{settings.url} did not answer as SendGrid does ({error.what}).",
+            "Check mail.sendgrid.region, mail.sendgrid.base_url and the way out to the network.",
         )
         return
-    yield CheckResult(code="SG-KEY", level=CheckLevel.OK, what="SendGrid accepts the API key.")
+    yield ok("SG-KEY", "SendGrid accepts the API key.")
     scopes = answer.get("scopes") if isinstance(answer, dict) else None
     if isinstance(scopes, list) and SEND_SCOPE in scopes:
-        yield CheckResult(code="SG-SEND", level=CheckLevel.OK, what="The key may send.")
+        yield ok("SG-SEND", "The key may send.")
     else:
-        yield CheckResult(
-            code="SG-SEND",
-            level=CheckLevel.FAIL,
-            what="The key may not send.",
-            do_next="In SendGrid under Settings, API Keys, give it Mail Send: Full Access.",
+        yield fail(
+            "SG-SEND", "The key may not send.", "In SendGrid under Settings, API Keys, give it Mail Send: Full Access."
         )
     yield _check_logs(client)
     yield _check_suppressions(client)
@@ -63,12 +58,11 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
 
 def _check_server(settings: SendGridSettings) -> CheckResult:
     if not settings.base_url:
-        return CheckResult(code="SG-REGION", level=CheckLevel.OK, what=f"Emails go to {settings.url}.")
-    return CheckResult(
-        code="SG-REGION",
-        level=CheckLevel.WARN,
-        what=f"base_url overrides the region: emails go to {settings.url}.",
-        do_next="Remove mail.sendgrid.base_url to send through SendGrid itself.",
+        return ok("SG-REGION", f"Emails go to {settings.url}.")
+    return warn(
+        "SG-REGION",
+        f"base_url overrides the region: emails go to {settings.url}.",
+        "Remove mail.sendgrid.base_url to send through SendGrid itself.",
     )
 
 
@@ -77,133 +71,116 @@ def _check_logs(client: SendGridClient) -> CheckResult:
     try:
         client.search("/v3/logs", {"query": "status IN ('processed')", "limit": 1})
     except CrmdripError as error:
-        return CheckResult(
-            code="SG-LOGS",
-            level=CheckLevel.WARN,
-            what=f"The Email Logs cannot be read ({error.what}): an email in doubt waits for its event or a person.",
-            do_next="Give the key Email Activity: Read Access.",
+        return warn(
+            "SG-LOGS",
+            f"The Email Logs cannot be read ({error.what}): an email in doubt waits for its event or a person.",
+            "Give the key Email Activity: Read Access.",
         )
-    return CheckResult(code="SG-LOGS", level=CheckLevel.OK, what="Emails in doubt can be looked up.")
+    return ok("SG-LOGS", "Emails in doubt can be looked up.")
 
 
 def _check_suppressions(client: SendGridClient) -> CheckResult:
     try:
         client.get("/v3/suppression/bounces", {"limit": 1})
     except CrmdripError as error:
-        return CheckResult(
-            code="SG-SUPPRESSIONS",
-            level=CheckLevel.WARN,
-            what=f"The suppression lists cannot be read ({error.what}): stops made in SendGrid stay unheard.",
-            do_next="Give the key Suppressions: Read Access.",
+        return warn(
+            "SG-SUPPRESSIONS",
+            f"The suppression lists cannot be read ({error.what}): stops made in SendGrid stay unheard.",
+            "Give the key Suppressions: Read Access.",
         )
-    return CheckResult(code="SG-SUPPRESSIONS", level=CheckLevel.OK, what="Bounces and unsubscribes can be read.")
+    return ok("SG-SUPPRESSIONS", "Bounces and unsubscribes can be read.")
 
 
 def _check_groups(settings: SendGridSettings, client: SendGridClient) -> CheckResult:
     """Whether who left an unsubscribe group is heard, and whether the groups named are there."""
     if not settings.unsubscribe_groups:
-        return CheckResult(
-            code="SG-GROUPS",
-            level=CheckLevel.OK,
-            what="Unsubscribe groups are left out on purpose: who unsubscribed from everything counts.",
-        )
+        return ok("SG-GROUPS", "Unsubscribe groups are left out on purpose: who unsubscribed from everything counts.")
     try:
         answer = client.get("/v3/asm/groups")
         client.get(GROUPS_PATH)
     except CrmdripError as error:
-        return CheckResult(
-            code="SG-GROUPS",
-            level=CheckLevel.WARN,
-            what=f"The unsubscribe groups cannot be read ({error.what}): who left one stays unheard.",
-            do_next="Give the key Unsubscribe Groups: Read Access, or set mail.sendgrid.unsubscribe_groups = [].",
+        return warn(
+            "SG-GROUPS",
+            f"The unsubscribe groups cannot be read ({error.what}): who left one stays unheard.",
+            "Give the key Unsubscribe Groups: Read Access, or set mail.sendgrid.unsubscribe_groups = [].",
         )
     there = {group.get("id") for group in answer if isinstance(group, dict)} if isinstance(answer, list) else set()
     if settings.unsubscribe_groups == "all":
         count = f"{len(there)} unsubscribe {'group counts' if len(there) == 1 else 'groups count'}"
-        return CheckResult(code="SG-GROUPS", level=CheckLevel.OK, what=f"{count} for every sequence.")
+        return ok("SG-GROUPS", f"{count} for every sequence.")
     if missing := sorted(set(settings.unsubscribe_groups) - there):
-        return CheckResult(
-            code="SG-GROUPS",
-            level=CheckLevel.WARN,
-            what=f"SendGrid has no unsubscribe group {', '.join(map(str, missing))}.",
-            do_next="Correct mail.sendgrid.unsubscribe_groups.",
+        return warn(
+            "SG-GROUPS",
+            f"SendGrid has no unsubscribe group {', '.join(map(str, missing))}.",
+            "Correct mail.sendgrid.unsubscribe_groups.",
         )
-    return CheckResult(code="SG-GROUPS", level=CheckLevel.OK, what="The unsubscribe groups named count.")
+    return ok("SG-GROUPS", "The unsubscribe groups named count.")
 
 
 def _check_events(settings: SendGridSettings, client: SendGridClient) -> CheckResult:
     """Whether bounces, complaints and opens are told as they happen, signed with a key we know."""
     if not settings.event_keys:
-        return CheckResult(
-            code="SG-EVENTS",
-            level=CheckLevel.WARN,
-            what="No events are taken: bounces and complaints are heard from the lists, and opens not at all.",
-            do_next="Switch on the signed Event Webhook, and give its key to mail.sendgrid.event_keys (docs/door.md).",
+        return warn(
+            "SG-EVENTS",
+            "No events are taken: bounces and complaints are heard from the lists, and opens not at all.",
+            "Switch on the signed Event Webhook, and give its key to mail.sendgrid.event_keys (docs/door.md).",
         )
     try:
         answer = client.get("/v3/user/webhooks/event/settings/all")
     except CrmdripError as error:
-        return CheckResult(
-            code="SG-EVENTS",
-            level=CheckLevel.WARN,
-            what=f"Whether the Event Webhook is on cannot be read ({error.what}); the keys for it are configured.",
-            do_next="Give the key Mail Settings, Event Notification: Read Access, or look into SendGrid yourself.",
+        return warn(
+            "SG-EVENTS",
+            f"Whether the Event Webhook is on cannot be read ({error.what}); the keys for it are configured.",
+            "Give the key Mail Settings, Event Notification: Read Access, or look into SendGrid yourself.",
         )
     listed = answer.get("webhooks") if isinstance(answer, dict) else None
     webhooks = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     ours = [one for one in webhooks if one.get("public_key") in settings.event_keys and one.get("enabled")]
     if not ours:
-        return CheckResult(
-            code="SG-EVENTS",
-            level=CheckLevel.WARN,
-            what="No Event Webhook that is on is signed with a key of mail.sendgrid.event_keys: its posts are refused.",
-            do_next="In SendGrid under Mail Settings, Event Webhook, switch signing on and copy the verification key.",
+        return warn(
+            "SG-EVENTS",
+            "No Event Webhook that is on is signed with a key of mail.sendgrid.event_keys: its posts are refused.",
+            "In SendGrid under Mail Settings, Event Webhook, switch signing on and copy the verification key.",
         )
     silent = sorted({name for name in _WANTED for one in ours if not one.get(name)})
     if silent:
-        return CheckResult(
-            code="SG-EVENTS",
-            level=CheckLevel.WARN,
-            what=f"The Event Webhook does not tell of: {', '.join(silent)}.",
-            do_next="Tick them in SendGrid under Mail Settings, Event Webhook.",
+        return warn(
+            "SG-EVENTS",
+            f"The Event Webhook does not tell of: {', '.join(silent)}.",
+            "Tick them in SendGrid under Mail Settings, Event Webhook.",
         )
-    return CheckResult(
-        code="SG-EVENTS", level=CheckLevel.OK, what=f"Events go to {', '.join(str(one.get('url')) for one in ours)}."
-    )
+    return ok("SG-EVENTS", f"Events go to {', '.join(str(one.get('url')) for one in ours)}.")
 
 
 def _check_inbound(settings: SendGridSettings, client: SendGridClient) -> CheckResult:
     """Whether somebody's mail is posted here, signed with a key we know."""
     if not settings.inbound_keys and not settings.inbound_secrets:
-        return CheckResult(code="SG-INBOUND", level=CheckLevel.OK, what="Inbound Parse is not used: no mail is taken.")
+        return ok("SG-INBOUND", "Inbound Parse is not used: no mail is taken.")
     try:
         answer = client.get("/v3/user/webhooks/parse/settings")
         listed = answer.get("result") if isinstance(answer, dict) else None
         hosts = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
         signed = [one for one in hosts if _key_of(one, client) in settings.inbound_keys]
     except CrmdripError as error:
-        return CheckResult(
-            code="SG-INBOUND",
-            level=CheckLevel.WARN,
-            what=f"Whether Inbound Parse is set up cannot be read ({error.what}); its keys or secrets are configured.",
-            do_next="Give the key Inbound Parse: Read Access, or look into SendGrid yourself.",
+        return warn(
+            "SG-INBOUND",
+            f"Whether Inbound Parse is set up cannot be read ({error.what}); its keys or secrets are configured.",
+            "Give the key Inbound Parse: Read Access, or look into SendGrid yourself.",
         )
     if not hosts:
-        return CheckResult(
-            code="SG-INBOUND",
-            level=CheckLevel.WARN,
-            what="Inbound Parse has no setting: answers are posted to nobody.",
-            do_next="Add one in SendGrid under Settings, Inbound Parse (docs/door.md).",
+        return warn(
+            "SG-INBOUND",
+            "Inbound Parse has no setting: answers are posted to nobody.",
+            "Add one in SendGrid under Settings, Inbound Parse (docs/door.md).",
         )
     if settings.inbound_keys and not signed:
-        return CheckResult(
-            code="SG-INBOUND",
-            level=CheckLevel.WARN,
-            what="Inbound Parse signs with no key of mail.sendgrid.inbound_keys: its posts are refused.",
-            do_next="Attach a security policy with a signature to the setting, and copy its key (docs/door.md).",
+        return warn(
+            "SG-INBOUND",
+            "Inbound Parse signs with no key of mail.sendgrid.inbound_keys: its posts are refused.",
+            "Attach a security policy with a signature to the setting, and copy its key (docs/door.md).",
         )
     where = ", ".join(f"{one.get('hostname')} to {one.get('url')}" for one in signed or hosts)
-    return CheckResult(code="SG-INBOUND", level=CheckLevel.OK, what=f"Mail is posted: {where}.")
+    return ok("SG-INBOUND", f"Mail is posted: {where}.")
 
 
 def _key_of(setting: Mapping[str, Any], client: SendGridClient) -> str:
@@ -222,11 +199,10 @@ def _check_senders(client: SendGridClient) -> CheckResult:
         domains = client.get("/v3/whitelabel/domains", {"limit": 200})
         senders = client.get("/v3/verified_senders", {"limit": 200})
     except CrmdripError as error:
-        return CheckResult(
-            code="SG-SENDERS",
-            level=CheckLevel.WARN,
-            what=f"Whose emails SendGrid takes cannot be read ({error.what}): a sender that is not verified is held.",
-            do_next="Give the key Sender Authentication: Read Access, or look at Settings, Sender Authentication.",
+        return warn(
+            "SG-SENDERS",
+            f"Whose emails SendGrid takes cannot be read ({error.what}): a sender that is not verified is held.",
+            "Give the key Sender Authentication: Read Access, or look at Settings, Sender Authentication.",
         )
     known = [one for one in domains if isinstance(one, dict)] if isinstance(domains, list) else []
     listed = senders.get("results") if isinstance(senders, dict) else None
@@ -235,20 +211,18 @@ def _check_senders(client: SendGridClient) -> CheckResult:
     good = sorted({str(one.get("domain")) for one in known if one.get("valid")})
     good += sorted({str(one.get("from_email")) for one in single if one.get("verified")})
     if broken:
-        return CheckResult(
-            code="SG-SENDERS",
-            level=CheckLevel.WARN,
-            what=f"SendGrid does not find its DNS records for {', '.join(broken)}: emails from there are not signed.",
-            do_next="Add the CNAME records shown in SendGrid under Settings, Sender Authentication, and verify there.",
+        return warn(
+            "SG-SENDERS",
+            f"SendGrid does not find its DNS records for {', '.join(broken)}: emails from there are not signed.",
+            "Add the CNAME records shown in SendGrid under Settings, Sender Authentication, and verify there.",
         )
     if not good:
-        return CheckResult(
-            code="SG-SENDERS",
-            level=CheckLevel.WARN,
-            what="No domain and no sender is verified in SendGrid: every email will be held.",
-            do_next="Authenticate the domain of your reps in SendGrid under Settings, Sender Authentication.",
+        return warn(
+            "SG-SENDERS",
+            "No domain and no sender is verified in SendGrid: every email will be held.",
+            "Authenticate the domain of your reps in SendGrid under Settings, Sender Authentication.",
         )
-    return CheckResult(code="SG-SENDERS", level=CheckLevel.OK, what=f"SendGrid takes emails from {', '.join(good)}.")
+    return ok("SG-SENDERS", f"SendGrid takes emails from {', '.join(good)}.")
 
 
 _WANTED = ("processed", "delivered", "bounce", "dropped", "deferred", "spam_report", "unsubscribe")

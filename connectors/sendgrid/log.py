@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.sendgrid.client import SendGridClient, path_segment
 from connectors.sendgrid.payload import TOUCH_ARG
-from crmdrip.core.errors import ConfigurationError, RejectedError
+from crmdrip.core.errors import ConfigurationError, RejectedError, RetriableError
 from crmdrip.ports import Finding, LogFinding
 
 MARGIN = timedelta(minutes=1)
@@ -35,8 +35,12 @@ def find_touch(client: SendGridClient, touch_id: str, address: str, since: datet
     except (ConfigurationError, RejectedError):
         return unavailable
     for hit in _records(answer):
-        message_id = str(hit.get("sg_message_id") or "")
-        if message_id and _touch_of(client, message_id) == touch_id:
+        message_id = hit["sg_message_id"]
+        try:
+            touch = _touch_of(client, message_id)
+        except ConfigurationError:
+            return unavailable
+        if touch == touch_id:
             return LogFinding(
                 touch_id=touch_id,
                 finding=Finding.SENT,
@@ -60,18 +64,33 @@ def build_query(address: str, since: datetime) -> str | None:
 
 
 def _touch_of(client: SendGridClient, message_id: str) -> str | None:
-    """The touch's id in one record of the log, None when the record or the id is absent."""
+    """The touch's id in one record of the log, None for an email without one.
+
+    Raises RetriableError for a record that cannot be read: it may be ours, and "not found" sends again.
+    """
     try:
         record = client.get(f"/v3/logs/{path_segment(message_id)}")
-    except (RejectedError, ConfigurationError):
+    except RejectedError as error:
+        raise RetriableError("the log does not show an email that it lists", where="/v3/logs") from error
+    if not isinstance(record, dict):
+        raise RetriableError("a record of the log is none", where="/v3/logs")
+    arguments = record.get("custom_args")
+    if arguments is None:
         return None
-    arguments = record.get("custom_args") if isinstance(record, dict) else None
-    return arguments.get(TOUCH_ARG) if isinstance(arguments, dict) else None
+    if not isinstance(arguments, dict) or not isinstance(arguments.get(TOUCH_ARG, ""), str):
+        raise RetriableError("a record of the log has no custom arguments that can be read", where="/v3/logs")
+    return arguments.get(TOUCH_ARG)
 
 
 def _records(answer: Any) -> list[dict[str, Any]]:
+    """The emails listed, each with its id. Raises RetriableError for what is no list of them, and not an empty one."""
     messages = answer.get("messages") if isinstance(answer, dict) else None
-    return [item for item in messages if isinstance(item, dict)] if isinstance(messages, list) else []
+    if not isinstance(messages, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("sg_message_id"), str) and item["sg_message_id"]
+        for item in messages
+    ):
+        raise RetriableError("the log's answer is no list of emails", where="/v3/logs")
+    return messages
 
 
 def _parse_time(value: Any) -> datetime | None:

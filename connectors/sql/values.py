@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -138,8 +139,9 @@ def read_key(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value.rstrip()
-    if isinstance(value, Decimal | float) and value == int(value):
-        return str(int(value))
+    if isinstance(value, Decimal | float):
+        with suppress(ValueError, OverflowError):  # neither "not a number" nor infinity is a whole one
+            return str(int(value) if value == int(value) else value)
     return str(value)
 
 
@@ -163,14 +165,20 @@ def read_time(value: Any, zone: ZoneInfo) -> datetime | None:
         case date():
             at = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone is added below
         case int() | float() | Decimal():
-            seconds = float(value)
-            return datetime.fromtimestamp(seconds / 1000 if abs(seconds) >= _MILLIS else seconds, UTC)
+            try:
+                seconds = float(value)
+                return datetime.fromtimestamp(seconds / 1000 if abs(seconds) >= _MILLIS else seconds, UTC)
+            except (ValueError, OverflowError, OSError):
+                return None
         case _:
             try:
                 at = datetime.fromisoformat(str(value).strip())
             except ValueError:
                 return None
-    return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)
+    try:
+        return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError:  # of a day at either end of the calendar, which stands for "always" or "never"
+        return _NEVER if at.year > LONG_AGO.year else LONG_AGO
 
 
 def read_pause(value: Any, zone: ZoneInfo) -> datetime | None:
@@ -184,7 +192,7 @@ def read_number(value: Any) -> int:
     """A whole number, 0 for none and for what is none."""
     try:
         return int(value or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ArithmeticError):
         return 0
 
 

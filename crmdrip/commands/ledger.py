@@ -99,8 +99,8 @@ def copy(config: Path, origin: str, target: str) -> int:
         source.close()
     rows = sum(one.rows for one in copied)
     aside().print(
-        f"Copied {rows:,} rows from {source.where} to {new.where}, read back and compared. Now put the new place into"
-        " [ledger] url, and start no daemon on the old one any more.",
+        f"Copied {rows:,} rows from {source.where} to {new.where}, read back and compared. [ledger] url has to name"
+        " the new place; start no daemon on the old one any more.",
         markup=False,
     )
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -28,8 +29,8 @@ def pause(config: Path, sequence: str | None) -> int:
     with open_existing_ledger(read_settings_to_look(config)) as ledger, ledger.write() as connection:
         found = find_sequence(definitions.load_sequences(connection), sequence) if sequence else None
         marks.set_mark(connection, mark_of(found.id if found else ""), WallClock().now().isoformat())
-    what = found.name if found else "everything"
-    aside().print(f"Paused {what}. Type crmdrip resume to go on.", markup=False)
+    what, whom = (found.name, f" {shlex.quote(found.name)}") if found else ("everything", "")
+    aside().print(f"Paused {what}. Type crmdrip resume{whom} to go on.", markup=False)
     return 0
 
 

@@ -10,7 +10,10 @@ from crmdrip.commands.output import aside, console, print_json, print_table
 from crmdrip.commands.setup import read_settings_to_look, rehearse
 from crmdrip.inspection.forecast import Forecast, forecast
 
-_COVERS = "Covers everybody in a run, and everybody whose box is ticked by now. Assumes that nobody answers."
+_COVERS = (
+    "Covers everybody in a run, and everybody whose box is ticked by now, or would be as they are on a list of the CRM."
+    " Assumes that nobody answers."
+)
 
 
 @click.command()

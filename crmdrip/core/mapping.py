@@ -70,10 +70,13 @@ def parse_mapping(name: str, document: Mapping[str, Any]) -> CrmMapping:
                 problems.append(f"{path}.{key} must be text in quotes")
         return {k: v for k, v in table.items() if isinstance(v, str)}
 
-    nested = {
-        group: {word: texts(f"{group}.{word}", table) for word, table in document.get(group, {}).items()}
-        for group in ("merge", "values")
-    }
+    nested: dict[str, dict[str, dict[str, str]]] = {}
+    for group in ("merge", "values"):
+        tables = document.get(group, {})
+        if not isinstance(tables, Mapping):
+            problems.append(f"[{group}] must hold tables, such as [{group}.contact]")
+            tables = {}
+        nested[group] = {word: texts(f"{group}.{word}", table) for word, table in tables.items()}
     objects = texts("objects", document.get("objects", {}))
     fields = {
         word: texts(word, table) for word, table in document.items() if word not in ("objects", "merge", "values")

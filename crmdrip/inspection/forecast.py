@@ -1,7 +1,8 @@
 """What would be sent in the coming days: the daemon's own passes on a copy of the ledger and a clock moved by hand.
 
 So caps, windows, throttles, holds and expiry count exactly as they will. It covers everybody in a run and everybody
-whose box is ticked by now, pulled or not; it assumes that nobody answers, nothing is edited and nothing fails.
+whose box is ticked by now, pulled or not, or would be as they are on a list of the CRM; it assumes that nobody answers,
+nothing is edited and nothing fails.
 """
 
 from __future__ import annotations

@@ -104,6 +104,6 @@ def _line(known: definitions.KnownSequence, counts: Mapping[tuple[str, str], int
         name=known.name,
         state="Removed" if known.removed else state,
         error=known.error,
-        waiting_for="crmdrip resume" if paused else known.suspicion,
+        waiting_for="paused by command, until crmdrip resume with its name" if paused else known.suspicion,
         runs={s.value: counts[known.id, s.value] for s in RunStatus if (known.id, s.value) in counts},
     )

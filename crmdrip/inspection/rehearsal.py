@@ -29,6 +29,7 @@ from crmdrip.ports import (
     CrmIdentity,
     CrmSource,
     Finding,
+    FollowsLists,
     LogFinding,
     Look,
     PullPage,
@@ -71,7 +72,10 @@ def hurry(ledger: Ledger) -> None:
 
 
 class OnceRead:
-    """A CrmSource that pulls once and then knows of no further change."""
+    """A CrmSource that pulls once and then knows of no further change.
+
+    Whoever has joined a list that a sequence names is ticked by then, as the daemon would tick them before that pull.
+    """
 
     def __init__(self, source: CrmSource, clock: Clock) -> None:
         self._source = source
@@ -82,6 +86,8 @@ class OnceRead:
         self._records: dict[str, Record] = {}
         self._asked: set[str] = set()
         self._first: Look | None = None
+        self._joining: Mapping[RecordRef, str] = {}
+        """Who has joined a list and is not ticked yet, with the sequence of each."""
         self.paths: frozenset[str] = frozenset()
         """Merge paths to read with every record; set before the first look."""
         self.refs: tuple[RecordRef, ...] = ()
@@ -95,7 +101,14 @@ class OnceRead:
 
     def pull(self, cursor: str | None) -> Iterator[PullPage]:
         if not self._pulled:
-            yield from self._source.pull(cursor)
+            if isinstance(self._source, FollowsLists):
+                self._joining = self._source.preview_lists()
+            for page in self._source.pull(cursor):
+                yield replace(page, records=tuple(map(self._ticked, page.records)))
+                cursor = page.cursor
+            if self._joining and cursor is not None:
+                look = self._source.look(self._joining, frozenset(), cursor)
+                yield PullPage(records=tuple(map(self._ticked, look.records.values())), cursor=cursor)
             self._pulled = True
 
     def look(
@@ -129,11 +142,16 @@ class OnceRead:
         except ConfigurationError:
             # Some other sequence asks for a field that is not there: that must not hide what these people get.
             look = self._source.look(refs.values(), paths, cursor)
-        self._records.update(look.records)
+        self._records.update((one, self._ticked(record)) for one, record in look.records.items())
         self._asked.update(refs)
         if self._first is None:
             # The heartbeat is that of the daemon whose ledger was copied.
             self._first = replace(look, brake=replace(look.brake, heartbeat=None) if look.brake is not None else None)
+
+    def _ticked(self, record: Record) -> Record:
+        """As the record stands once the lists were followed."""
+        sequence = self._joining.get(record.ref)
+        return record if sequence is None else replace(record, enrolled=True, sequence_id=sequence)
 
     def owners(self, ids: Iterable[str]) -> Mapping[str, Owner]:
         return self._source.owners(ids)

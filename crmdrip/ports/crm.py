@@ -150,6 +150,13 @@ class FollowsLists(Protocol):
         """
         ...
 
+    def preview_lists(self) -> Mapping[RecordRef, str]:
+        """Whose boxes would be ticked if that were called now, with the sequence of each; writes nothing.
+
+        For commands that look ahead. Raises as pull.
+        """
+        ...
+
 
 class WriteOutcome(Struct, frozen=True, kw_only=True):
     """What became of one write."""

@@ -232,7 +232,9 @@ class TestPause:
     def test_one_sequence_can_be_paused_by_name(self, office: Office, crmdrip: Shell) -> None:
         """The beginning of its name is enough."""
         crmdrip("once")
-        assert crmdrip("pause", "hel").code == 0
+        told = crmdrip("pause", "hel")
+        assert (told.code, "Type crmdrip resume Hello to go on." in told.err) == (0, True)
+        assert "paused by command" in crmdrip("status").out
         (person,) = office.ticked()
         crmdrip("once")
         assert (office.sent(), office.read(person, "Drip_Status__c")) == ([], ("Held",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from crmdrip.config import load
 from crmdrip.core.model import RecordKind, RecordRef
 from crmdrip.daemon import passes
 from crmdrip.doctor import examine
+from crmdrip.inspection.forecast import Forecast, forecast
 from crmdrip.sandbox.control import Sandbox
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 from crmdrip.sandbox.world import Habits
@@ -81,6 +83,18 @@ class Office:
         settings = load(self.folder / "config.toml")
         self.parts = self._daemon.enter_context(assemble(settings, self.clock, exclusive=True))
         passes.prepare(self.parts)
+
+    def plan(self) -> Forecast:
+        """What crmdrip plan shows of the coming week, with no daemon about."""
+        self._daemon.close()
+        settings = load(self.folder / "config.toml")
+        copy = self.folder / "copy.sqlite3"
+        shutil.copy(self.folder / "crmdrip.sqlite3", copy)
+        copied = settings.model_copy(update={"ledger": settings.ledger.model_copy(update={"url": f"sqlite:///{copy}"})})
+        with assemble(copied, self.clock, exclusive=False) as parts:
+            found = forecast(parts, days=7)
+        self.start()
+        return found
 
     def lose_ledger(self) -> None:
         """Its file is gone, and the process begins again."""
@@ -319,6 +333,28 @@ def test_everybody_on_a_list_is_in_its_sequence(office):
     assert sorted(office.sent()) == ["Again", "Hello", "Hello"]
     assert [office.crm.read(one, "status") for one in (ann, bob)] == ["Finished", "Stopped"]
     assert [office.crm.read(one, "enrolled") for one in (ann, bob)] == [False, False]
+
+
+def test_a_plan_counts_whoever_has_joined_a_list_as_ticked(office):
+    """P3: with every email, as the daemon then sends them; the box stays as it is, and so does the portal."""
+    fair = office.peer.do("create_list", "Met at the fair")
+    office.crm.add_sequence("Intro", ["Hello", "Again"])
+    file = office.peer.folder / "intro.toml"
+    file.write_text(f"list = {fair.id}\n{file.read_text()}")
+    office.play(hours=2)
+    ann = office.crm.add_person(RecordKind.CONTACT, email="ann@firm.example", owner=office.rep)
+    opted_out = office.crm.add_person(RecordKind.CONTACT, email="no@firm.example", owner=office.rep, opted_out=True)
+    for one in (ann, opted_out):
+        office.peer.do("join_list", fair, one.id)
+    found = office.plan()
+    assert [(one.address, one.subject) for one in found.sendings] == [
+        ("ann@firm.example", "Hello"),
+        ("ann@firm.example", "Again"),
+    ]
+    assert [one.record_id for one in found.not_started] == [opted_out.id]
+    assert (office.crm.read(ann, "enrolled"), office.crm.read(ann, "status")) == (False, None)
+    office.play(days=4)
+    assert office.sent() == ["Hello", "Again"]
 
 
 def test_the_doctor_says_where_the_app_s_webhooks_are_to_be_posted(office):

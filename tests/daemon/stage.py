@@ -153,7 +153,7 @@ class Stage:
         passes.pull(self.parts)
         return passes.run_all(self.parts)
 
-    def play(self, until: datetime, step: timedelta = timedelta(hours=1)) -> None:
+    def play(self, until: datetime, step: timedelta = timedelta(hours=3)) -> None:
         """Pass after pass until the time."""
         while self.sandbox.clock() < until:
             self.sandbox.set_time(min(self.sandbox.clock() + step, until))

@@ -64,6 +64,17 @@ class ListContract(CrmSuite):
         assert isinstance(source, FollowsLists)
         return source
 
+    def test_whoever_would_be_ticked_is_told_and_is_not_ticked_by_that(
+        self, crm: ListDriver, follower: FollowsLists, sequence: str, fair: str, ann: RecordRef
+    ) -> None:
+        """P3: for the commands that look ahead; whoever is ticked by then is told no more."""
+        assert follower.preview_lists() == {}
+        crm.put_on(fair, ann)
+        assert follower.preview_lists() == {ann: sequence}
+        assert not crm.read(ann, "enrolled")
+        follower.follow_lists()
+        assert follower.preview_lists() == {}
+
     def test_whoever_joins_is_in_the_sequence_with_the_next_pull(  # noqa: PLR0917 - fixtures
         self, crm: ListDriver, source: CrmSource, follower: FollowsLists, sequence: str, fair: str, ann: RecordRef
     ) -> None:
