@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing, suppress
@@ -81,8 +82,8 @@ class Trouble:
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole, whoever may be reading."""
-    part = file.with_name(f"{file.name}.part")
+    """Whole, whoever may be reading, and whoever else may be writing."""
+    part = file.with_name(f"{file.name}.{threading.get_ident()}")
     part.write_text(text, encoding="utf-8")
     part.replace(file)
 
@@ -238,7 +239,9 @@ class Failing(OnOwnDisk):
                 play.reaper.kill(daemon.process.pid)
                 daemon.process.wait()
         _run("umount", str(self.disk))
-        _run("mount", "-o", "loop", str(self.disk.with_name("image")), str(self.disk))
+        # A copy: whoever made a namespace of mounts meanwhile still holds the one that has given itself up.
+        mended = shutil.copyfile(self.disk.with_name("image"), self.disk.with_name("mended"))
+        _run("mount", "-o", "loop", str(mended), str(self.disk))
 
 
 class LiveJump(Trouble):
