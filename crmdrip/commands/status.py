@@ -126,7 +126,7 @@ def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
     calls = door.get("crm_calls") if door is not None else None
     if calls and calls["limit"] is not None:
         lines.append(f"CRM calls in the last 24 hours, everybody's: {calls['used']} of {calls['limit']}.")
-    lines += describe_clock(overview.clock_ahead)
+    lines += describe_clock(overview.clock_ahead_seconds)
     if overview.rebuilding:
         lines.append("SAFE MODE: history is being read back from the CRM; nothing is sent until that is done.")
     if overview.brake is not None:
@@ -143,13 +143,13 @@ def describe(overview: Overview, door: dict[str, Any] | None) -> list[str]:
     return lines
 
 
-def describe_clock(ahead: timedelta) -> list[str]:
+def describe_clock(ahead: int) -> list[str]:
     """That this machine's clock is wrong, and what comes of it; nothing where it agrees with the CRM's."""
     if not ahead:
         return []
-    off = f"THIS MACHINE'S CLOCK IS {timedelta(seconds=abs(ahead.total_seconds()))}"
+    off = f"THIS MACHINE'S CLOCK IS {timedelta(seconds=abs(ahead))}"
     next_step = "Switch time synchronization on (timedatectl set-ntp true)."
-    if ahead > timedelta():
+    if ahead > 0:
         return [f"{off} AHEAD of the CRM's, whose time counts meanwhile. {next_step}"]
     return [f"{off} BEHIND the CRM's: emails go out that much late. {next_step}"]
 

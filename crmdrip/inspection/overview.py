@@ -41,8 +41,8 @@ class Overview:
     heartbeat: datetime | None
     daemon_seen: bool
     """Whether the heartbeat is young."""
-    clock_ahead: timedelta
-    """How far this machine's clock is ahead of the CRM's, less than nothing where it is behind, zero if neither."""
+    clock_ahead_seconds: int
+    """Of this machine before the CRM's, less than nothing where it is behind; zero while they agree."""
     rebuilding: bool
     brake: str | None
     """Who pulled the brake in the CRM, "" when nobody knows; None when it is released."""
@@ -80,7 +80,7 @@ def read_overview(ledger: Ledger, now: datetime) -> Overview:
             org_id=found.get(marks.ORG, ""),
             heartbeat=heartbeat,
             daemon_seen=heartbeat is not None and now - heartbeat < BEATS,
-            clock_ahead=timedelta(seconds=int(found.get(marks.CLOCK, "0"))),
+            clock_ahead_seconds=int(found.get(marks.CLOCK, "0")),
             rebuilding=found.get(marks.MODE) == marks.REBUILDING,
             brake=found.get(marks.BRAKE),
             paused=paused,

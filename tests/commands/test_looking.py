@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from office import Office, Shell
 
+from crmdrip.ledger import marks
+from crmdrip.ledger.store import Ledger
 from crmdrip.sandbox.faults import Fault, FaultKind
 
 
@@ -217,6 +220,14 @@ class TestStatus:
         assert (found["touches"], "read-only" in found["ledger"]) == ({"accepted": 1}, True)
         assert "step 1 of 2, email: accepted" in crmdrip("why", person).out
         assert office.ledger_file.read_bytes() == before
+
+    @pytest.mark.parametrize(("seconds", "told"), [("259200", "3 days, 0:00:00 AHEAD"), ("-7200", "2:00:00 BEHIND")])
+    def test_it_says_that_the_clock_is_off(self, office: Office, crmdrip: Shell, seconds: str, told: str) -> None:
+        """B29: where nothing else would, since nothing fails."""
+        crmdrip("once")
+        with closing(Ledger(f"sqlite:///{office.ledger_file}")) as ledger, ledger.write() as connection:
+            marks.set_mark(connection, marks.CLOCK, seconds)
+        assert f"CLOCK IS {told}" in crmdrip("status").out
 
     def test_it_says_that_the_brake_is_pulled(self, office: Office, crmdrip: Shell) -> None:
         """And that it is released in the CRM."""
