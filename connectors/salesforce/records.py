@@ -207,7 +207,7 @@ class TouchReader:
 def read_owner(names: Mapping[str, str], row: Row) -> Owner:
     """One user. names: API names by our words, "" or absent where hidden."""
     get = row.get
-    demand_text(get(name) for word, name in names.items() if word != "active")
+    demand_text([row["Id"], *(get(name) for word, name in names.items() if word != "active")])
     return Owner(
         id=row["Id"],
         name=get(names["name"]) or "",

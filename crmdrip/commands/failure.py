@@ -18,10 +18,16 @@ DEBUG = "CRMDRIP_DEBUG"
 def explain(error: Exception) -> int:
     """Print a failure to standard error and return the exit code."""
     if os.environ.get(DEBUG):
-        traceback.print_exception(error)
+        # To be reported, so it is as clean as a log: causes hold the addresses of databases, and answers of vendors.
+        print(clean_lines(mask_text("".join(traceback.format_exception(error)))), file=sys.stderr)  # noqa: T201 - as below
     for line in describe(error):
         print(clean(line), file=sys.stderr)  # noqa: T201 - a command's output
     return MISCONFIGURED if isinstance(error, ConfigurationError) else FAILED
+
+
+def clean_lines(text: str) -> str:
+    """As clean, line by line."""
+    return "\n".join(clean(line) for line in text.splitlines())
 
 
 def describe(error: Exception) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from office import Office
 
+from crmdrip.commands.failure import DEBUG, explain
 from crmdrip.sandbox.faults import Fault, FaultKind
 
 SECRETS = {
@@ -117,3 +118,16 @@ def test_the_process_list_shows_no_secret(office: Office) -> None:
         process.kill()
         process.wait()
     assert _leaks(shown) == []
+
+
+def test_a_traceback_that_is_asked_for_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is made to be reported; causes hold the addresses of databases, and of people."""
+    monkeypatch.setenv(DEBUG, "1")
+    error = RuntimeError("Authorization: Bearer abc123def456ghi789")
+    error.__cause__ = ValueError("connection to postgresql://crm:pass-word-91d2@db/x failed for ann@acme.example")
+    explain(error)
+    printed = capsys.readouterr().err
+    assert "ValueError" in printed
+    assert [secret for secret in ("pass-word-91d2", "abc123def456ghi789", "ann@acme") if secret in printed] == []
