@@ -54,8 +54,7 @@ HEADERS = (
 )
 STATUSES = (400, 401, 403, 404, 409, 413, 414, 423, 429, 477, 500, 503, 207, 200, 201, 204, 202)
 OF_SENDING = (500, 503, 200, 201, 204, 202)
-"""To say of an email that was taken that it was refused, by a status or in the provider's own words, is a lie that nobody
-can see through."""
+"""To say, by status or in its own words, that an email was refused which was taken is a lie nobody sees through."""
 
 
 @dataclass
