@@ -201,9 +201,7 @@ class Intents:
         message = replace(message, not_after=latest)
         return Ready(touch=touch, send=send, run=run, snapshot=snapshot, message=message)
 
-    def _cannot_render(
-        self, reason: Reason, step: Step, run: Enrollment, snapshot: Snapshot, now: datetime
-    ) -> Effect:
+    def _cannot_render(self, reason: Reason, step: Step, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:
         self.held += 1
         reason = _name_unseen(reason, step, self._seen.unknown)
         held = Hold(reason=reason, check_at=now + timedelta(hours=6))
@@ -211,7 +209,7 @@ class Intents:
 
 
 def _name_unseen(reason: Reason, step: Step, unknown: frozenset[str]) -> Reason:
-    """Nobody can fill in a field that the template misspells, or that is hidden from us: the step is to be corrected."""
+    """Nobody can fill in a field that the template misspells, or that is hidden: what it asks for is named instead."""
     if reason.code is not HoldReason.MISSING_FIELD:
         return reason
     missing = reason.detail.split(", ")

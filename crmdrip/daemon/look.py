@@ -106,7 +106,8 @@ def _look(
 ) -> tuple[Look, frozenset[str]]:
     """The look, and the merge paths that nobody can see.
 
-    A field that one template misspells is missing in that template, and no reason to be blind (B24)."""
+    A field that one template misspells is missing in that template, and no reason to be blind (B24).
+    """
     used = {run.sequence_id for run in due}
     known = [background.sequences[one].good for one in used if one in background.sequences]
     steps = [step for sequence in known if sequence is not None for step in sequence.steps if step.active]

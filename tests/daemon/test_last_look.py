@@ -201,7 +201,8 @@ def test_a_field_that_is_empty_beside_a_misspelled_one_is_not_what_the_rep_is_as
     stage.tick(person, sequence)
     stage.turn()
     assert "asks for titel" in stage.shown(person)[1]
-    step = stage.sandbox.org.select(f"SELECT Id FROM Drip_Step__c WHERE Drip_Sequence__c = '{sequence}'")[0]["Id"]
+    rows = stage.sandbox.org.select("SELECT Id, Drip_Sequence__c FROM Drip_Step__c")
+    step = next(row["Id"] for row in rows if row["Drip_Sequence__c"] == sequence)
     stage.change(step, Drip_Body__c="{{ contact.title }}")
     stage.later(minutes=10)
     stage.turn()
