@@ -55,6 +55,8 @@ class Seen:
     """How far our clock is ahead of the CRM's, zero while they agree: nothing is ever sent early (B29)."""
     boxes: int = 0
     """What people.boxes_set said before it was asked for."""
+    unknown: frozenset[str] = frozenset()
+    """Merge paths that nobody can see: misspelled, or hidden from us."""
 
 
 def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
@@ -78,7 +80,7 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
         marks.set_mark(connection, marks.LOOKING, parts.clock.now().isoformat())
     at, ahead = parts.clock.now(), timedelta()
     try:
-        look = _look(parts, due, background, cursor, write)
+        look, unknown = _look(parts, due, background, cursor, write)
     except CrmdripError as error:
         log.warning("last_look_failed", error_class=error.error_class.value, runs=len(due))
         return Seen(look=None, owners={}, blind=_why_blind(error), at=at, ahead=ahead)
@@ -93,11 +95,16 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
     except CrmdripError as error:
         log.warning("owners_not_read", error_class=error.error_class.value)
         return Seen(look=None, owners={}, blind=_why_blind(error), at=at, ahead=ahead)
-    return Seen(look=look, owners=owners, blind=None, at=at, ahead=ahead, boxes=boxes)
+    return Seen(look=look, owners=owners, blind=None, at=at, ahead=ahead, boxes=boxes, unknown=unknown)
 
 
-def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str | None, heartbeat: ControlWrite) -> Look:
-    """A field that one template misspells is missing in that template, and no reason to be blind (B24)."""
+def _look(
+    parts: Parts, due: list[DueRun], background: Background, cursor: str | None, heartbeat: ControlWrite
+) -> tuple[Look, frozenset[str]]:
+    """The look, and the merge paths that nobody can see.
+
+    A field that one template misspells is missing in that template, and no reason to be blind (B24).
+    """
     used = {run.sequence_id for run in due}
     known = [background.sequences[one].good for one in used if one in background.sequences]
     steps = [step for sequence in known if sequence is not None for step in sequence.steps if step.active]
@@ -108,7 +115,7 @@ def _look(parts: Parts, due: list[DueRun], background: Background, cursor: str |
         log.warning("merge_paths_unknown", paths=sorted(error.paths))
         look, unknown = parts.source.look(refs, paths - error.paths, cursor, used, heartbeat), error.paths
     remark(parts, used, unknown, look.problems)
-    return look
+    return look, unknown
 
 
 def unseen(parts: Parts, error: CrmdripError) -> Seen:

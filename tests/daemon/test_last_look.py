@@ -191,7 +191,22 @@ def test_a_misspelled_field_holds_its_own_step_and_nobody_elses(stage: Stage) ->
     stage.tick(good, right)
     stage.turn()
     assert [email.to for email in stage.sent()] == ["b@acme.example"]
-    assert "missing Titel" in stage.shown(wrong)[1]
+    assert "its step asks for titel, which is no field that can be seen" in stage.shown(wrong)[1]
+
+
+def test_a_field_that_is_empty_beside_a_misspelled_one_is_not_what_the_rep_is_asked_for(stage: Stage) -> None:
+    """B24: nobody can fill in what the template misspells; once it is corrected the empty field is named."""
+    sequence = stage.sequence({"Drip_Delay__c": 0, "Drip_Body__c": "{{ contact.titel }} or {{ contact.title }}"})
+    person = stage.contact(ANN, Title="")
+    stage.tick(person, sequence)
+    stage.turn()
+    assert "asks for titel" in stage.shown(person)[1]
+    rows = stage.sandbox.org.select("SELECT Id, Drip_Sequence__c FROM Drip_Step__c")
+    step = next(row["Id"] for row in rows if row["Drip_Sequence__c"] == sequence)
+    stage.change(step, Drip_Body__c="{{ contact.title }}")
+    stage.later(minutes=10)
+    stage.turn()
+    assert "missing Title" in stage.shown(person)[1]
 
 
 def test_a_misspelled_field_with_a_fallback_goes_out_with_it(stage: Stage) -> None:

@@ -54,7 +54,7 @@ HEADERS = (
 )
 STATUSES = (400, 401, 403, 404, 409, 413, 414, 423, 429, 477, 500, 503, 207, 200, 201, 204, 202)
 OF_SENDING = (500, 503, 200, 201, 204, 202)
-"""To say of an email that was taken that it was refused is a lie that nobody can see through."""
+"""To say, by status or in its own words, that an email was refused which was taken is a lie nobody sees through."""
 
 
 @dataclass
@@ -99,9 +99,10 @@ class Mangler:
         elif chance < 0.17:
             response.body = response.body[: random.randrange(len(response.body) + 1)]
         elif chance < 0.27:
-            response.status = random.choice(OF_SENDING if request.path.endswith("/mail/send") else STATUSES)
+            sending = request.path.endswith("/mail/send")
+            response.status = random.choice(OF_SENDING if sending else STATUSES)
             response.headers = {**response.headers, "Retry-After": random.choice(WAITS)}
-            if random.random() < 0.5:
+            if random.random() < 0.5 and not sending:
                 response.body = orjson.dumps(random.choice(REFUSALS))
         elif chance < 0.35:
             response.headers = {**response.headers, **random.choice(HEADERS)}
