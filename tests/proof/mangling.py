@@ -202,7 +202,8 @@ def main(crm: str, minutes: float, seed: int = 0) -> int:
             total.named += one.named
             total.twice += one.twice
             total.unnamed += one.unnamed
-            for line in one.unnamed:
+            twice = [f"seed {seed + plays - 1}: {one.twice} touches accepted twice"] if one.twice else []
+            for line in (*one.unnamed, *twice):
                 print(line, flush=True)  # noqa: T201 - a command's output
     print(  # noqa: T201
         f"{crm}: {plays} plays, {total.mangled} answers mangled, {total.named} named errors,"
