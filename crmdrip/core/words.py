@@ -18,8 +18,14 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 @lru_cache(maxsize=4_096)
 def moment(at: datetime, zone: str) -> str:
-    """A time as a person reads it: "3 Nov 2026, 09:00 (Europe/Berlin)"."""
-    local = at.astimezone(ZoneInfo(zone))
+    """A time as a person reads it: "3 Nov 2026, 09:00 (Europe/Berlin)".
+
+    What some type for "for ever" is told in UTC: the last hours of the year 9999 are past the calendar in the east.
+    """
+    try:
+        local = at.astimezone(ZoneInfo(zone))
+    except OverflowError:
+        local, zone = at, "UTC"
     return f"{day(local)}, {local:%H:%M} ({zone})"
 
 

@@ -125,7 +125,7 @@ def record_finding(
         touches.hand_over(connection, stored.id, run.id)
         return replace(stored, enrollment_id=run.id)
     sent = finding.finding is Finding.SENT
-    at = finding.at or now
+    at = finding.sent_at(now, otherwise=now)
     touch = Touch(
         id=question.touch_id,
         enrollment_id=run.id,

@@ -157,7 +157,8 @@ def _settle_sent(parts: Parts, touch: Touch, finding: LogFinding) -> None:
     def act(connection: Connection, run: Enrollment) -> Effect:
         move = TouchMove(id=touch.id, state=TouchState.ACCEPTED, provider_id=finding.provider_id)
         touches.move_touches(connection, [move])
-        return taken_effect(connection, parts, touch, run, finding.at or touch.at)
+        at = finding.sent_at(parts.clock.now(), otherwise=touch.at)
+        return taken_effect(connection, parts, touch, run, at)
 
     _change(parts, touch.enrollment_id, act)
     log.info("touch_settled", touch=touch.id, finding="sent")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -57,6 +57,15 @@ class LogFinding(Struct, frozen=True, kw_only=True):
     finding: Finding
     provider_id: str = ""
     at: datetime | None = None
+
+    def sent_at(self, now: datetime, *, otherwise: datetime) -> datetime:
+        """When the log says that it went out, unless that cannot be: years ago, or still to come."""
+        if self.at is None or not now - _LONG_AGO <= self.at <= now + _CLOCKS_APART:
+            return otherwise
+        return self.at
+
+
+_LONG_AGO, _CLOCKS_APART = timedelta(days=3_650), timedelta(days=1)
 
 
 @runtime_checkable

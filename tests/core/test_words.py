@@ -19,6 +19,8 @@ ZONES = ["Europe/Berlin", "America/Argentina/ComodRivadavia", "UTC"]
         (words.moment(NOW, "UTC"), "3 Nov 2026, 12:00 (UTC)"),
         (words.moment(NOW, "America/New_York"), "3 Nov 2026, 07:00 (America/New_York)"),
         (words.moment(at("2026-12-31T23:30"), "Asia/Tokyo"), "1 Jan 2027, 08:30 (Asia/Tokyo)"),
+        (words.moment(at("9999-12-31T23:00"), "Asia/Tokyo"), "31 Dec 9999, 23:00 (UTC)"),
+        (words.moment(at("0001-01-01T00:00"), "America/New_York"), "1 Jan 1, 00:00 (UTC)"),
         (words.day(NOW), "3 Nov 2026"),
         (words.queued(NOW, "UTC"), "Queued, expected start 3 Nov 2026, 12:00 (UTC)."),
         (words.went_out("2 of 4", NOW, "UTC"), "Step 2 of 4 went out 3 Nov 2026, 12:00 (UTC)."),

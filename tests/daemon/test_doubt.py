@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from stage import MONDAY, Stage
@@ -86,6 +86,23 @@ def test_a_doubt_is_settled_by_the_log_before_the_sequence_goes_on(stage: Stage)
     stage.play(MONDAY + timedelta(days=3), step=timedelta(hours=6))
     assert len(stage.sent()) == 2
     assert stage.twice() == {}
+
+
+@pytest.mark.parametrize("year", [1, 1970, 2099, 9999])
+def test_a_time_that_the_log_cannot_mean_does_not_move_the_sequence(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, year: int
+) -> None:
+    """B1, P3: the next step follows the time of the intent then, and not in a hundred years."""
+    contact = enrolled(stage)
+    stage.fail_mail(ACCEPTED_AND_CUT)
+    stage.turn()
+    find = stage.parts.mailer.find
+    odd = datetime(year, 12, 31, tzinfo=UTC)
+    monkeypatch.setattr(stage.parts.mailer, "find", lambda *asked: replace(find(*asked), at=odd))
+    stage.play(MONDAY + timedelta(hours=2))
+    assert [touch.state for touch in stage.touches(contact)] == [TouchState.ACCEPTED]
+    stage.play(MONDAY + timedelta(days=3), step=timedelta(hours=6))
+    assert len(stage.sent()) == 2
 
 
 def test_what_no_log_ever_shows_needs_a_person_after_the_deadline(stage: Stage) -> None:
