@@ -119,9 +119,6 @@ class Org(Protocol):
     def count_touches(self) -> int:
         """Emails of ours that stand on timelines."""
 
-    def claim(self) -> str:
-        """Of the daemon whose heartbeat stands, "" before the first."""
-
     def timeline(self) -> list[Entry]:
         """Everything of ours that stands on timelines."""
 
@@ -229,10 +226,6 @@ class SalesforceOrg:
 
     def count_touches(self) -> int:
         return self.org.count("SELECT COUNT() FROM Task WHERE Drip_Touch_Id__c != null")
-
-    def claim(self) -> str:
-        controls = self.org.select("SELECT Drip_Claim__c FROM Drip_Control__c")
-        return next((one["Drip_Claim__c"] or "" for one in controls), "")
 
     def timeline(self) -> list[Entry]:
         names = "Drip_Touch_Id__c, Drip_Message_Id__c, Drip_Opens__c"
@@ -364,10 +357,6 @@ class HubSpotOrg:
 
     def count_touches(self) -> int:
         return sum(bool(one.get("hs_email_direction") != "INCOMING_EMAIL") for one in self.portal.all("emails"))
-
-    def claim(self) -> str:
-        controls = (one for one in self.portal.all("contacts") if one.get("crmdrip_key") == "crmdrip")
-        return next((one.get("crmdrip_claim") or "" for one in controls), "")
 
     def timeline(self) -> list[Entry]:
         return [

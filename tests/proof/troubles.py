@@ -326,9 +326,13 @@ class Rivals(Trouble):
         play.reaper.countdown = self.random.randrange(20, 250)
 
     def at_work(self, play: Play) -> Daemon | None:
-        """The one whose claim stands in the CRM."""
-        claim = play.do(play.org.claim)
-        return next((one for one in play.daemons if one.running and claim and _claim(one.file) == claim), None)
+        """The one that claimed the org last, while it runs.
+
+        In the CRM the claim of one that has just stood down may stand for some minutes: it found the later one in the
+        very call that left its own.
+        """
+        last = max(play.daemons, key=lambda one: _claim(one.file))
+        return last if last.running else None
 
 
 def _claim(file: Path) -> str:
