@@ -45,8 +45,10 @@ def intend(connection, some):
 def make_later(folder: Path) -> Path:
     """A folder that holds it, to stand before all others in PYTHONPATH."""
     package, root = folder / "crmdrip", Path(crmdrip.__file__).parents[1]
-    for part in ("crmdrip", "connectors", "mappings"):
+    for part in ("crmdrip", "connectors"):
         shutil.copytree(root / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    if not (package / "_mappings").is_dir():  # an editable install has them in the source tree
+        shutil.copytree(root / "mappings", folder / "mappings")
     (package / "ledger" / "migrations" / "versions" / "v0002_later.py").write_text(_MIGRATION, encoding="utf-8")
     _change(package / "ledger" / "store.py", 'HEAD = "0001"', 'HEAD = "0002"')
     _change(package / "__init__.py", '__version__ = version("crmdrip")', f'__version__ = "{VERSION}"')

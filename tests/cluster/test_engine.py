@@ -126,7 +126,7 @@ def test_the_run_of_a_daemon_that_died_is_made_by_another(engines: Engines) -> N
     visits = Visits()
     engines.start("ann", {"pull": visits}, pull=SELDOM)
     until(lambda: visits.total == 1)
-    until(lambda: engines.ask("SELECT 1 FROM procrastinate_jobs WHERE queue_name = 'pull' AND status = 'todo'"))
+    until(lambda: engines.ask("SELECT status::text FROM procrastinate_jobs") == [("todo",)])
     engines.ask(
         "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat)"
         " VALUES (now() - interval '1 hour') RETURNING id)"

@@ -50,7 +50,7 @@ def test_why_tells_of_an_absence(office: Office, crmdrip: Shell) -> None:
     crmdrip("once")
     said = crmdrip("why", person).out
     assert f"out of office, back on 10 Jan {year} (from mail): Automatic reply: Hello 1" in said
-    assert f"Paused: the person is out of office until 10 Jan {year}" in said
+    assert f"Paused in 'Hello': the person is out of office until 10 Jan {year}" in said
     assert crmdrip("why", person, "--json").json["history"]["signals"][0]["until"] == f"{year}-01-10"
 
 
