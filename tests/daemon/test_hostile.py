@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import inspect
 
 from crmdrip.daemon import passes
+from crmdrip.sandbox.salesforce.refusals import Refusal as SalesforceRefusal
 
 SQL = (
     "'; DROP TABLE touch; --",
@@ -156,3 +157,44 @@ def test_a_senders_name_makes_no_header(stage, text):
     name = email.message["from"].get("name", "")
     assert len(name.splitlines()) <= 1
     assert "\x00" not in name
+
+
+TEXTS = frozenset({"string", "textarea", "picklist", "combobox", "url", "phone", "email"})
+
+
+def _text_fields(stage, name: str) -> list:
+    """Every field of an object that a person may type into."""
+    fields = stage.sandbox.org.schema[name].fields.values()
+    return [one for one in fields if one.type in TEXTS and one.createable and not one.restricted]
+
+
+@pytest.mark.parametrize("name", ["Contact", "Lead", "Drip_Sequence__c", "Drip_Step__c"])
+def test_every_text_field_may_hold_a_query(stage, tables, name):
+    """B27: whichever field it stands in, it asks nothing, and whoever has none of it in theirs is mailed as ever."""
+    calm = "calm@calm.example"
+    stage.tick(stage.contact(calm), stage.sequence())
+    mailed = {calm}
+    refused = tried = 0
+    for number, field in enumerate(_text_fields(stage, name)):
+        text = (*SQL, *SOQL)[number % (len(SQL) + len(SOQL))][: field.length or 80]
+        address = f"p{number}@firm{number}.example"
+        mailed.add(address)
+        tried += 1
+        given = {field.name: text}
+        try:
+            sequence = stage.sequence(
+                {"Drip_Delay__c": 0, **(given if name == "Drip_Step__c" else {})},
+                **(given if name == "Drip_Sequence__c" else {}),
+            )
+            person = (stage.lead if name == "Lead" else stage.contact)(address)
+            stage.tick(person, sequence)
+            if name in {"Contact", "Lead"}:
+                stage.change(person, **given)
+        except SalesforceRefusal:  # the org itself does not take it: an address, a number of another shape
+            refused += 1
+    stage.turn()
+    stage.turn()
+    assert refused <= tried / 2, f"{refused} of {tried}"
+    assert calm in {email.to for email in stage.sent()}
+    assert {email.to for email in stage.sent()} <= mailed
+    assert _tables(stage) == tables
