@@ -120,8 +120,8 @@ class ImapSession:
         fetched = _read_fetch(data, uid)
         if fetched is not None and fetched.body:
             return fetched
-        # OK without the email is how a server says that somebody deleted it meanwhile (RFC 3501 section 6.4.8). Some say
-        # it as well of one that they cannot read just now: taken for gone, a person's answer would be passed over.
+        # OK without the email is how a server says that somebody deleted it meanwhile (RFC 3501 section 6.4.8). It may
+        # be said as well of one that cannot be read just now: taken for gone, a person's answer would be passed over.
         with self._translated():
             self._wire.noop()  # upon which a server tells what was deleted: only then a search leaves it out
         if uid in self._search(f"UID {uid}:{uid}"):
