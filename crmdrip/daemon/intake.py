@@ -42,7 +42,7 @@ from crmdrip.daemon.parts import Limits, Parts
 from crmdrip.daemon.remarks import check_fields, sequence_write
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import Background, Histories, load_background, load_histories, take_snapshot
-from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
+from crmdrip.ledger import definitions, due_runs, marks, outbox, people, runs, tallies
 from crmdrip.ledger.people import KnownRecord
 from crmdrip.ledger.runs import LiveRun, RunBrief
 from crmdrip.ports import PullPage
@@ -270,12 +270,12 @@ def _store_definitions(connection: Connection, page: PullPage, now: datetime) ->
         _owe_sequence(connection, result.id, now)
         if result.confirmed:
             definitions.clear_suspicion(connection, result.id, now)
-        runs.wake_sequence(connection, result.id, now)
+        due_runs.wake_sequence(connection, result.id, now)
         log.info("sequence_changed", sequence=result.id, version=result.version, status=result.status.value)
     if page.removed_sequences:
         definitions.remove(connection, page.removed_sequences, now)
         for sequence_id in page.removed_sequences:
-            runs.wake_sequence(connection, sequence_id, now)
+            due_runs.wake_sequence(connection, sequence_id, now)
 
 
 def _name_of(draft: SequenceDraft) -> str:
@@ -297,7 +297,7 @@ and a million records are not rewritten for a brake that may be released in an h
 def pull_brake(connection: Connection, by: str, now: datetime) -> None:
     """The emergency brake holds from now on, and the records of those who come next say so."""
     marks.set_mark(connection, marks.BRAKE, by)
-    runs.wake_due(connection, now + SHOWN_AHEAD, now)
+    due_runs.wake_due(connection, now + SHOWN_AHEAD, now)
     log.warning("brake_pulled")
 
 
@@ -309,7 +309,7 @@ def _store_brake(connection: Connection, page: PullPage, now: datetime) -> None:
         pull_brake(connection, page.brake.by, now)
     elif not page.brake.pulled and was is not None:
         marks.clear_mark(connection, marks.BRAKE)
-        runs.wake_reason(connection, Reason(code=HoldReason.BRAKE).key, now)
+        due_runs.wake_reason(connection, Reason(code=HoldReason.BRAKE).key, now)
         log.warning("brake_released")
 
 
@@ -447,7 +447,7 @@ def _effect_of(decision: object, snapshot: Snapshot, setting: Setting, entry: _E
 
 def _wake_changed(connection: Connection, records: Iterable[Record], now: datetime) -> None:
     """What held a run may just have been mended on its record."""
-    runs.wake_records(connection, [record.ref.id for record in records], now)
+    due_runs.wake_records(connection, [record.ref.id for record in records], now)
 
 
 class _Entry:

@@ -22,7 +22,7 @@ from crmdrip.daemon.remarks import remark
 from crmdrip.daemon.snapshots import Background, load_background
 from crmdrip.daemon.timekeeping import measure_clock
 from crmdrip.ledger import marks, people
-from crmdrip.ledger.runs import DueRun
+from crmdrip.ledger.due_runs import DueRun
 from crmdrip.ports import ControlWrite, Look
 
 log = structlog.get_logger()
