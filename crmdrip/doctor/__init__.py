@@ -37,8 +37,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     except ConfigProblems as problems:
         for problem in problems.problems:
             place = f"{config}:{problem.line}" if problem.line else str(config)
-            what = f"{place}: {problem.path} {problem.what}".replace("  ", " ")
-            yield fail("CFG-INVALID", what if what.endswith((".", "?")) else f"{what}.", problem.do_next)
+            yield fail("CFG-INVALID", f"{place}: {problem.told}", problem.do_next)
         return
     yield ok("CFG-LOADED", f"{config} is valid.")
     yield from check_ledger(settings.ledger)
