@@ -14,8 +14,9 @@ from crmdrip.core.errors import CrmdripError, ErrorClass, UnknownPathsError
 from crmdrip.core.model import Enrollment, Owner, Record, SenderPolicy, Sequence, SequenceStatus
 from crmdrip.core.struct import replace
 from crmdrip.daemon import received
+from crmdrip.daemon.brake import pull_brake
 from crmdrip.daemon.claim import RIVAL, Standing, heartbeat_write, read_state, settle
-from crmdrip.daemon.intake import CURSOR, pull_brake
+from crmdrip.daemon.intake import CURSOR
 from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import remark
