@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import orjson
 import pytest
 from salesforce_driver import SalesforceDriver, error_body
-from salesforce_peer import SalesforcePeer
+from salesforce_peer import SalesforcePeer, load_mapping
 
+from connectors.salesforce.sink import SalesforceSink
+from connectors.salesforce.source import SalesforceSource
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind
 from crmdrip.core.struct import replace
@@ -309,6 +313,17 @@ def test_a_task_goes_without_a_type_that_the_org_does_not_take(peer, crm, sink, 
     assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
     (entry,) = crm.timeline(person)
     assert (entry["type"], entry["subtype"]) == (None, "Email")
+
+
+def test_a_task_has_what_this_org_demands_of_every_task(peer, crm, person) -> None:
+    """B21: a required field of the org's own, its value given in the mapping."""
+    peer.do("add_field", "Task", "Call_Result__c", "string 40 required")
+    mapping = load_mapping()
+    own = {**mapping.values, "new_task": {"call_result__c": "Sent", "Not_There__c": "x"}}
+    sink = SalesforceSink(SalesforceSource(peer.client(), dataclasses.replace(mapping, values=own)))
+    assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
+    (row,) = peer.do("select", "SELECT Call_Result__c FROM Task")
+    assert row["Call_Result__c"] == "Sent"
 
 
 @pytest.mark.parametrize("code", ["CANNOT_EXECUTE_FLOW_TRIGGER", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"])
