@@ -211,7 +211,7 @@ def check_tasks(schema: Schema, task: ObjectInfo) -> CheckResult:
         return CheckResult(
             code="SF-TASKS",
             level=CheckLevel.FAIL,
-            what=f"every task needs a value that crmdrip does not give: {', '.join(demanded)}. No touch would be logged.",
+            what=f"every task needs a value that crmdrip does not give, so none is logged: {', '.join(demanded)}.",
             do_next="Give the field a default value in Setup, or a value under [values.new_task] in the mapping.",
         )
     found = {name: task.find(name) for name in schema.constants("task")}
