@@ -32,7 +32,7 @@ from crmdrip.daemon.queue import Ready
 from crmdrip.daemon.shares import share_of
 from crmdrip.ledger import received as store
 from crmdrip.ledger import runs
-from crmdrip.ledger.runs import DueRun
+from crmdrip.ledger.due_runs import DueRun
 from crmdrip.ports import SendOutcome, SendStatus
 
 log = structlog.get_logger()

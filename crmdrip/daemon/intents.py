@@ -30,9 +30,10 @@ from crmdrip.daemon.queue import CAP_WORDS, LET_BY, Ready, claim_of, place_in_qu
 from crmdrip.daemon.shares import share_of
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background, load_histories, take_snapshot
-from crmdrip.ledger import marks, people, runs, tallies, touches
+from crmdrip.ledger import due_runs, marks, people, runs, tallies, touches
 from crmdrip.ledger.conflicts import store_each
-from crmdrip.ledger.runs import DueRun, LiveRun
+from crmdrip.ledger.due_runs import DueRun
+from crmdrip.ledger.runs import LiveRun
 
 log = structlog.get_logger()
 
@@ -160,7 +161,7 @@ class Intents:
             reason = Reason(code=HoldReason.DAILY_CAP, detail=CAP_WORDS[counter.scope])
             held = Hold(reason=reason, check_at=opens)
             changed.append(effects.hold(held, one.run, setting_of(self._parts, one.snapshot, now)))
-        runs.set_aside(connection, [composed[one].run.id for one in allotment.gave_way], now + LET_BY)
+        due_runs.set_aside(connection, [composed[one].run.id for one in allotment.gave_way], now + LET_BY)
         return [composed[one] for one in allotment.go]
 
     def _compose(self, send: Send, run: Enrollment, snapshot: Snapshot, now: datetime) -> Ready | Effect:
@@ -225,7 +226,7 @@ def _intend(connection: Connection, ready: list[Ready], now: datetime) -> list[R
     refused = store_each(connection, ready, lambda within, some: touches.intend(within, [one.touch for one in some]))
     for one, problem in refused:
         log.error("touch_not_intended", touch=one.touch.id, run=one.run.id, problem=problem)
-    runs.set_aside(connection, [one.run.id for one, _ in refused], now + RECHECK)
+    due_runs.set_aside(connection, [one.run.id for one, _ in refused], now + RECHECK)
     left_out = {one.touch.id for one, _ in refused}
     return [one for one in ready if one.touch.id not in left_out]
 

@@ -14,15 +14,16 @@ from crmdrip.core.errors import CrmdripError, ErrorClass, UnknownPathsError
 from crmdrip.core.model import Enrollment, Owner, Record, SenderPolicy, Sequence, SequenceStatus
 from crmdrip.core.struct import replace
 from crmdrip.daemon import received
+from crmdrip.daemon.brake import pull_brake
 from crmdrip.daemon.claim import RIVAL, Standing, heartbeat_write, read_state, settle
-from crmdrip.daemon.intake import CURSOR, pull_brake
+from crmdrip.daemon.intake import CURSOR
 from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import remark
 from crmdrip.daemon.snapshots import Background, load_background
 from crmdrip.daemon.timekeeping import measure_clock
 from crmdrip.ledger import marks, people
-from crmdrip.ledger.runs import DueRun
+from crmdrip.ledger.due_runs import DueRun
 from crmdrip.ports import ControlWrite, Look
 
 log = structlog.get_logger()

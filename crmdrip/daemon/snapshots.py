@@ -13,7 +13,7 @@ from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, Sig
 from crmdrip.core.snapshot import RELEASED, PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
 from crmdrip.core.words import day
-from crmdrip.ledger import definitions, marks, people, runs, suppressions, touches
+from crmdrip.ledger import definitions, marks, past_runs, people, runs, suppressions, touches
 from crmdrip.ledger.definitions import KnownSequence
 from crmdrip.ledger.people import SUPPRESSING, KnownRecord
 from crmdrip.ledger.runs import LiveRun
@@ -92,8 +92,8 @@ def load_histories(
         left=suppressions.left_sequences(connection, keys.values()),
         # A live run's own address has no other: the ledger's unique key holds that (B13).
         live_by_address=runs.holders_of_addresses(connection, addresses if entering else addresses - own),
-        past=runs.past_runs(connection, keys.values()) if entering else {},
-        past_of_record=runs.past_runs_of_records(connection, record_ids) if entering else {},
+        past=past_runs.of_people(connection, keys.values()) if entering else {},
+        past_of_record=past_runs.of_records(connection, record_ids) if entering else {},
         last_numbers=runs.last_numbers(connection, keys.values()) if entering else {},
         objections=objections,
         boxes=people.pending_boxes(connection, record_ids),
