@@ -12,7 +12,7 @@ from crmdrip.core import effects
 from crmdrip.core.caps import Counter, allot
 from crmdrip.core.compose import TaskText, compose_task, merge_paths
 from crmdrip.core.decisions import Finish, Hold, Move, Readdress, Send, Skip, Stop, Wait
-from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import normalize_address, touch_id
 from crmdrip.core.model import Enrollment, Signal, SignalKind, Step, StepKind, Touch, TouchState
@@ -20,6 +20,7 @@ from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.struct import replace
+from crmdrip.core.taken import Taken, take
 from crmdrip.core.values import label
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 from crmdrip.daemon import twins
@@ -280,7 +281,7 @@ def _task_effect(text: TaskText, identity: str, send: Send, run: Enrollment, set
         zone=send.zone.zone,
         zone_source=send.zone.source,
     )
-    return replace(effects.take(taken, run, setting), touches=(touch,))
+    return replace(take(taken, run, setting), touches=(touch,))
 
 
 def _zone_of(snapshot: Snapshot) -> ZoneUsed:

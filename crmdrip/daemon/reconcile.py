@@ -13,12 +13,13 @@ from sqlalchemy import Connection
 
 from crmdrip.core import effects
 from crmdrip.core.decisions import Hold
-from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.errors import RejectedError, RetriableError
 from crmdrip.core.model import DelayUnit, Enrollment, Sequence, Step, Touch, TouchState
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.steps import progress_of
 from crmdrip.core.struct import replace
+from crmdrip.core.taken import Taken, take
 from crmdrip.core.zones import ZoneUsed
 from crmdrip.daemon import proof
 from crmdrip.daemon.enact import enact, is_newest, without_status
@@ -192,7 +193,7 @@ def taken_effect(connection: Connection, parts: Parts, touch: Touch, run: Enroll
         begins_thread=not run.thread or not step.continue_thread,
     )
     # What else may have gone out while the ledger was lost is not known any better by this one touch.
-    effect = effects.take(taken, replace(run, unproven=False), setting)
+    effect = take(taken, replace(run, unproven=False), setting)
     if effect.run is not None and run.unproven and effect.run.status.live:
         effect = replace(effect, run=replace(effect.run, unproven=True))
     return effect if is_newest(connection, run) else without_status(effect)

@@ -10,13 +10,13 @@ import msgspec
 from sqlalchemy import Connection, Dialect, and_, bindparam, delete, func, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
-from crmdrip.core.effects import Priority
 from crmdrip.core.struct import Struct
 from crmdrip.core.writes import (
     ApprovalWrite,
     BounceWrite,
     ControlWrite,
     OptOutWrite,
+    Priority,
     ReplyWrite,
     SequenceWrite,
     StatusWrite,
