@@ -30,6 +30,7 @@ from crmdrip.daemon.outcomes import conclude, withdraw
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import Ready
 from crmdrip.daemon.shares import share_of
+from crmdrip.daemon.snapshots import halts, load_background
 from crmdrip.ledger import received as store
 from crmdrip.ledger import runs
 from crmdrip.ledger.due_runs import DueRun
@@ -187,8 +188,8 @@ class _Batch:
         """What was heard since the look counts as well, while nothing has gone out by that look (P2).
 
         Whose run has changed is not mailed, whoever read what changed it: ended, paused, carried over, at another
-        address, or to be looked at again for what somebody wrote (B8). Nobody is mailed while something that came in at
-        the door cannot be read.
+        address, or to be looked at again for what somebody wrote (B8). Nor is anybody whose sequence was halted, or
+        while something that came in at the door cannot be read.
         """
         if not self._going:
             return
@@ -202,11 +203,14 @@ class _Batch:
     def _withdraw_changed(self) -> None:
         with self._parts.ledger.read() as connection:
             untouched = runs.untouched_among(connection, [one.run for one in self._going])
-        changed = [one for one in self._going if one.run.id not in untouched]
-        if changed:
-            withdraw(self._parts, changed, "the run has changed since the last look")
+            background = load_background(connection)
+        halted = {one for one in {one.run.sequence_id for one in self._going} if halts(background, one)}
+        stays = [one.run.id in untouched and one.run.sequence_id not in halted for one in self._going]
+        if not all(stays):
+            changed = [one for one, stay in zip(self._going, stays, strict=True) if not stay]
+            withdraw(self._parts, changed, "something has changed since the last look")
             self._count["refused"] += len(changed)
-            self._going = [one for one in self._going if one.run.id in untouched]
+            self._going = [one for one, stay in zip(self._going, stays, strict=True) if stay]
 
     def _take_back(self, unsent: list[Ready], why: str) -> None:
         refused = [

@@ -513,7 +513,9 @@ class TestTrouble:
     ) -> None:
         """B8: whoever is away is not mailed, and the record says until when; nothing of it is the provider's doing."""
         look = stage.parts.source.look
-        body = answer(stage.sent(ANN)[0], "I am out of the office until 30 November 2026.", Auto_Submitted="auto-replied")
+        body = answer(
+            stage.sent(ANN)[0], "I am out of the office until 30 November 2026.", Auto_Submitted="auto-replied"
+        )
 
         def look_slowly(*args: Any, **kwargs: Any) -> Any:
             found = look(*args, **kwargs)
