@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from crmdrip.assembly import WallClock
-from crmdrip.commands.naming import find_sequence
+from crmdrip.commands.naming import find_sequence, require_text
 from crmdrip.commands.output import aside
 from crmdrip.commands.setup import open_existing_ledger, read_settings_to_look
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.ledger import definitions, due_runs, marks
 
-_sequence = click.argument("sequence", required=False)
+_sequence = click.argument("sequence", callback=require_text, required=False)
 
 
 @click.command()

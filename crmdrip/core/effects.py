@@ -160,7 +160,7 @@ def tell_suppression(
     writes: list[tuple[Write, Priority]] = []
     for ref in refs:
         if kind is SignalKind.BOUNCE:
-            reason = words.clip(detail or "the address does not accept mail")
+            reason = words.clip(words.say_codes_once(detail) or "the address does not accept mail")
             writes.append((BounceWrite(key=f"bounce:{ref.id}", ref=ref, reason=reason, at=now), Priority.STOP))
         else:
             writes.append((OptOutWrite(key=f"opt_out:{ref.id}", ref=ref), Priority.STOP))

@@ -112,6 +112,11 @@ class ApprovalWrite(Struct, frozen=True, kw_only=True):
     ref: RecordRef
 
 
+def approval_key(record_id: str) -> str:
+    """The key under which a record's untick is owed, once at a time."""
+    return f"approval:{record_id}"
+
+
 class OptOutWrite(Struct, frozen=True, kw_only=True):
     """Tick the CRM's own opt-out box."""
 

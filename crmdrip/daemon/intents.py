@@ -24,6 +24,7 @@ from crmdrip.core.taken import Taken, take
 from crmdrip.core.values import label
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 from crmdrip.daemon import twins
+from crmdrip.daemon.approvals import without_used
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.look import Blind, Seen, hold_back, see_brake, sender_id
 from crmdrip.daemon.parts import Parts
@@ -72,6 +73,7 @@ class Intents:
             if look is not None:
                 background = hold_back(background, look)
             records = look.records if look is not None else {}
+            records = without_used(connection, records, self._seen.approvals)
             locked = runs.lock_runs(connection, [run.id for run in self._due])
             # One that moved to another record meanwhile was not looked at there, and of one whose box we set meanwhile
             # the look shows what was before (B9): they come again.

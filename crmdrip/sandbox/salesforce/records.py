@@ -31,6 +31,10 @@ class Records:
         """Objects on which an API write to a record whose Email another record has is refused."""
         self.locks: dict[str, Lock] = {}
         self.storage_full = False
+        self.read_only = False
+        """Whether the instance is under maintenance: everything can be read and nothing written."""
+        self.approvals: set[str] = set()
+        """Records that wait in an approval process: nobody but an administrator may change them."""
         self.email_tasks = False
         """Whether Enhanced Email puts a task beside every email. Orgs with Email-to-Case have it off."""
         self.lead_assignment: str | None = None
@@ -46,6 +50,7 @@ class Records:
         """Create one record and return its id. Raises Refusal, and then nothing was done."""
         if not spec.createable:
             raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type {spec.name} cannot be inserted")
+        self._writable()
         junctions = {name: value for name, value in values.items() if name in JUNCTIONS and spec.name == "EmailMessage"}
         values = {name: value for name, value in values.items() if name not in junctions}
         changes = self._accept(spec, values, write, creating=True)
@@ -102,6 +107,7 @@ class Records:
         full = ids.normalize(record_id)
         if full is None:
             raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=("Id",))
+        self._writable()
         changes = self._accept(spec, values, write, creating=False)
         before = self.store.fetch(spec.name, full)
         if before is None:
@@ -110,6 +116,9 @@ class Records:
             raise gone()
         if before.get("IsConverted"):
             raise Refusal("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
+        if write.actor.through_api and full in self.approvals:
+            # The text as forum threads quote it; an administrator's own edit passes ("Lock Record Action", help).
+            raise Refusal("ENTITY_IS_LOCKED", "the entity is locked for editing")
         self._unlocked(full)
         if spec.activity:
             self._unlocked(before["WhoId"], before["WhatId"], before["AccountId"])
@@ -214,6 +223,16 @@ class Records:
             )
         return changes
 
+    def _writable(self) -> None:
+        """Raises Refusal while the instance is under maintenance (object reference, StatusCode).
+
+        The text as an Apex DML exception quotes it (Salesforce Stack Exchange 194022); a request's own status is not
+        recorded.
+        """
+        if self.read_only:
+            text = "Updates can't be made during maintenance. Try again when maintenance is complete."
+            raise Refusal("INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", text, status=503)
+
     def _allowed(self, spec: SObject, *, creating: bool) -> None:
         """Raises Refusal when the API user at hand may not write records of the object."""
         sight = self.access.sight()
@@ -265,12 +284,22 @@ class Records:
                 raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=(name,))
             if not living:
                 raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=(name,))
-            if name == "OwnerId" and target.name == "User" and not self.store.value("User", value, "IsActive"):
-                raise Refusal(
-                    "INACTIVE_OWNER_OR_USER",
-                    f"operation performed with inactive user [{value}] as owner of {spec.label.lower()}",
-                    fields=(name,),
-                )
+            if name == "OwnerId" and target.name == "User":
+                self._may_own(spec, value)
+
+    def _may_own(self, spec: SObject, user_id: str) -> None:
+        """Raises Refusal for an owner who left, or whose licence owns nothing: Chatter users, portal users.
+
+        Object reference, StatusCode: OP_WITH_INVALID_USER_TYPE_EXCEPTION. Its text is not recorded for tasks.
+        """
+        if not self.store.value("User", user_id, "IsActive"):
+            raise Refusal(
+                "INACTIVE_OWNER_OR_USER",
+                f"operation performed with inactive user [{user_id}] as owner of {spec.label.lower()}",
+                fields=("OwnerId",),
+            )
+        if self.store.value("User", user_id, "UserType") not in (None, "Standard"):
+            raise Refusal("OP_WITH_INVALID_USER_TYPE_EXCEPTION", "Operation not valid for this user type")
 
     def _check(self, spec: SObject, changes: Row, row: Row, record_id: str | None, write: Write) -> None:
         """The org's own rules: unique fields, duplicate rules, validation rules."""
