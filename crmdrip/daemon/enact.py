@@ -9,11 +9,11 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core.effects import Effect, Priority
+from crmdrip.core.effects import Effect
 from crmdrip.core.holds import RECHECK
 from crmdrip.core.model import BoxPending, Enrollment, RecordRef, Touch
 from crmdrip.core.struct import replace
-from crmdrip.core.writes import StatusWrite, Write
+from crmdrip.core.writes import Priority, StatusWrite, Write
 from crmdrip.ledger import due_runs, outbox, people, runs, tallies, touches
 from crmdrip.ledger.conflicts import store_each
 

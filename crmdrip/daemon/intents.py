@@ -12,7 +12,7 @@ from crmdrip.core import effects
 from crmdrip.core.caps import Counter, allot
 from crmdrip.core.compose import TaskText, compose_task, merge_paths
 from crmdrip.core.decisions import Finish, Hold, Move, Readdress, Send, Skip, Stop, Wait
-from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import normalize_address, touch_id
 from crmdrip.core.model import Enrollment, Signal, SignalKind, Step, StepKind, Touch, TouchState
@@ -20,9 +20,11 @@ from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.struct import replace
+from crmdrip.core.taken import Taken, take
 from crmdrip.core.values import label
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 from crmdrip.daemon import twins
+from crmdrip.daemon.approvals import without_used
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.look import Blind, Seen, hold_back, see_brake, sender_id
 from crmdrip.daemon.parts import Parts
@@ -71,6 +73,7 @@ class Intents:
             if look is not None:
                 background = hold_back(background, look)
             records = look.records if look is not None else {}
+            records = without_used(connection, records, self._seen.approvals)
             locked = runs.lock_runs(connection, [run.id for run in self._due])
             # One that moved to another record meanwhile was not looked at there, and of one whose box we set meanwhile
             # the look shows what was before (B9): they come again.
@@ -278,7 +281,7 @@ def _task_effect(text: TaskText, identity: str, send: Send, run: Enrollment, set
         zone=send.zone.zone,
         zone_source=send.zone.source,
     )
-    return replace(effects.take(taken, run, setting), touches=(touch,))
+    return replace(take(taken, run, setting), touches=(touch,))
 
 
 def _zone_of(snapshot: Snapshot) -> ZoneUsed:

@@ -10,13 +10,14 @@ import structlog
 from crmdrip.core import effects
 from crmdrip.core.caps import Counter
 from crmdrip.core.decisions import Hold, Stop
-from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.errors import ErrorClass
 from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import share
 from crmdrip.core.model import Enrollment, TouchState
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.retry import Verdict, decide_retry
+from crmdrip.core.taken import Taken, take
 from crmdrip.daemon.enact import enact, is_newest, without_status
 from crmdrip.daemon.intents import setting_of
 from crmdrip.daemon.parts import Parts
@@ -66,7 +67,7 @@ def _outcome(
 ) -> tuple[TouchMove, Effect]:
     if outcome.status is SendStatus.ACCEPTED:
         move = TouchMove(id=outcome.touch_id, state=TouchState.ACCEPTED, provider_id=outcome.provider_id)
-        return move, effects.take(_taken(one, one.touch.message_id, setting.now), run, setting)
+        return move, take(_taken(one, one.touch.message_id, setting.now), run, setting)
     if outcome.status is SendStatus.UNKNOWN:
         log.warning("touch_in_doubt", touch=outcome.touch_id, run=run.id, detail=outcome.detail)
         first = setting.now + timedelta(minutes=parts.limits.doubt_first_look_minutes)

@@ -8,9 +8,9 @@ import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core.definition import validate
-from crmdrip.core.effects import Priority
 from crmdrip.core.model import Sequence, SequenceDraft
 from crmdrip.core.render import check_template
+from crmdrip.core.writes import Priority
 from crmdrip.daemon.remarks import sequence_write
 from crmdrip.ledger import definitions, due_runs, outbox, tallies
 from crmdrip.ports import PullPage

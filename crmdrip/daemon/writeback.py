@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core.effects import Priority
 from crmdrip.core.errors import CrmdripError, ErrorClass, RateLimitedError
 from crmdrip.core.keys import share
 from crmdrip.core.model import BoxPending, RunStatus
 from crmdrip.core.reasons import StopReason
 from crmdrip.core.retry import RATE_LIMIT_DELAY, Verdict, decide_retry
 from crmdrip.core.struct import replace
-from crmdrip.core.writes import SequenceWrite, StatusWrite, Write
+from crmdrip.core.writes import Priority, SequenceWrite, StatusWrite, Write
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.refusals import PAUSE
 from crmdrip.daemon.remarks import sequence_write

@@ -380,6 +380,33 @@ class TestDoubts:
         passes.reconcile(stage.parts)
         assert stage.touches(contact)[-1].state is TouchState.ACCEPTED
 
+    @pytest.mark.parametrize("hours", [0.5, 30], ids=["in the log", "past the deadline"])
+    def test_an_event_that_comes_while_the_log_is_asked_counts_once(
+        self, stage: Stage, vendor: Vendor, doubtful: str, hours: float
+    ) -> None:
+        """B1, P3: the email is counted once, on the thread once, and no person is asked about what is known by then."""
+        mailer, touch = stage.parts.mailer, touch_of(stage, doubtful)
+        stage.mend()
+        stage.later(hours=hours)
+        if hours > 1:
+            stage.do(stage.sandbox.account.accepted.clear)
+        stage.limit(doubt_deadline_hours=24)
+
+        class Told:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(mailer, name)
+
+            def find(self, *about: Any) -> Any:
+                found = mailer.find(*about)
+                vendor.tell(vendor.event("delivered", touch))
+                return found
+
+        counts = passes.reconcile(replace(stage.parts, mailer=Told()))
+        assert counts == {"sent": 0, "needs_person": 0, "proven": 0}
+        run = stage.run(doubtful)
+        assert (run.steps_done, len(run.thread)) == (1, 1)
+        assert stage.touches(doubtful)[-1].state is TouchState.ACCEPTED
+
     def test_an_event_of_an_unknown_kind_settles_nothing(self, stage: Stage, vendor: Vendor, doubtful: str) -> None:
         """B1: nobody knows what it says."""
         vendor.tell(vendor.event("purred", touch_of(stage, doubtful)))
