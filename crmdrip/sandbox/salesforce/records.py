@@ -11,7 +11,7 @@ from crmdrip.sandbox.salesforce.access import Access
 from crmdrip.sandbox.salesforce.calculated import Calculations
 from crmdrip.sandbox.salesforce.consequences import CONSEQUENCES, JUNCTIONS
 from crmdrip.sandbox.salesforce.refusals import Refusal, gone
-from crmdrip.sandbox.salesforce.rules import DERIVE, Lock, ValidationRule, Write, merged
+from crmdrip.sandbox.salesforce.rules import DERIVE, Flow, Lock, ValidationRule, Write, merged
 from crmdrip.sandbox.salesforce.schema import Field, SObject
 from crmdrip.sandbox.salesforce.store import Row, Store
 from crmdrip.sandbox.salesforce.values import accept, show, to_ms
@@ -27,6 +27,8 @@ class Records:
         self.access = Access(store)
         self.calculations = Calculations()
         self.validation_rules: list[ValidationRule] = []
+        self.flows: dict[str, list[Flow]] = {}
+        """By object: what the org's automation changes of each row before it is saved."""
         self.duplicate_rules: set[str] = set()
         """Objects on which an API write to a record whose Email another record has is refused."""
         self.locks: dict[str, Lock] = {}
@@ -62,6 +64,7 @@ class Records:
         derive = DERIVE.get(spec.name)
         if derive is not None:
             derive(self.store, changes, None, write)
+        self._automate(spec, changes, None)
         self.calculations.compute(spec, changes, changes)
         self._check(spec, changes, changes, None, write)
         self.calculations.check(spec, changes, None)
@@ -130,6 +133,7 @@ class Records:
         derive = DERIVE.get(spec.name)
         if derive is not None:
             derive(self.store, changes, before, write)
+        self._automate(spec, changes, before)
         self.calculations.compute(spec, changes, merged(changes, before))
         self._check(spec, changes, merged(changes, before), full, write)
         self.calculations.check(spec, merged(changes, before), before)
@@ -222,6 +226,13 @@ class Records:
                 fields=tuple(refused),
             )
         return changes
+
+    def _automate(self, spec: SObject, changes: Row, before: Row | None) -> None:
+        """Let the flows of the object change the row: they run before validation rules ("Order of Execution")."""
+        for flow in self.flows.get(spec.name, ()):
+            row = merged(changes, before)
+            made = flow({each.name: show(each, row.get(each.name)) for each in spec.fields.values()})
+            changes.update({name: accept(spec.fields[name], value) for name, value in made.items()})
 
     def _writable(self) -> None:
         """Raises Refusal while the instance is under maintenance (object reference, StatusCode).
