@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.table import Row, Table
 from benchmarks.workers import ROOT, Worker
 from crmdrip.core.reasons import HoldReason, Reason
-from crmdrip.ledger import marks, outbox, runs, workers
+from crmdrip.ledger import due_runs, marks, outbox, runs, workers
 from crmdrip.ledger.store import Ledger, open_ledger
 
 sys.path.append(str(ROOT / "tests"))  # whose PostgreSQL server it is
@@ -109,7 +109,7 @@ def measure(server: Server, daemons: int, people: int, latency: float) -> Measur
         before = sum(map(_cpu_of, crew))
         with ledger.write() as connection:
             marks.clear_mark(connection, marks.PAUSED)
-            runs.wake_reason(connection, Reason(code=HoldReason.PAUSED_BY_COMMAND).key, datetime.now(UTC))
+            due_runs.wake_reason(connection, Reason(code=HoldReason.PAUSED_BY_COMMAND).key, datetime.now(UTC))
         seconds, written = _watch(server, url, stand_ins, people)
         used = sum(map(_cpu_of, crew)) - before
         assert stand_ins.ask("counts")["duplicates"] == 0

@@ -13,7 +13,8 @@ from threading import Lock
 
 from crmdrip import registry
 from crmdrip.config import Settings
-from crmdrip.core.compose import Composer, ComposeSettings, ReplyTo
+from crmdrip.core.compose import Composer
+from crmdrip.core.compose_settings import ComposeSettings, ReplyTo
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.replyto import ReplyDomain
 from crmdrip.daemon.mailboxes import Ear, Mailboxes

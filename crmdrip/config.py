@@ -83,7 +83,11 @@ class MailSettings(StrictModel):
 class MailboxSettings(StrictModel):
     """[[mailbox]]: an account into which people answer; as many as there are."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", examples=["replies"])
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$",
+        description="up to 32 small letters, digits and -",
+        examples=["replies"],
+    )
     """How it is called in messages, logs and the ledger. Another name is another mailbox, read from the beginning."""
     connector: str = "imap"
     settings: Any = None

@@ -19,7 +19,20 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from crmdrip import registry
-from crmdrip.config_words import advise, describe, field_at, give_example, kinds_of, show_path, typed_part
+from crmdrip.config_words import (
+    advise,
+    describe,
+    explain_toml,
+    field_at,
+    give_example,
+    is_table,
+    kinds_of,
+    name_table,
+    name_variable,
+    retype,
+    show_path,
+    typed_part,
+)
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.ports import Role
 from crmdrip.secrets import (
@@ -54,9 +67,14 @@ class Problem:
     what: str
     do_next: str
 
+    @property
+    def told(self) -> str:
+        """The key and what is wrong with it, as a sentence, for those who show do_next on a line of its own."""
+        sentence = self.what if self.what.endswith(("?", "!")) else f"{self.what}."
+        return f"{self.path}: {sentence}" if self.path else sentence
+
     def __str__(self) -> str:
-        subject = f"{self.path} " if self.path else ""
-        return f"{subject}{self.what}. {self.do_next}".strip()
+        return f"{self.told} {self.do_next}".strip()
 
 
 class ConfigProblems(ConfigurationError):  # noqa: N818 - the plural says what it is: all of them at once
@@ -103,7 +121,7 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
         return ConfigProblems(str(path), [Problem(path="", line=line, what=what, do_next=do_next)])
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # with the mark before it that Windows' Notepad leaves
     except OSError as error:
         raise refuse(f"cannot be read ({error.strerror})", "Start from a copy of config.example.toml.") from None
     except UnicodeDecodeError:
@@ -113,8 +131,9 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = int(found.group(1)) if found else text.count("\n") + 1
-        what = re.sub(r"\s*\(at .*\)$", "", str(error))
-        raise refuse(f"not valid TOML: {what}", "Correct this line.", line) from None
+        lines = text.splitlines()
+        shown = lines[line - 1] if line <= len(lines) else ""
+        raise refuse(*explain_toml(re.sub(r"\s*\(at .*\)$", "", str(error)), shown), line) from None
     except RecursionError:
         raise refuse("has lists too deep within lists", "Correct this line.") from None
 
@@ -242,7 +261,7 @@ class _Reader:
                 by_setting[typed_part(model, detail["loc"])].append(detail)
             for typed, details in by_setting.items():
                 if not any(_overlap((*path, *typed), unread) for unread in self._unread):
-                    self._explain(model, details, (*path, *typed))
+                    self._explain(model, details, (*path, *typed), _value_at(table, typed))
         except ConfigurationError as error:
             self.add(path, error.what, error.do_next)
         return None
@@ -290,7 +309,7 @@ class _Reader:
             return value
         self._unread.add(path)
         name = next(str(part) for part in reversed(path) if isinstance(part, str))
-        variable = "_".join(part for part in path if isinstance(part, str)).upper().removeprefix("CRM_")
+        variable = name_variable(path)
         key = f"{name} = " if path[-1] == name else ""
         self.add(
             path,
@@ -301,21 +320,34 @@ class _Reader:
 
     # --- words
 
-    def _explain(self, model: type[BaseModel], details: list[ErrorDetails], at: KeyPath) -> None:
-        """details: several where a setting may be one thing or another, and is neither."""
+    def _explain(self, model: type[BaseModel], details: list[ErrorDetails], at: KeyPath, given: Any) -> None:
+        """details: several where a setting may be one thing or another, and is neither; given: as in the file."""
         name = next((str(part) for part in reversed(at) if isinstance(part, str)), "")
         info = field_at(model, details[0]["loc"])
         if details[0]["type"] == "missing":
-            table = show_path(at[:-1])
-            self.add(at, "is missing", f"Add {name} = {give_example(info)} under [{table}].")
+            example = f"Add {name} = {give_example(info, at)} under {name_table(at[:-1])}."
+            table = f"Add the table {name_table(at)}; config.example.toml shows what it holds."
+            self.add(at, "is missing", table if is_table(info) else example)
             return
         for detail in details:
             error = detail.get("ctx", {}).get("error")
             if isinstance(error, ValueError) and error.args:
                 what, *do_next = (str(part) for part in error.args)
-                self.add(at, what, " ".join(do_next) or advise(name, info))
+                self.add(at, what, " ".join(do_next) or advise(info, at))
                 return
-        self.add(at, ", or ".join(dict.fromkeys(map(describe, details))), advise(name, info))
+        meant = next(filter(None, (retype(detail["type"], given) for detail in details)), "")
+        advice = f"Type {name} = {meant}." if meant else advise(info, at)
+        self.add(at, ", or ".join(dict.fromkeys(describe(detail, info) for detail in details)), advice)
+
+
+def _value_at(table: Any, path: KeyPath) -> Any:
+    """What stands there in the file, None where nothing does."""
+    for part in path:
+        try:
+            table = table[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return table
 
 
 def _overlap(one: KeyPath, other: KeyPath) -> bool:

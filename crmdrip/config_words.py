@@ -1,8 +1,9 @@
-"""What is wrong with a setting, in plain words, and what to type instead; from pydantic's errors and models. Pure."""
+"""What is wrong with a setting, in plain words, and what to type instead; from what pydantic and tomllib say. Pure."""
 
 from __future__ import annotations
 
 import json
+import re
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -39,8 +40,45 @@ _WORDS: dict[str, str] = {
 """Plain words by pydantic's error type; its own message serves where none stand here."""
 
 
-def describe(detail: ErrorDetails) -> str:
-    """What is wrong, in a clause."""
+_TOML: tuple[tuple[str, str, str], ...] = (
+    ("Cannot overwrite a value", "this was given before", "A key stands once: remove one of the two lines."),
+    ("twice", "this table stands here a second time", "Put its keys under the first one."),
+    ("Cannot mutate immutable", "this was given before as a whole", "Put all of its keys in one place."),
+    ("Duplicate inline table key", "a key stands twice between the braces", "Remove one of the two."),
+    ("Illegal character '\\n'", "a text has no quote at its end", 'Close it with " on the same line.'),
+    ('Expected "\'"', "a text has no quote at its end", "Close it with '."),
+    ("Unterminated string", "a text has no quote at its end", 'Close it with ".'),
+    ("Unescaped '", "a backslash stands in a text", "Double it, or put the text in single quotes: 'C:\\drip'."),
+    ("Invalid hex value", "a backslash stands in a text", "Double it, or put the text in single quotes: 'C:\\drip'."),
+    ("Unclosed array", "a list has no ] at its end", "Add it."),
+    ("Unclosed inline table", "a table has no } at its end", "Add it."),
+    ("Expected ']' at the end", "the name of a table has no ] at its end", "Type it as [crm.hubspot]."),
+    ("Expected ']]' at the end", "the name of a table has no ]] at its end", "Type it as [[mailbox]]."),
+    ("Expected '=' after a key", "a key has no = behind it", 'Type it as key = "text".'),
+    ("Expected newline or end of", "more than one value stands here", "Put text in quotes, and # before a remark."),
+    ("Invalid value", "this is no value", 'Put text in quotes: key = "text". Yes and no are true and false.'),
+    ("Invalid statement", "this is neither a key nor a table", 'Type it as key = "text", or put # before it.'),
+)
+"""What tomllib of Python 3.11 to 3.14 says, in words for people who never heard of TOML, and what to do."""
+
+_CURLY = re.compile("[\u201c\u201d\u201e\u201f\u2018\u2019\u00ab\u00bb]")
+
+
+def explain_toml(message: str, line: str) -> tuple[str, str]:
+    """What a syntax error means and what to do. message: tomllib's, without the place; line: where it stands."""
+    curly = _CURLY.search(line)
+    if curly is not None:
+        return f"{curly[0]} is no quote here", 'Type straight quotes: "text".'
+    for symptom, what, do_next in _TOML:
+        if symptom in message:
+            return what, do_next
+    return f"not valid TOML: {message}", "Correct this line."
+
+
+def describe(detail: ErrorDetails, info: FieldInfo | None = None) -> str:
+    """What is wrong, in a clause. info: the setting's, which may say its form in words as its description."""
+    if detail["type"] == "string_pattern_mismatch" and info is not None and info.description:
+        return f"must be {info.description}"
     words, message = _WORDS.get(detail["type"]), detail["msg"]
     return words.format_map(detail.get("ctx", {})) if words else message[:1].lower() + message[1:]
 
@@ -85,7 +123,25 @@ def field_at(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldIn
     return info
 
 
-def give_example(info: FieldInfo | None) -> str:
+def name_variable(path: KeyPath) -> str:
+    """An environment variable for a secret: "SENDGRID_API_KEY" for mail.sendgrid.api_key."""
+    name = "_".join(part for part in path if isinstance(part, str)).upper()
+    return name.removeprefix("CRM_").removeprefix("MAIL_").removesuffix("S" if isinstance(path[-1], int) else "")
+
+
+def name_table(path: KeyPath) -> str:
+    """How a table's own line reads: "[sender]", "[[mailbox]]"."""
+    return f"[[{show_path(path[:-1])}]]" if isinstance(path[-1], int) else f"[{show_path(path)}]"
+
+
+def is_table(info: FieldInfo | None) -> bool:
+    """Whether the setting is a table of its own rather than a value."""
+    return info is not None and any(
+        isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds_of(info.annotation)
+    )
+
+
+def give_example(info: FieldInfo | None, path: KeyPath) -> str:
     """What a required value may look like, as TOML."""
     if info is None:
         return "..."
@@ -93,19 +149,41 @@ def give_example(info: FieldInfo | None) -> str:
         return _toml(info.examples[0])
     kinds = kinds_of(info.annotation)
     if SecretStr in kinds:
-        reference = '{ env = "NAME" }'
-        return f"[{reference}]" if get_origin(info.annotation) in (tuple, list, frozenset, set) else reference
+        listed = get_origin(info.annotation) in (tuple, list, frozenset, set)
+        reference = f'{{ env = "{name_variable((*path, 0) if listed else path)}" }}'
+        return f"[{reference}]" if listed else reference
     return '"..."' if str in kinds else "..."
 
 
-def advise(name: str, info: FieldInfo | None) -> str:
+def advise(info: FieldInfo | None, path: KeyPath) -> str:
     """What to type where nothing better is known: the default, an example, or nothing at all."""
-    if info is None or info.is_required() or SecretStr in kinds_of(info.annotation):
-        return f"Type {name} = {give_example(info)}." if info else "Correct this section."
+    name = next((part for part in reversed(path) if isinstance(part, str)), "")
+    if info is None or is_table(info):
+        return "Correct this section; config.example.toml shows it."
+    if info.is_required() or SecretStr in kinds_of(info.annotation):
+        return f"Type {name} = {give_example(info, path)}."
     default = info.get_default(call_default_factory=True)
     if default is None:
         return "Correct it, or leave the line out."
     return f"Type {name} = {_toml(default)}, the default, or leave the line out."
+
+
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,6})?")
+_YES = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
+
+
+def retype(error: str, given: Any) -> str:
+    """The value that was meant, as TOML, where only its quotes are wrong; "" where that cannot be told.
+
+    error: pydantic's type of it; given: as it stands in the file.
+    """
+    if error in {"string_type", "enum", "literal_error"} and isinstance(given, int | float):
+        return _toml(str(given)) if not isinstance(given, bool) else ""
+    if not isinstance(given, str):
+        return ""
+    if error in {"int_type", "float_type"} and _NUMBER.fullmatch(given) and (error == "float_type" or "." not in given):
+        return given
+    return _YES.get(given.casefold(), "") if error == "bool_type" else ""
 
 
 def _toml(value: Any) -> str:

@@ -262,25 +262,50 @@ level = "loud"
             (
                 ("[sender]", "[limits]\nsender_per_dy = 3\n[sender]"),
                 "limits.sender_per_dy",
-                "limits.sender_per_dy is not a setting. Did you mean sender_per_day?",
+                "limits.sender_per_dy: is not a setting. Did you mean sender_per_day?",
             ),
             (
                 ("[sender]", "[safety]\nsender_per_day = 3\n[sender]"),
                 "safety.sender_per_day",
-                "safety.sender_per_day is not a setting. It belongs in [limits].",
+                "safety.sender_per_day: is not a setting. It belongs in [limits].",
             ),
             (
                 ('org = "acme"', 'orgg = "acme"\norg = "acme"'),
                 "crm.salesforce.orgg",
-                "crm.salesforce.orgg is not a setting. Did you mean org?",
+                "crm.salesforce.orgg: is not a setting. Did you mean org?",
             ),
             (('org = "acme"', ""), "crm.salesforce.org", 'is missing. Add org = "acme" under [crm.salesforce].'),
             (('company = "Acme"', ""), "sender.company", 'Add company = "Example Ltd" under [sender].'),
-            (("keys = [", "key = ["), "unsubscribe.keys", 'Add keys = [{ env = "NAME" }] under [unsubscribe].'),
+            (
+                ("keys = [", "key = ["),
+                "unsubscribe.keys",
+                'Add keys = [{ env = "UNSUBSCRIBE_KEY" }] under [unsubscribe].',
+            ),
             (
                 ("[sender]", "[daemon]\npull_seconds = '60'\n[sender]"),
                 "daemon.pull_seconds",
+                "daemon.pull_seconds: must be a number, without quotes. Type pull_seconds = 60.",
+            ),
+            (
+                ("[sender]", "[daemon]\npull_seconds = 'often'\n[sender]"),
+                "daemon.pull_seconds",
                 "must be a number, without quotes. Type pull_seconds = 60, the default, or leave the line out.",
+            ),
+            (('"Acme"', "2024"), "sender.company", 'must be text in quotes. Type company = "2024".'),
+            (
+                ("[sender]", "[cluster]\nenabled = 'yes'\n[sender]"),
+                "cluster.enabled",
+                "must be true or false, without quotes. Type enabled = true.",
+            ),
+            (
+                ("[sender]", "[cluster]\nenabled = { env = 'LINK_KEY' }\n[sender]"),
+                "cluster.enabled",
+                "must be true or false, without quotes. Type enabled = false, the default",
+            ),
+            (
+                ('org = "acme"', 'org = "acme"\nlogin = "me"'),
+                "crm.salesforce.login",
+                "must be a table. Correct this section; config.example.toml shows it.",
             ),
             (
                 ("[sender]", "[limits]\nsender_per_day = 1.5\n[sender]"),
@@ -324,12 +349,35 @@ level = "loud"
         with pytest.raises(ConfigProblems, match=r"config\.example\.toml"):
             load(tmp_path / "none.toml", {})
 
-    @pytest.mark.parametrize("text", ["[crm]\nconnector = ", "[crm]\na = 1\na = 2", '[crm]\nx = "unclosed'])
-    def test_a_syntax_error_names_its_line(self, tmp_path: Path, text: str) -> None:
-        """Where TOML itself is broken, nothing else can be checked."""
-        (problem,) = problems(tmp_path, text).values()
-        assert problem.line in (2, 3)
-        assert problem.what.startswith("not valid TOML")
+    @pytest.mark.parametrize(
+        ("text", "line", "sentence"),
+        [
+            ("connector = ", 2, 'this is no value. Put text in quotes: key = "text".'),
+            ("company = Acme", 2, 'this is no value. Put text in quotes: key = "text".'),
+            ("a = 1\na = 2", 3, "this was given before. A key stands once: remove one of the two lines."),
+            ('x = "unclosed\ny = 1', 2, 'a text has no quote at its end. Close it with " on the same line.'),
+            ('x = "unclosed', 2, 'a text has no quote at its end. Close it with ".'),
+            ("x = “Acme”", 2, '“ is no quote here. Type straight quotes: "text".'),
+            ('x = "C:\\drip"', 2, "a backslash stands in a text. Double it, or put the text in single quotes"),
+            ("x = [1, 2\n", 3, "a list has no ] at its end. Add it."),
+            ("[mail\n", 2, "the name of a table has no ] at its end. Type it as [crm.hubspot]."),
+            ("[log]\n[log]", 3, "this table stands here a second time. Put its keys under the first one."),
+            ("portal_id 12", 2, 'a key has no = behind it. Type it as key = "text".'),
+            ('x = "a" "b"', 2, "more than one value stands here. Put text in quotes, and # before a remark."),
+            ("x = 'unclosed\n", 3, "a text has no quote at its end. Close it with '."),
+            ("x = 0x", 2, "more than one value stands here."),
+            ("x = {a = 1, a = 2}", 2, "a key stands twice between the braces. Remove one of the two."),
+        ],
+    )
+    def test_a_syntax_error_names_its_line(self, tmp_path: Path, text: str, line: int, sentence: str) -> None:
+        """Where TOML itself is broken, nothing else can be checked; most of its readers never heard of TOML."""
+        (problem,) = problems(tmp_path, f"[crm]\n{text}").values()
+        assert problem.line == line
+        assert str(problem).startswith(sentence)
+
+    def test_the_mark_that_notepad_puts_before_a_text_is_no_mistake(self, tmp_path: Path) -> None:
+        """U+FEFF at the very beginning, which no editor shows."""
+        assert read(tmp_path, f"\ufeff{GOOD}").sender.company == "Acme"
 
     def test_the_text_names_file_line_and_key(self, tmp_path: Path) -> None:
         """An editor jumps to file:line."""
@@ -338,7 +386,7 @@ level = "loud"
         path = tmp_path / "config.toml"
         assert str(caught.value) == (
             f"{path}: 1 problem.\n"
-            f"  {path}:14: unsubscribe.base_url must be https: links in emails cross the open net. "
+            f"  {path}:14: unsubscribe.base_url: must be https: links in emails cross the open net. "
             "Type it with https://."
         )
 
@@ -351,7 +399,7 @@ class TestSecrets:
         """A file that is easily committed or mailed holds no secret."""
         found = problems(tmp_path, GOOD.replace('{ env = "MAIL_KEY" }', '"SG.typed-in"'))
         assert str(found["mail.sendgrid.api_key"]) == (
-            'mail.sendgrid.api_key is a secret in plain text. Type api_key = { env = "MAIL_SENDGRID_API_KEY" } '
+            'mail.sendgrid.api_key: is a secret in plain text. Type api_key = { env = "SENDGRID_API_KEY" } '
             'or api_key = { file = "path/to/api_key" }.'
         )
 
@@ -450,8 +498,8 @@ class TestMailboxes:
     @pytest.mark.parametrize(
         ("change", "path", "sentence"),
         [
-            (('name = "replies"\n', ""), "mailbox[0].name", "is missing"),
-            (('"replies"', '"Re plies"'), "mailbox[0].name", "must have the form"),
+            (('name = "replies"\n', ""), "mailbox[0].name", 'is missing. Add name = "replies" under [[mailbox]]'),
+            (('"replies"', '"Re plies"'), "mailbox[0].name", "must be up to 32 small letters, digits and -. Type"),
             (("username", "user"), "mailbox[0].user", "is not a setting. Did you mean username?"),
             (('{ env = "REPLIES" }', '"typed"'), "mailbox[0].password", "is a secret in plain text"),
             (("host =", 'connector = "sendgrid"\nhost ='), "mailbox[0].connector", "not for [[mailbox]]"),

@@ -30,20 +30,23 @@ class Auth(StrictModel):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.token is None) == (self.oauth is None):
-            raise ValueError("give exactly one of token and oauth")
+            raise ValueError(
+                "give exactly one of token and oauth",
+                'Type token = { env = "HUBSPOT_TOKEN" } under [crm.hubspot.auth], or keep [crm.hubspot.auth.oauth].',
+            )
         return self
 
 
 class HubSpotSettings(StrictModel):
     """The table of the HubSpot connector."""
 
-    portal_id: str = Field(default="", pattern=r"^\d*$")
+    portal_id: str = Field(default="", pattern=r"^\d*$", description="digits alone, in quotes")
     """The one account that may be mailed from, its Hub ID. A sandbox has another and is refused (B25)."""
     auth: Auth
     sequences: Path | None = Field(default=None, strict=False)
     """The folder with the sequences, one TOML file each, best under version control. None where they are custom
     objects in HubSpot (Enterprise)."""
-    subscription_type: str = Field(default="", pattern=r"^\d*$")
+    subscription_type: str = Field(default="", pattern=r"^\d*$", description="digits alone, in quotes")
     """The number of the subscription type that our emails belong to: whoever opted out of it gets none, like whoever
     opted out of all. "" where opting out of all alone counts."""
     opt_out_of: Literal["all", "subscription_type"] = "all"
@@ -90,19 +93,29 @@ class HubSpotSettings(StrictModel):
     def _a_plain_address(cls, value: str) -> str:
         parts = urlsplit(value)
         if value and ((parts.scheme != "https" and not is_stand_in(value)) or parts.query or parts.fragment):
-            raise ValueError("must begin with https:// and have no ? or #: HubSpot signs it as it stands")
+            raise ValueError(
+                "must begin with https:// and have no ? or #: HubSpot signs it as it stands",
+                'Type webhook_url = "https://YOUR-HOST/hooks/hubspot/changes", or leave the line out.',
+            )
         return value
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
         if bool(self.webhook_url) != bool(self.client_secrets):
-            raise ValueError("webhook_url and client_secrets go together: HubSpot's signature is proved by both")
+            raise ValueError(
+                "webhook_url and client_secrets go together: HubSpot's signature is proved by both",
+                'Type client_secrets = [{ env = "HUBSPOT_CLIENT_SECRET" }] beside webhook_url, or leave out both.',
+            )
         return self
 
     @model_validator(mode="after")
     def _a_type_to_opt_out_of(self) -> Self:
         if self.opt_out_of == "subscription_type" and not self.subscription_type:
-            raise ValueError("opt_out_of needs subscription_type: name the one our emails belong to")
+            raise ValueError(
+                'opt_out_of = "subscription_type" needs subscription_type',
+                "Type subscription_type = and the number of the one our emails belong to, in quotes; crmdrip doctor"
+                ' lists them once opt_out_of is "all".',
+            )
         return self
 
     @field_validator("base_url")

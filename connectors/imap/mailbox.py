@@ -156,7 +156,7 @@ class ImapMailbox:
             del self._refusals[uid]
             return None, f"{error.what}: it is passed over after {REFUSALS} attempts"
         self._refusals.pop(uid, None)
-        if fetched is None or not fetched.body:
+        if fetched is None:
             return None, ""
         return self._mail(fetched), self._note(fetched, uid)
 

@@ -107,7 +107,7 @@ class ImapSession:
     def fetch(self, uid: int) -> Fetched | None:
         """One email, at most size_limit bytes of it; None when it is gone.
 
-        Raises MailRefusedError when the server does not give this one, and RetriableError.
+        Raises MailRefusedError when the server does not give this one, though it has it, and RetriableError.
         """
         limit = self._settings.size_limit
         # PEEK and EXAMINE each keep \\Seen as it is.
@@ -117,7 +117,16 @@ class ImapSession:
             self._wire.untagged_responses.clear()
         if status != "OK":
             raise MailRefusedError(f"email {uid} is not given ({_words(data)})", where=self.where)
-        return _read_fetch(data, uid)
+        fetched = _read_fetch(data, uid)
+        if fetched is not None and fetched.body:
+            return fetched
+        # OK without the email is how a server says that somebody deleted it meanwhile (RFC 3501 section 6.4.8). It may
+        # be said as well of one that cannot be read just now: taken for gone, a person's answer would be passed over.
+        with self._translated():
+            self._wire.noop()  # upon which a server tells what was deleted: only then a search leaves it out
+        if uid in self._search(f"UID {uid}:{uid}"):
+            raise MailRefusedError(f"email {uid} is not given (the server says OK without it)", where=self.where)
+        return None
 
     def rest(self, wake: socket.socket) -> None:
         """Wait for news, or for wake, and no longer than the settings say. Raises RetriableError."""

@@ -1,7 +1,7 @@
 """The doctor's checks of a Salesforce org, each with a stable code. A handful of calls; writes nothing.
 
-SF-LOGIN, SF-ORG, SF-FIELDS, SF-TYPES, SF-VALUES, SF-OPTOUT-HIDDEN, SF-WRITE, SF-TOUCH-ID, SF-LIMITS, SF-CONTROL,
-SF-SIGNALS, SF-CLOCK. Those of probe.py are made on request alone.
+SF-LOGIN, SF-ORG, SF-FIELDS, SF-TYPES, SF-VALUES, SF-OPTOUT-HIDDEN, SF-WRITE, SF-TOUCH-ID, SF-TASKS, SF-LIMITS,
+SF-CONTROL, SF-SIGNALS, SF-CLOCK. Those of probe.py are made on request alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from connectors.salesforce.blueprint import load_names, read_mapped, stand_in
 from connectors.salesforce.org import RIGHT_ORG, describe_org, wrong_org
-from connectors.salesforce.schema import PERMISSION_SET, REQUIRED, Schema
+from connectors.salesforce.schema import PERMISSION_SET, REQUIRED, ObjectInfo, Schema
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.signals import open_streams
 from connectors.salesforce.source import SalesforceSource
@@ -69,6 +69,8 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
         yield check_opt_out(schema)
     yield check_writable(schema)
     yield check_touch_id(schema)
+    if (task := schema.objects.get("task")) is not None:
+        yield check_tasks(schema, task)
     yield check_limits(source, settings)
     yield check_control(schema)
     if source.org.client.skew is not None:
@@ -196,6 +198,47 @@ def check_touch_id(schema: Schema) -> CheckResult:
             do_next="Type crmdrip install salesforce, or tick External ID and Unique on the field in Setup.",
         )
     return ok("SF-TOUCH-ID", f"Task.{mapped} is a unique external id.")
+
+
+def check_tasks(schema: Schema, task: ObjectInfo) -> CheckResult:
+    """A touch gets everything that this org demands of a task, and the statuses and types that it knows."""
+    ours = {name.lower() for name in schema.mapping.fields["task"].values()}
+    given = {name.lower() for name in schema.constants("task")}
+    demanded = [
+        f"{task.name}.{one.name}" for low, one in task.fields.items() if one.required and low not in ours | given
+    ]
+    if demanded:
+        return CheckResult(
+            code="SF-TASKS",
+            level=CheckLevel.FAIL,
+            what=f"every task needs a value that crmdrip does not give, so none is logged: {', '.join(demanded)}.",
+            do_next="Give the field a default value in Setup, or a value under [values.new_task] in the mapping.",
+        )
+    found = {name: task.find(name) for name in schema.constants("task")}
+    if unknown := [name for name, one in found.items() if one is None or not one.createable]:
+        return CheckResult(
+            code="SF-TASKS",
+            level=CheckLevel.WARN,
+            what=f"[values.new_task] names what is not there or cannot be written: {', '.join(unknown)}.",
+            do_next="Correct the name, or grant edit access to the field.",
+        )
+    value = schema.mapping.value
+    wanted = {"status": (schema.done_status, value("task", "open")), "type": (value("task", "email_type"),)}
+    lacks = [
+        f"{task.name}.{one.name} has no {text}"
+        for word, texts in wanted.items()
+        if (one := task.find(schema.mapping.field("task", word))) is not None and one.values
+        for text in texts
+        if text not in one.values
+    ]
+    if lacks:
+        return CheckResult(
+            code="SF-TASKS",
+            level=CheckLevel.WARN,
+            what=f"{'; '.join(lacks)}.",
+            do_next="Name the org's own words under [values.task] in the mapping (done, open, email_type).",
+        )
+    return ok("SF-TASKS", "a task of crmdrip has all that the org demands.")
 
 
 def check_limits(source: SalesforceSource, settings: SalesforceSettings) -> CheckResult:

@@ -7,6 +7,7 @@ Codes arrive as `errorCode` in an error answer and as `statusCode` in the row of
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ _S = ErrorClass.SKIPPABLE
 CLASSES: dict[str, ErrorClass] = {
     "INVALID_SESSION_ID": ErrorClass.AUTH,
     "INVALID_AUTH_HEADER": ErrorClass.AUTH,
+    "INVALID_OPERATION_WITH_EXPIRED_PASSWORD": ErrorClass.AUTH,
     "REQUEST_LIMIT_EXCEEDED": ErrorClass.RATE_LIMITED,
     "SERVER_UNAVAILABLE": _R,
     "UNKNOWN_EXCEPTION": _R,
@@ -42,7 +44,15 @@ CLASSES: dict[str, ErrorClass] = {
     "INVALID_QUERY_LOCATOR": _R,  # expired after two days: ask anew
     "PROCESSING_HALTED": _R,
     "ALL_OR_NONE_OPERATION_ROLLED_BACK": _R,
-    "STORAGE_LIMIT_EXCEEDED": _R,  # resumes by itself once somebody made room
+    # A site switch or a release: "Updates can't be made during maintenance. Try again when maintenance is complete."
+    "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": _R,
+    "INVALID_READ_ONLY_USER_DML": _R,
+    "TOO_MANY_APEX_REQUESTS": _R,
+    "RECORD_IN_USE_BY_WORKFLOW": _R,
+    "TERRITORY_REALIGN_IN_PROGRESS": _R,
+    # Both go on by themselves, but only once a person made room, or decided: that may take days.
+    "STORAGE_LIMIT_EXCEEDED": _C,
+    "ENTITY_IS_LOCKED": _C,
     "API_CURRENTLY_DISABLED": _C,
     "API_DISABLED_FOR_ORG": _C,
     "INVALID_FIELD": _C,
@@ -59,6 +69,8 @@ CLASSES: dict[str, ErrorClass] = {
     "MALFORMED_ID": _X,
     "FIELD_CUSTOM_VALIDATION_EXCEPTION": _X,
     "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": _X,
+    "CANNOT_EXECUTE_FLOW_TRIGGER": _X,
+    "APEX_ERROR": _X,
     "REQUIRED_FIELD_MISSING": _X,
     "BAD_VALUE": _X,
     "STRING_TOO_LONG": _X,
@@ -71,6 +83,8 @@ CLASSES: dict[str, ErrorClass] = {
     "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": _X,
     "INACTIVE_OWNER_OR_USER": _X,
     "OPERATION_WITH_INACTIVE_USER": _X,
+    "OP_WITH_INVALID_USER_TYPE_EXCEPTION": _X,
+    "TRANSFER_REQUIRES_READ": _X,
 }
 
 ERRORS: dict[ErrorClass, type[CrmdripError]] = {
@@ -87,6 +101,28 @@ _DO_NEXT = {
     ErrorClass.CONFIGURATION: "Type crmdrip doctor to see which object, field or permission is missing.",
     ErrorClass.RATE_LIMITED: "Wait: the org's count of API calls rolls on over 24 hours.",
 }
+
+_AUTOMATION = frozenset({"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER", "APEX_ERROR"})
+"""The org's own triggers and flows: one that ran into a lock or a limit says so in its text only."""
+
+_EXEMPT = "exempt the user that crmdrip logs in as"
+_NEXT: Mapping[str, str] = {
+    "FIELD_CUSTOM_VALIDATION_EXCEPTION": (
+        f"In this validation rule {_EXEMPT}, or give the field a value under [values.new_task] in the mapping."
+    ),
+    "REQUIRED_FIELD_MISSING": (
+        "Give the field a default value in Setup, or a value under [values.new_task] in the mapping."
+    ),
+    **dict.fromkeys(_AUTOMATION, f"A trigger or flow of the org refuses it: there {_EXEMPT}."),
+    "STORAGE_LIMIT_EXCEEDED": "Make room (Setup, Storage Usage); it goes on by itself.",
+    "UNSUPPORTED_API_VERSION": "Remove api_version from the settings, or set one that the org still has.",
+    "API_DISABLED_FOR_ORG": "Tick API Enabled for the user; Professional Edition needs the API add-on.",
+    "API_CURRENTLY_DISABLED": "Tick API Enabled for the user; Professional Edition needs the API add-on.",
+    "INVALID_OPERATION_WITH_EXPIRED_PASSWORD": (
+        "The user's password has expired: tick Password Never Expires on its profile, or set a new one."
+    ),
+}
+"""What a person does about single codes."""
 
 _TRANSIENT_TEXT = re.compile(r"UNABLE_TO_LOCK_ROW|lock|time(d)? ?out|Too many|CPU time", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s'\"<>()=,;]+@[^\s'\"<>()=,;]+")
@@ -110,8 +146,7 @@ class Fault:
         """How to handle it."""
         if self.code in CLASSES:
             found = CLASSES[self.code]
-            # A trigger or flow that ran into a lock says so in its text only.
-            if self.code == "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY" and _TRANSIENT_TEXT.search(self.message):
+            if self.code in _AUTOMATION and _TRANSIENT_TEXT.search(self.message):
                 return ErrorClass.RETRIABLE
             return found
         if self.status == 401:
@@ -122,6 +157,11 @@ class Fault:
             return ErrorClass.RETRIABLE
         return ErrorClass.REJECTED
 
+    @property
+    def do_next(self) -> str:
+        """What a person does about it, "" where that depends."""
+        return _NEXT.get(self.code) or _DO_NEXT.get(self.error_class, "")
+
     def error(self, where: str) -> CrmdripError:
         """The exception of this fault's class."""
         found = self.error_class
@@ -129,8 +169,8 @@ class Fault:
             f"{self.code or f'HTTP {self.status}'}: {self.message}" if self.message else f"{self.code or self.status}."
         )
         if found is ErrorClass.RATE_LIMITED:
-            return RateLimitedError(what, where=where, do_next=_DO_NEXT[found], retry_after=self.retry_after)
-        return ERRORS[found](what, where=where, do_next=_DO_NEXT.get(found, ""))
+            return RateLimitedError(what, where=where, do_next=self.do_next, retry_after=self.retry_after)
+        return ERRORS[found](what, where=where, do_next=self.do_next)
 
 
 def scrub(message: str) -> str:

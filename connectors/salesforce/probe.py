@@ -51,7 +51,8 @@ class _Probe:
                 yield fail(
                     "SF-PROBE-TASK",
                     f"a task cannot be written: {answer.fault.code} {answer.fault.message}".rstrip(),
-                    f"Assign the permission set {PERMISSION_SET} to the user that crmdrip logs in as.",
+                    answer.fault.do_next
+                    or f"Assign the permission set {PERMISSION_SET} to the user that crmdrip logs in as.",
                 )
                 return
             task_id = str(answer.body["id"])
@@ -69,6 +70,7 @@ class _Probe:
             field["subject"]: _SUBJECT,
             field["status"]: self._schema.done_status,
             field["subtype"]: value("task", "email_subtype"),
+            **self._schema.constants("task"),
         }
 
     def _check_unique(self, values: Mapping[str, Any], task_id: str) -> CheckResult:

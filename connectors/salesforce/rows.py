@@ -281,4 +281,8 @@ def _update(
                 )
             continue
         columns[found.name] = value[: found.length or _TASK_TEXT] if isinstance(value, str) else value
+    if record_id is None:
+        for name, text in schema.constants(word).items():
+            if (own := info.find(name)) is not None and own.createable:
+                columns.setdefault(own.name, text)
     return RowWrite(writes=(write,), object=info.name, id=record_id, values=columns, urgent=urgent)

@@ -77,6 +77,8 @@ class FieldInfo:
     """Whether no other value is taken."""
     reference_to: tuple[str, ...] = ()
     calculated: bool = False
+    required: bool = False
+    """Whether a new record needs a value for it and the org gives none by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +147,10 @@ class Schema:
                 if one is not None and (one.createable if creating else one.updateable)
             }
         return found
+
+    def constants(self, word: str) -> Mapping[str, str]:
+        """What every new record of the object gets beside our own: fields that this org demands, by API name."""
+        return self.mapping.values.get(f"new_{word}", {})
 
     def kinds(self) -> tuple[RecordKind, ...]:
         """The objects that people are kept in here."""
@@ -300,4 +306,5 @@ def read_field(one: Mapping[str, Any]) -> FieldInfo:
         restricted=bool(one.get("restrictedPicklist")),
         reference_to=tuple(one.get("referenceTo") or ()),
         calculated=bool(one.get("calculated")),
+        required=bool(one.get("createable")) and not one.get("nillable", True) and not one.get("defaultedOnCreate"),
     )

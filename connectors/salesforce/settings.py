@@ -53,7 +53,10 @@ class Auth(StrictModel):
     def _one(self) -> Self:
         given = [way for way in (self.client_credentials, self.jwt_bearer, self.session) if way is not None]
         if len(given) != 1:
-            raise ValueError("give exactly one of client_credentials, jwt_bearer and session")
+            raise ValueError(
+                "give exactly one of client_credentials, jwt_bearer and session",
+                "Keep the table of one of them, and take the others out.",
+            )
         return self
 
 
@@ -67,7 +70,7 @@ class SalesforceSettings(StrictModel):
     """How crmdrip install logs in, where the daemon's own user may not change the org (it should not)."""
     org_id: str = ""
     """The org that may be mailed from, 15 or 18 characters. A copy of it has another id and is refused (B25)."""
-    api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$")
+    api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$", description="a version such as 64.0, in quotes")
     base_url: str = ""
     """A stand-in on this machine, such as http://127.0.0.1:8040; "" for the real Salesforce."""
     connect_timeout: float = Field(default=5.0, gt=0)
@@ -101,8 +104,14 @@ class SalesforceSettings(StrictModel):
     @model_validator(mode="after")
     def _reachable(self) -> Self:
         if self.auth.session is None and not self.domain:
-            raise ValueError('domain is missing: what stands before .salesforce.com, such as "acme.my"')
+            raise ValueError(
+                "domain is missing",
+                'Add domain = and what stands before .salesforce.com in your My Domain, such as "acme.my".',
+            )
         # Their token endpoint exists on My Domain alone (help: remoteaccess_oauth_client_credentials_flow).
         if self.auth.client_credentials is not None and self.domain in {"login", "test"}:
-            raise ValueError('client credentials need the My Domain ("acme.my"), not "login" or "test"')
+            raise ValueError(
+                'client credentials need the My Domain, not "login" or "test"',
+                'Type domain = "acme.my": what stands before .salesforce.com (Setup, My Domain).',
+            )
         return self

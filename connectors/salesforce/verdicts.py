@@ -19,7 +19,19 @@ Batch = list[RowWrite]
 
 _DUPLICATE_ID = re.compile(r"record with id:\s*([A-Za-z0-9]{15,18})")
 _MAX_LENGTH = re.compile(r"max length=(\d+)")
-_INACTIVE = frozenset({"INACTIVE_OWNER_OR_USER", "OPERATION_WITH_INACTIVE_USER"})
+_NO_OWNER = frozenset(
+    {
+        "INACTIVE_OWNER_OR_USER",
+        "OPERATION_WITH_INACTIVE_USER",
+        "OP_WITH_INVALID_USER_TYPE_EXCEPTION",
+        "TRANSFER_REQUIRES_READ",
+        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+    }
+)
+"""Somebody whose task it cannot be: left, a Chatter or portal user, out of our user's reach."""
+_BAD_VALUE = frozenset({"INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "BAD_VALUE", "FIELD_INTEGRITY_EXCEPTION"})
+_DECORATION = ("type", "body", "date", "sequence", "step")
+"""Words of a task without which it is still that touch."""
 _HIDDEN = frozenset({"INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE"})
 _MOVED = frozenset({"CANNOT_UPDATE_CONVERTED_LEAD", "ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY"})
 _TOO_MUCH = frozenset({"REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT", "UNABLE_TO_LOCK_ROW", "PROCESSING_HALTED"})
@@ -63,8 +75,10 @@ class Verdicts:
             self._judge_duplicate(row, fault)
         elif fault.code == "STRING_TOO_LONG" and "shortened" not in row.tried:
             self.again.append(_shorten(row, fault))
-        elif fault.code in _INACTIVE and owner in row.values and "ownerless" not in row.tried:
+        elif owner in row.values and _blames_owner(fault, owner) and "ownerless" not in row.tried:
             self.again.append(row.without([owner], "ownerless"))  # it then belongs to our own user
+        elif fault.code in _BAD_VALUE and row.insert and _is_task(row) and (bad := self._decoration(row, fault)):
+            self.again.append(row.without(bad, "plain"))  # a touch has to reach a timeline (P6)
         elif fault.code in _HIDDEN and "replanned" not in row.tried:
             self.replan.append(row)
         elif fault.code in _MOVED and row.insert and _is_task(row):
@@ -82,6 +96,12 @@ class Verdicts:
             else WriteOutcome(key=write.key, error=fault.error_class, code=fault.code, detail=fault.message)
             for write in row.writes
         ]
+
+    def _decoration(self, row: RowWrite, fault: Fault) -> list[str]:
+        """The fields whose value is refused, where the task is the same touch without any of them."""
+        blamed = {name.lower() for name in fault.fields}
+        spare = {name.lower() for word in _DECORATION if (name := self.schema.name("task", word))}
+        return [name for name in row.values if name.lower() in blamed] if blamed and blamed <= spare else []
 
     def _settle_all(self, batch: Batch, fault: Fault) -> None:
         for row in batch:
@@ -104,6 +124,10 @@ class Verdicts:
             self.settle(row)
         else:
             self.again.append(replace(row, id=found[1], values=values))
+
+
+def _blames_owner(fault: Fault, owner: str) -> bool:
+    return fault.code in _NO_OWNER or owner.lower() in {name.lower() for name in fault.fields}
 
 
 def _is_task(row: RowWrite) -> bool:

@@ -11,8 +11,8 @@ import urllib3
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 from urllib3.connection import HTTPConnection
 
+from connectors.sendgrid.exchange import Answer
 from connectors.sendgrid.settings import SendGridSettings, build_tls
-from connectors.sendgrid.transport import Answer
 from connectors.sendgrid.verdict import describe_errors, wait_of
 from crmdrip.core.errors import AuthError, ConfigurationError, RateLimitedError, RejectedError, RetriableError
 from crmdrip.ports import Clock

@@ -10,10 +10,11 @@ from queue import SimpleQueue
 from urllib.parse import urlsplit
 
 from connectors.sendgrid.client import SendGridClient
+from connectors.sendgrid.exchange import Answer, Progress
 from connectors.sendgrid.log import find_touch
 from connectors.sendgrid.payload import PayloadBuilder
 from connectors.sendgrid.settings import SendGridSettings, build_tls
-from connectors.sendgrid.transport import Answer, Endpoint, Progress, Transport
+from connectors.sendgrid.transport import Endpoint, Transport
 from connectors.sendgrid.verdict import RULES, SANDBOX_RULES, Rules, judge, wait_of
 from crmdrip.core.errors import ErrorClass, RejectedError
 from crmdrip.ports import Capability, Clock, EmailMessage, LogFinding, SendOutcome, SendStatus

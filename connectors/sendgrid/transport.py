@@ -12,75 +12,22 @@ body had left. All callbacks run in one daemon thread of the transport's own, so
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-import httptools
-
+from connectors.sendgrid.connection import Connection
+from connectors.sendgrid.exchange import Batch, Progress
 from crmdrip.ports.lines import give_up
 
 T = TypeVar("T")
 
-RECEIVE_BYTES = 16 * 1024
-MAX_ANSWER = 256 * 1024
-"""Bytes of a body that are kept; what follows is read and dropped."""
 REPORT_EVERY = 0.004
 """Seconds for which answers are gathered before the waiting thread is woken: a wake-up for each would cost more
 than the request itself."""
-
-
-class Progress(Enum):
-    """How far a request got for which no answer came."""
-
-    NOT_SENT = "not_sent"
-    """Not one byte of it was handed to the operating system."""
-    IN_DOUBT = "in_doubt"
-    """Some or all of it may have been read by the other side."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """What the other side said."""
-
-    status: int
-    headers: dict[bytes, bytes]
-    """Names in lower case; of a repeated name the last."""
-    body: bytes
-    """As far as it came: a connection may break after the status line."""
-
-
-class Batch(Protocol[T]):
-    """Requests to be made, and the place for what becomes of them. Called in the transport's thread only."""
-
-    def waiting(self) -> int:
-        """How many requests take() may still give."""
-        ...
-
-    def take(self) -> tuple[T, bytes] | None:
-        """The next request with its body, None when there is none left."""
-        ...
-
-    def settle(self, ticket: T, answer: Answer) -> None:
-        """The request was answered."""
-        ...
-
-    def lose(self, ticket: T, progress: Progress, why: str) -> None:
-        """No answer came, and none will."""
-        ...
-
-    def abandon(self, why: str) -> None:
-        """Nothing was sent of all that take() has not yet given, and nothing will be."""
-        ...
-
-    def report(self) -> None:
-        """Hand over what was settled since the last report."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,150 +45,6 @@ class Endpoint:
     idle_timeout: float
 
 
-class _Connection(asyncio.BufferedProtocol, Generic[T]):
-    """One connection with at most one request on it."""
-
-    def __init__(self, pool: Transport[T]) -> None:
-        self._pool = pool
-        self._buffer = bytearray(RECEIVE_BYTES)
-        self._view = memoryview(self._buffer)
-        self._poll: select.poll | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self._reusable = True
-        self._start_answer()
-        self.transport: asyncio.Transport | None = None
-        self.batch: Batch[T] | None = None
-        self.ticket: T | None = None
-        self.deadline = 0.0
-        self.idle_since = 0.0
-        self.used = False
-
-    def _start_answer(self) -> None:
-        self._headers: dict[bytes, bytes] = {}
-        self._body = b""
-
-    # asyncio calls these
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio gives TCP clients nothing else
-        self.transport = transport
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            for option in self._pool.socket_options:
-                sock.setsockopt(*option)
-        if sock is not None and hasattr(select, "poll"):
-            self._poll = select.poll()
-            self._poll.register(sock.fileno(), select.POLLIN)
-
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if self.ticket is None:
-            # Nobody asked: a server's parting 408, say.
-            self.drop()
-            return
-        try:
-            self._parser.feed_data(self._view[:nbytes])
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._end("the answer was not HTTP")
-            self.drop()
-            return
-        if self.ticket is None:
-            if self._reusable:
-                self._pool.feed(self)
-            else:
-                self.drop()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.transport = None
-        self._pool.forget(self)
-        self._end("the connection was lost" if exc is None else f"the connection was lost ({type(exc).__name__})")
-        self._pool.fill()
-
-    # httptools calls these, within feed_data
-
-    def on_message_begin(self) -> None:
-        if self.ticket is None:
-            # More came than one answer. Taken for the answer to the next request it would settle the wrong email.
-            self._reusable = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
-
-    def on_body(self, body: bytes) -> None:
-        if len(self._body) < MAX_ANSWER:
-            self._body += body
-
-    def on_message_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:
-            # An interim answer (RFC 9110 section 15.2) decides nothing.
-            self._start_answer()
-            return
-        batch, ticket = self.batch, self.ticket
-        if batch is None or ticket is None:
-            return
-        answer = Answer(status=status, headers=self._headers, body=self._body)
-        self.batch = self.ticket = None
-        self._start_answer()
-        # Answered before all of it was written (a 413, say): the rest would be read as a request of its own.
-        written = self.transport is not None and self.transport.get_write_buffer_size() == 0
-        self._reusable = written and self._parser.should_keep_alive()
-        batch.settle(ticket, answer)
-        self._pool.mark(batch)
-
-    # the pool calls these
-
-    def is_quiet(self) -> bool:
-        """Whether nothing waits to be read. On a connection at rest, anything to read is its end."""
-        return self._poll is None or not self._poll.poll(0)
-
-    def write(self, batch: Batch[T], ticket: T, data: bytes, deadline: float) -> bool:
-        """Hand the request over. False when certainly not one byte of it was taken."""
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return False
-        # A fresh TLS connection may rightly have session tickets to read.
-        if (self.used or self._pool.plain) and not self.is_quiet():
-            return False
-        self.used = True
-        transport.write(data)
-        if transport.is_closing():
-            # asyncio sends at once and closes on an error; as nothing was queued before, nothing of this has left.
-            # (Over TLS, Python 3.11 does not show it here; the request then counts as in doubt, which is safe.)
-            return False
-        self.batch, self.ticket, self.deadline = batch, ticket, deadline
-        return True
-
-    def expire(self, why: str) -> None:
-        """Give up waiting."""
-        self._end(why)
-        self.drop()
-
-    def drop(self) -> None:
-        """Close at once; connection_lost follows."""
-        if self.transport is not None:
-            self.transport.abort()
-
-    def _end(self, why: str) -> None:
-        """Settle what is under way. A status decides even when the rest of the answer is missing."""
-        batch, ticket = self.batch, self.ticket
-        if batch is None or ticket is None:
-            return
-        self.batch = self.ticket = None
-        # A header line after it proves that the status line was whole.
-        status = self._parser.get_status_code() if self._headers else 0
-        if status >= 200:
-            batch.settle(ticket, Answer(status=status, headers=self._headers, body=self._body))
-        else:
-            batch.lose(ticket, Progress.IN_DOUBT, why)
-        self._pool.mark(batch)
-
-
 class Transport(Generic[T]):
     """A pool of connections to one endpoint. `begin` and `close` may be called from any thread."""
 
@@ -252,8 +55,8 @@ class Transport(Generic[T]):
         self._batches: deque[Batch[T]] = deque()
         self._returned: deque[tuple[Batch[T], T, bytes]] = deque()
         """Taken and certainly not sent: they go first, on another connection."""
-        self._open: set[_Connection[T]] = set()
-        self._idle: list[_Connection[T]] = []
+        self._open: set[Connection[T]] = set()
+        self._idle: list[Connection[T]] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._marked: set[Batch[T]] = set()
         self._reporting = False
@@ -350,7 +153,7 @@ class Transport(Generic[T]):
             self.mark(batch)
         return None
 
-    def feed(self, connection: _Connection[T]) -> None:
+    def feed(self, connection: Connection[T]) -> None:
         """Give a free connection its next request, or let it rest."""
         item = self._next()
         now = self._now()
@@ -387,7 +190,7 @@ class Transport(Generic[T]):
         try:
             async with asyncio.timeout(endpoint.connect_timeout):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: _Connection(self),
+                    lambda: Connection(self),
                     endpoint.host,
                     endpoint.port,
                     ssl=endpoint.tls,
@@ -426,7 +229,7 @@ class Transport(Generic[T]):
             self.mark(batch)
         self._batches.clear()
 
-    def forget(self, connection: _Connection[T]) -> None:
+    def forget(self, connection: Connection[T]) -> None:
         """The connection is gone."""
         self._open.discard(connection)
         if connection in self._idle:

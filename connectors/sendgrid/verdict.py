@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from connectors.sendgrid.transport import Answer
+from connectors.sendgrid.exchange import Answer
 from crmdrip.core.errors import ErrorClass
 from crmdrip.ports import SendStatus
 

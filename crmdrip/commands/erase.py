@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from crmdrip.assembly import WallClock
+from crmdrip.commands.naming import require_text
 from crmdrip.commands.output import aside, console, print_json
 from crmdrip.commands.setup import open_crm, open_existing_ledger, read_existing_ledger, read_settings_to_look
 from crmdrip.config import Settings
@@ -48,7 +49,7 @@ class _Person:
 
 
 @click.command()
-@click.argument("person")
+@click.argument("person", callback=require_text)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def erase(config: Path, person: str, *, yes: bool) -> int:
@@ -77,7 +78,7 @@ def erase(config: Path, person: str, *, yes: bool) -> int:
 
 
 @click.command()
-@click.argument("person")
+@click.argument("person", callback=require_text)
 @click.pass_obj
 def export(config: Path, person: str) -> int:
     """Print everything the ledger holds about PERSON, as JSON.

@@ -1,11 +1,29 @@
-"""How a sequence is named on the command line: by id or by name, as far as it is clear which one is meant."""
+"""How people and sequences are named on the command line: by id or by name, as far as it is clear who is meant."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import click
+
 from crmdrip.core.errors import RejectedError
 from crmdrip.ledger.definitions import KnownSequence
+
+
+def require_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """What was typed, for every argument that names somebody. Raises BadParameter for what is not UTF-8.
+
+    Python lets bytes through that are no text, which neither ledger nor CRM can be asked for.
+    """
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter(
+            "this is not UTF-8. Use a terminal with that encoding (LANG=C.UTF-8), or give the id of the record.",
+            ctx,
+            param,
+        ) from None
+    return value
 
 
 def find_sequence(known: Mapping[str, KnownSequence], text: str) -> KnownSequence:

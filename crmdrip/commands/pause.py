@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from crmdrip.assembly import WallClock
-from crmdrip.commands.naming import find_sequence
+from crmdrip.commands.naming import find_sequence, require_text
 from crmdrip.commands.output import aside
 from crmdrip.commands.setup import open_existing_ledger, read_settings_to_look
 from crmdrip.core.reasons import HoldReason, Reason
-from crmdrip.ledger import definitions, marks, runs
+from crmdrip.ledger import definitions, due_runs, marks
 
-_sequence = click.argument("sequence", required=False)
+_sequence = click.argument("sequence", callback=require_text, required=False)
 
 
 @click.command()
@@ -48,7 +48,7 @@ def resume(config: Path, sequence: str | None) -> int:
         wanted = [mark_of(found.id)] if found else list(marks.read_marks(connection, marks.PAUSED))
         for name in wanted:
             marks.clear_mark(connection, name)
-        runs.wake_reason(connection, Reason(code=HoldReason.PAUSED_BY_COMMAND).key, now)
+        due_runs.wake_reason(connection, Reason(code=HoldReason.PAUSED_BY_COMMAND).key, now)
         everything = found is not None and marks.read_mark(connection, marks.PAUSED) is not None
     if everything:
         aside().print("Everything is paused still. Type crmdrip resume without a sequence.")

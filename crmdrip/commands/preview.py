@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from crmdrip.assembly import build_composer
+from crmdrip.commands.naming import require_text
 from crmdrip.commands.output import aside, console, print_json
 from crmdrip.commands.setup import open_crm, read_settings_to_look
 from crmdrip.core.errors import RejectedError
@@ -17,8 +18,8 @@ from crmdrip.inspection.subject import find_in_crm, only
 
 
 @click.command()
-@click.argument("sequence")
-@click.argument("person")
+@click.argument("sequence", callback=require_text)
+@click.argument("person", callback=require_text)
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write the emails as a web page.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.pass_obj

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from crmdrip.assembly import WallClock
+from crmdrip.commands.naming import require_text
 from crmdrip.commands.output import aside, console, print_json
 from crmdrip.commands.setup import look_around, open_existing_ledger, read_settings_to_look
 from crmdrip.commands.why import identify
@@ -34,7 +35,7 @@ class Stuck:
 
 
 @click.command()
-@click.argument("person", required=False)
+@click.argument("person", callback=require_text, required=False)
 @click.option("--write-backs", is_flag=True, help="Try every parked write-back again.")
 @click.option("--received", "read_again", is_flag=True, help="Read again what came in and could not be read.")
 @click.option("--went-out", "verdict", flag_value=Verdict.WENT_OUT, type=Verdict, help="PERSON got the email in doubt.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from crmdrip.commands.naming import require_text
 from crmdrip.commands.output import aside, console, print_json
 from crmdrip.commands.setup import open_crm, read_existing_ledger, read_settings_to_look
 from crmdrip.config import Settings
@@ -18,7 +19,7 @@ from crmdrip.ledger.store import Ledger
 
 
 @click.command()
-@click.argument("person")
+@click.argument("person", callback=require_text)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.pass_obj
 def why(config: Path, person: str, *, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from crmdrip.core.model import Signal, SignalKind
 from crmdrip.core.struct import Struct, replace
+from crmdrip.core.words import clip, say_codes_once
 
 RANKS: Mapping[SignalKind, int] = {
     SignalKind.ACCEPTED: 0,
@@ -66,9 +67,9 @@ class Engagement(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """For the timeline: "Bounced: 5.1.1 no such user". At most 255 characters."""
+        """For the timeline: "Bounced: 550 5.1.1 no such user". At most 255 characters."""
         said = OUTCOMES[self.outcome]
-        return f"{said}: {self.detail}"[:255] if self.detail else said
+        return clip(f"{said}: {say_codes_once(self.detail)}") if self.detail else said
 
 
 def fold(before: Engagement | None, signal: Signal, touch_id: str) -> Engagement | None:

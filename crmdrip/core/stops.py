@@ -22,7 +22,7 @@ from crmdrip.core.model import (
 )
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.snapshot import Snapshot, View
-from crmdrip.core.words import day
+from crmdrip.core.words import day, say_codes_once
 
 StopRule = Callable[[Snapshot, Enrollment], Stop | Move | None]
 
@@ -104,7 +104,7 @@ def stop_when_unwanted(snapshot: Snapshot, _: Enrollment) -> Stop | None:
     if (record is not None and record.opted_out) or _signal(snapshot, SignalKind.OPT_OUT):
         return _stop(StopReason.OPTED_OUT)
     if signal := _signal(snapshot, SignalKind.BOUNCE):
-        return _stop(StopReason.BOUNCED, f" ({signal.detail})" if signal.detail else "")
+        return _stop(StopReason.BOUNCED, f" ({say_codes_once(signal.detail)})" if signal.detail else "")
     if record is not None and record.bounced:
         return _stop(StopReason.BOUNCED)
     if snapshot.suppression:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import IntEnum
 
 from crmdrip.core.model import RecordRef
 from crmdrip.core.struct import Struct
+
+
+class Priority(IntEnum):
+    """What is written first when calls are scarce (P5)."""
+
+    STOP = 0
+    REPORT = 1
+    FIGURES = 2
 
 
 class StatusWrite(Struct, frozen=True, kw_only=True):
@@ -101,6 +110,11 @@ class ApprovalWrite(Struct, frozen=True, kw_only=True):
 
     key: str
     ref: RecordRef
+
+
+def approval_key(record_id: str) -> str:
+    """The key under which a record's untick is owed, once at a time."""
+    return f"approval:{record_id}"
 
 
 class OptOutWrite(Struct, frozen=True, kw_only=True):

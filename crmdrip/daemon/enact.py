@@ -9,12 +9,12 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core.effects import Effect, Priority
+from crmdrip.core.effects import Effect
 from crmdrip.core.holds import RECHECK
 from crmdrip.core.model import BoxPending, Enrollment, RecordRef, Touch
 from crmdrip.core.struct import replace
-from crmdrip.core.writes import StatusWrite, Write
-from crmdrip.ledger import outbox, people, runs, tallies, touches
+from crmdrip.core.writes import Priority, StatusWrite, Write
+from crmdrip.ledger import due_runs, outbox, people, runs, tallies, touches
 from crmdrip.ledger.conflicts import store_each
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ def enact(connection: Connection, effects: Iterable[Effect], now: datetime) -> N
             record=run.ref.id if run is not None else None,
             problem=problem,
         )
-    runs.set_aside(connection, [one.run.id for one, _ in refused if one.run is not None], now + RECHECK)
+    due_runs.set_aside(connection, [one.run.id for one, _ in refused if one.run is not None], now + RECHECK)
 
 
 def _store(connection: Connection, effects: Iterable[Effect], now: datetime) -> None:

@@ -12,7 +12,7 @@ from crmdrip.core import effects
 from crmdrip.core.caps import Counter, allot
 from crmdrip.core.compose import TaskText, compose_task, merge_paths
 from crmdrip.core.decisions import Finish, Hold, Move, Readdress, Send, Skip, Stop, Wait
-from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import normalize_address, touch_id
 from crmdrip.core.model import Enrollment, Signal, SignalKind, Step, StepKind, Touch, TouchState
@@ -20,9 +20,11 @@ from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.struct import replace
+from crmdrip.core.taken import Taken, take
 from crmdrip.core.values import label
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 from crmdrip.daemon import twins
+from crmdrip.daemon.approvals import without_used
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.look import Blind, Seen, hold_back, see_brake, sender_id
 from crmdrip.daemon.parts import Parts
@@ -30,9 +32,10 @@ from crmdrip.daemon.queue import CAP_WORDS, LET_BY, Ready, claim_of, place_in_qu
 from crmdrip.daemon.shares import share_of
 from crmdrip.daemon.signals import apply_signals
 from crmdrip.daemon.snapshots import load_background, load_histories, take_snapshot
-from crmdrip.ledger import marks, people, runs, tallies, touches
+from crmdrip.ledger import due_runs, marks, people, runs, tallies, touches
 from crmdrip.ledger.conflicts import store_each
-from crmdrip.ledger.runs import DueRun, LiveRun
+from crmdrip.ledger.due_runs import DueRun
+from crmdrip.ledger.runs import LiveRun
 
 log = structlog.get_logger()
 
@@ -70,6 +73,7 @@ class Intents:
             if look is not None:
                 background = hold_back(background, look)
             records = look.records if look is not None else {}
+            records = without_used(connection, records, self._seen.approvals)
             locked = runs.lock_runs(connection, [run.id for run in self._due])
             # One that moved to another record meanwhile was not looked at there, and of one whose box we set meanwhile
             # the look shows what was before (B9): they come again.
@@ -160,7 +164,7 @@ class Intents:
             reason = Reason(code=HoldReason.DAILY_CAP, detail=CAP_WORDS[counter.scope])
             held = Hold(reason=reason, check_at=opens)
             changed.append(effects.hold(held, one.run, setting_of(self._parts, one.snapshot, now)))
-        runs.set_aside(connection, [composed[one].run.id for one in allotment.gave_way], now + LET_BY)
+        due_runs.set_aside(connection, [composed[one].run.id for one in allotment.gave_way], now + LET_BY)
         return [composed[one] for one in allotment.go]
 
     def _compose(self, send: Send, run: Enrollment, snapshot: Snapshot, now: datetime) -> Ready | Effect:
@@ -225,7 +229,7 @@ def _intend(connection: Connection, ready: list[Ready], now: datetime) -> list[R
     refused = store_each(connection, ready, lambda within, some: touches.intend(within, [one.touch for one in some]))
     for one, problem in refused:
         log.error("touch_not_intended", touch=one.touch.id, run=one.run.id, problem=problem)
-    runs.set_aside(connection, [one.run.id for one, _ in refused], now + RECHECK)
+    due_runs.set_aside(connection, [one.run.id for one, _ in refused], now + RECHECK)
     left_out = {one.touch.id for one, _ in refused}
     return [one for one in ready if one.touch.id not in left_out]
 
@@ -277,7 +281,7 @@ def _task_effect(text: TaskText, identity: str, send: Send, run: Enrollment, set
         zone=send.zone.zone,
         zone_source=send.zone.source,
     )
-    return replace(effects.take(taken, run, setting), touches=(touch,))
+    return replace(take(taken, run, setting), touches=(touch,))
 
 
 def _zone_of(snapshot: Snapshot) -> ZoneUsed:

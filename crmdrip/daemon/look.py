@@ -14,15 +14,16 @@ from crmdrip.core.errors import CrmdripError, ErrorClass, UnknownPathsError
 from crmdrip.core.model import Enrollment, Owner, Record, SenderPolicy, Sequence, SequenceStatus
 from crmdrip.core.struct import replace
 from crmdrip.daemon import received
+from crmdrip.daemon.brake import pull_brake
 from crmdrip.daemon.claim import RIVAL, Standing, heartbeat_write, read_state, settle
-from crmdrip.daemon.intake import CURSOR, pull_brake
+from crmdrip.daemon.intake import CURSOR
 from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import remark
 from crmdrip.daemon.snapshots import Background, load_background
 from crmdrip.daemon.timekeeping import measure_clock
-from crmdrip.ledger import marks, people
-from crmdrip.ledger.runs import DueRun
+from crmdrip.ledger import marks, outbox, people
+from crmdrip.ledger.due_runs import DueRun
 from crmdrip.ports import ControlWrite, Look
 
 log = structlog.get_logger()
@@ -57,6 +58,8 @@ class Seen:
     """What people.boxes_set said before it was asked for."""
     unknown: frozenset[str] = frozenset()
     """Merge paths that nobody can see: misspelled, or hidden from us."""
+    approvals: frozenset[str] = frozenset()
+    """What outbox.owed_approvals said before it was asked for."""
 
 
 def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
@@ -74,6 +77,7 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
     with parts.ledger.write() as connection:
         background = load_background(connection)
         cursor, boxes = marks.read_cursor(connection, CURSOR), people.boxes_set(connection)
+        approvals = outbox.owed_approvals(connection, _needing_approval(due, background))
         known = marks.read_heartbeat(connection)
         heartbeat = marks.next_heartbeat(connection, parts.clock.now())
         write = heartbeat_write(connection, parts, heartbeat, read_state(connection))
@@ -95,7 +99,16 @@ def look_once_more(parts: Parts, due: list[DueRun]) -> Seen:
     except CrmdripError as error:
         log.warning("owners_not_read", error_class=error.error_class.value)
         return Seen(look=None, owners={}, blind=_why_blind(error), at=at, ahead=ahead)
-    return Seen(look=look, owners=owners, blind=None, at=at, ahead=ahead, boxes=boxes, unknown=unknown)
+    return Seen(
+        look=look, owners=owners, blind=None, at=at, ahead=ahead, boxes=boxes, unknown=unknown, approvals=approvals
+    )
+
+
+def _needing_approval(due: list[DueRun], background: Background) -> list[str]:
+    """Ids of the records whose sequence has a step that needs one."""
+    found = {one: known.good for one, known in background.sequences.items() if known.good is not None}
+    asks = {one for one, sequence in found.items() if any(step.needs_approval for step in sequence.steps)}
+    return [run.ref.id for run in due if run.sequence_id in asks]
 
 
 def _look(

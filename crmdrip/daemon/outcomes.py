@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -10,13 +10,14 @@ import structlog
 from crmdrip.core import effects
 from crmdrip.core.caps import Counter
 from crmdrip.core.decisions import Hold, Stop
-from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.errors import ErrorClass
 from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import share
 from crmdrip.core.model import Enrollment, TouchState
 from crmdrip.core.reasons import HoldReason, Reason, StopReason
 from crmdrip.core.retry import Verdict, decide_retry
+from crmdrip.core.taken import Taken, take
 from crmdrip.daemon.enact import enact, is_newest, without_status
 from crmdrip.daemon.intents import setting_of
 from crmdrip.daemon.parts import Parts
@@ -47,8 +48,7 @@ def conclude(parts: Parts, ready: Mapping[str, Ready], outcomes: list[SendOutcom
             if outcome.status is SendStatus.ACCEPTED:
                 bound.debug("touch_accepted", touch=outcome.touch_id, run=run.id)
             if outcome.status is SendStatus.REFUSED:
-                for counter, _ in claim_of(one, 0, 0, one.touch.at).caps:
-                    used[counter] = used.get(counter, 0) - 1
+                _make_room(used, one)
             newest = run.status.live or is_newest(connection, run)
             moves.append((move, effect if newest else without_status(effect)))
         refused = store_each(
@@ -61,12 +61,33 @@ def conclude(parts: Parts, ready: Mapping[str, Ready], outcomes: list[SendOutcom
         tallies.add(connection, used)
 
 
+def withdraw(parts: Parts, unsent: Iterable[Ready], why: str) -> None:
+    """Take back emails that were not begun; their runs stay as whoever changed them meanwhile left them.
+
+    Raises LedgerBrokenError.
+    """
+    unsent, used = list(unsent), dict[Counter, int]()
+    for one in unsent:
+        _make_room(used, one)
+        log.info("touch_withdrawn", touch=one.touch.id, run=one.run.id)
+    moves = [TouchMove(id=one.touch.id, state=TouchState.REFUSED, detail=f"not attempted: {why}") for one in unsent]
+    with parts.ledger.write() as connection:
+        touches.move_touches(connection, moves)
+        tallies.add(connection, used)
+
+
+def _make_room(used: dict[Counter, int], one: Ready) -> None:
+    """What did not go out counts to no cap."""
+    for counter, _ in claim_of(one, 0, 0, one.touch.at).caps:
+        used[counter] = used.get(counter, 0) - 1
+
+
 def _outcome(
     parts: Parts, outcome: SendOutcome, one: Ready, run: Enrollment, setting: Setting
 ) -> tuple[TouchMove, Effect]:
     if outcome.status is SendStatus.ACCEPTED:
         move = TouchMove(id=outcome.touch_id, state=TouchState.ACCEPTED, provider_id=outcome.provider_id)
-        return move, effects.take(_taken(one, one.touch.message_id, setting.now), run, setting)
+        return move, take(_taken(one, one.touch.message_id, setting.now), run, setting)
     if outcome.status is SendStatus.UNKNOWN:
         log.warning("touch_in_doubt", touch=outcome.touch_id, run=run.id, detail=outcome.detail)
         first = setting.now + timedelta(minutes=parts.limits.doubt_first_look_minutes)

@@ -24,7 +24,8 @@ from crmdrip.daemon.adopt import HEARD_BACK, adopt_run, adopt_touch, with_touche
 from crmdrip.daemon.claim import Found, announce, demand_claim
 from crmdrip.daemon.colleagues import ask_again
 from crmdrip.daemon.enact import enact
-from crmdrip.daemon.intake import CURSOR, Entrance, PullCount, apply_page, look_up, refusals
+from crmdrip.daemon.entrance import Entrance, look_up
+from crmdrip.daemon.intake import CURSOR, PullCount, apply_page, refusals
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.remarks import check_fields
 from crmdrip.daemon.signals import apply_signals

@@ -14,13 +14,12 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core.effects import Priority
 from crmdrip.core.engagement import SENT, Engagement, fold, tell_at
 from crmdrip.core.errors import CrmdripError, ErrorClass, RejectedError
 from crmdrip.core.model import Signal, SignalKind, TouchState
 from crmdrip.core.received import MAIL_TYPE, RawMail, mail_of
 from crmdrip.core.struct import replace
-from crmdrip.core.writes import TouchWrite
+from crmdrip.core.writes import Priority, TouchWrite
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.reconcile import taken_effect

@@ -13,12 +13,13 @@ from sqlalchemy import Connection
 
 from crmdrip.core import effects
 from crmdrip.core.decisions import Hold
-from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.errors import RejectedError, RetriableError
 from crmdrip.core.model import DelayUnit, Enrollment, Sequence, Step, Touch, TouchState
 from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.steps import progress_of
 from crmdrip.core.struct import replace
+from crmdrip.core.taken import Taken, take
 from crmdrip.core.zones import ZoneUsed
 from crmdrip.daemon import proof
 from crmdrip.daemon.enact import enact, is_newest, without_status
@@ -80,11 +81,9 @@ def reconcile_once(parts: Parts) -> ReconcileCount:
             _look_again(parts, touch, now)  # should it be this one that cannot be asked for, the others come first
             raise
         if finding.finding is Finding.SENT:
-            _settle_sent(parts, touch, finding)
-            sent += 1
+            sent += _settle_sent(parts, touch, finding)
         elif _overdue(parts, touch, finding, now):
-            _ask_person(parts, touch)
-            person += 1
+            person += _ask_person(parts, touch)
         else:
             _look_again(parts, touch, now)
     for run in unproven:
@@ -153,15 +152,28 @@ def setting_of(connection: Connection, parts_org: str, run: Enrollment, now: dat
     return Setting(org_id=parts_org, now=now, sequence=known.good if known is not None else None, touches=dict(passed))
 
 
-def _settle_sent(parts: Parts, touch: Touch, finding: LogFinding) -> None:
+def _settle(parts: Parts, touch: Touch, act: Callable[[Connection, Enrollment], Effect]) -> bool:
+    """Act on a touch that is in doubt. False where an event settled it while the log was asked: it counts once."""
+    with parts.ledger.write() as connection:
+        known = touches.find_touch(connection, touch.id)
+        if known is None or known.state is not TouchState.IN_DOUBT:
+            return False
+        run = runs.lock_runs(connection, [touch.enrollment_id])[touch.enrollment_id]
+        enact(connection, [act(connection, run)], parts.clock.now())
+    return True
+
+
+def _settle_sent(parts: Parts, touch: Touch, finding: LogFinding) -> bool:
     def act(connection: Connection, run: Enrollment) -> Effect:
         move = TouchMove(id=touch.id, state=TouchState.ACCEPTED, provider_id=finding.provider_id)
         touches.move_touches(connection, [move])
         at = finding.sent_at(parts.clock.now(), otherwise=touch.at)
         return taken_effect(connection, parts, touch, run, at)
 
-    _change(parts, touch.enrollment_id, act)
-    log.info("touch_settled", touch=touch.id, finding="sent")
+    settled = _settle(parts, touch, act)
+    if settled:
+        log.info("touch_settled", touch=touch.id, finding="sent")
+    return settled
 
 
 def taken_effect(connection: Connection, parts: Parts, touch: Touch, run: Enrollment, at: datetime) -> Effect:
@@ -181,7 +193,7 @@ def taken_effect(connection: Connection, parts: Parts, touch: Touch, run: Enroll
         begins_thread=not run.thread or not step.continue_thread,
     )
     # What else may have gone out while the ledger was lost is not known any better by this one touch.
-    effect = effects.take(taken, replace(run, unproven=False), setting)
+    effect = take(taken, replace(run, unproven=False), setting)
     if effect.run is not None and run.unproven and effect.run.status.live:
         effect = replace(effect, run=replace(effect.run, unproven=True))
     return effect if is_newest(connection, run) else without_status(effect)
@@ -216,14 +228,16 @@ def _look_again(parts: Parts, touch: Touch, now: datetime) -> None:
         touches.postpone(connection, touch.id, now + pause)
 
 
-def _ask_person(parts: Parts, touch: Touch) -> None:
+def _ask_person(parts: Parts, touch: Touch) -> bool:
     def act(connection: Connection, run: Enrollment) -> Effect:
         move = TouchMove(id=touch.id, state=TouchState.NEEDS_PERSON, detail="nobody could tell")
         touches.move_touches(connection, [move])
         return _wait_for_person(connection, parts, touch, run)
 
-    _change(parts, touch.enrollment_id, act)
-    log.warning("touch_needs_person", touch=touch.id)
+    asked = _settle(parts, touch, act)
+    if asked:
+        log.warning("touch_needs_person", touch=touch.id)
+    return asked
 
 
 def _wait_for_person(connection: Connection, parts: Parts, touch: Touch, run: Enrollment) -> Effect:

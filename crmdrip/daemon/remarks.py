@@ -13,11 +13,10 @@ from sqlalchemy import Connection
 
 from crmdrip.core import words
 from crmdrip.core.compose import merge_paths
-from crmdrip.core.effects import Priority
 from crmdrip.core.errors import CrmdripError, UnknownPathsError
 from crmdrip.core.model import Sequence
 from crmdrip.core.steps import progress
-from crmdrip.core.writes import SequenceWrite
+from crmdrip.core.writes import Priority, SequenceWrite
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import definitions, marks, outbox, tallies
 from crmdrip.ledger.definitions import KnownSequence

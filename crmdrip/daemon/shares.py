@@ -15,9 +15,9 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from crmdrip.ledger import assignments, runs, touches
+from crmdrip.ledger import assignments, due_runs, touches
 from crmdrip.ledger.assignments import FollowUp
-from crmdrip.ledger.runs import DueRun
+from crmdrip.ledger.due_runs import DueRun
 from crmdrip.ledger.store import Ledger
 from crmdrip.ledger.workers import Worker
 
@@ -61,7 +61,7 @@ class Everything:
     def take(self, now: datetime, limit: int, under_way: AbstractSet[int]) -> list[DueRun]:
         """They stand as due until their email has gone out."""
         with self._ledger.read() as connection:
-            due = runs.claim_due(connection, now, limit + len(under_way))
+            due = due_runs.claim_due(connection, now, limit + len(under_way))
         return [run for run in due if run.id not in under_way][:limit]
 
     def give_back(self, run_ids: Iterable[int]) -> None:

@@ -17,7 +17,7 @@ from crmdrip.core.stops import plan_stop
 from crmdrip.daemon.colleagues import tell_colleagues
 from crmdrip.daemon.enact import enact
 from crmdrip.daemon.snapshots import Background, load_histories, take_snapshot
-from crmdrip.ledger import outbox, people, runs
+from crmdrip.ledger import due_runs, outbox, people, runs
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ def apply_signals(
     concerned = {run.id: run for run in (*by_record.values(), *by_address.values())}
     stopped = stop_runs(connection, concerned.values(), background, org_id, now)
     waiting = {key for one in heard if one.kind in _WAITS for key in (one.record_id, one.address)}
-    runs.wake_runs(connection, [r.id for r in concerned.values() if {r.ref.id, r.address} & waiting], now)
+    due_runs.wake_runs(connection, [r.id for r in concerned.values() if {r.ref.id, r.address} & waiting], now)
     told = [one for one in new if speaks_for_all(one)]
     tell_twins(connection, told, now)
     return [*told, *(one for one in again if speaks_for_all(one) and one.address in stopped)]

@@ -9,11 +9,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from crmdrip.core.keys import domain_of, normalize_address, person_key
-from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, Signal, SignalKind
+from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, SequenceStatus, Signal, SignalKind
 from crmdrip.core.snapshot import RELEASED, PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
 from crmdrip.core.words import day
-from crmdrip.ledger import definitions, marks, people, runs, suppressions, touches
+from crmdrip.ledger import definitions, marks, past_runs, people, runs, suppressions, touches
 from crmdrip.ledger.definitions import KnownSequence
 from crmdrip.ledger.people import SUPPRESSING, KnownRecord
 from crmdrip.ledger.runs import LiveRun
@@ -42,6 +42,16 @@ def load_background(connection: Connection) -> Background:
         brake=Brake(pulled=True, by=by) if by is not None else RELEASED,
         paused=frozenset(paused),
         rebuilding=found.get(marks.MODE) == marks.REBUILDING,
+    )
+
+
+def halts(background: Background, sequence_id: str) -> bool:
+    """Whether nothing of the sequence goes out at the moment, to whomever: by brake, pause or its own status."""
+    paused = "" in background.paused or sequence_id in background.paused
+    known = background.sequences.get(sequence_id)
+    live = known is not None and known.good is not None and known.good.status is SequenceStatus.LIVE
+    return (
+        background.brake.pulled or background.rebuilding or paused or not live or (known is not None and known.removed)
     )
 
 
@@ -92,8 +102,8 @@ def load_histories(
         left=suppressions.left_sequences(connection, keys.values()),
         # A live run's own address has no other: the ledger's unique key holds that (B13).
         live_by_address=runs.holders_of_addresses(connection, addresses if entering else addresses - own),
-        past=runs.past_runs(connection, keys.values()) if entering else {},
-        past_of_record=runs.past_runs_of_records(connection, record_ids) if entering else {},
+        past=past_runs.of_people(connection, keys.values()) if entering else {},
+        past_of_record=past_runs.of_records(connection, record_ids) if entering else {},
         last_numbers=runs.last_numbers(connection, keys.values()) if entering else {},
         objections=objections,
         boxes=people.pending_boxes(connection, record_ids),

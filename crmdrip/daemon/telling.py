@@ -11,17 +11,17 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from crmdrip.core import effects, words
-from crmdrip.core.effects import Priority
+from crmdrip.core import words
 from crmdrip.core.forward import Forwarding, compose_forward
 from crmdrip.core.hearing import HUMAN, Heard
 from crmdrip.core.inbound import MailKind
 from crmdrip.core.keys import domain_of, reply_id
 from crmdrip.core.model import Enrollment, SignalKind
 from crmdrip.core.reasons import Reason, StopReason
+from crmdrip.core.status import shown_step, status_write
 from crmdrip.core.steps import progress_of
 from crmdrip.core.whose import Addressee, How
-from crmdrip.core.writes import ReplyWrite, TaskWrite
+from crmdrip.core.writes import Priority, ReplyWrite, TaskWrite
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.snapshots import Background
 from crmdrip.ledger import addressees, forwards, outbox, people, runs, tallies, touches
@@ -153,7 +153,7 @@ class Telling:
             good = one.sequence.good if one.sequence is not None else None
             sent = words.finished(run.steps_done, run.last_touch_at, run.last_touch_zone or "UTC")
             text = f"{sent} The person replied on {words.day(self._heard.at)}."
-            write = effects.status_write(run, text, effects.shown_step(run, good), replied_at=self._heard.at)
+            write = status_write(run, text, shown_step(run, good), replied_at=self._heard.at)
             outbox.owe(self._connection, [(write, Priority.REPORT)], self._now)
             tallies.add_totals(self._connection, {(run.sequence_id, "replied"): 1})
 

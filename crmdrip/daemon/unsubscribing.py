@@ -11,11 +11,11 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Connection
 
-from crmdrip.core.effects import Priority
 from crmdrip.core.keys import person_key
 from crmdrip.core.model import Enrollment, Signal, SignalKind, TouchRecord
 from crmdrip.core.tokens import Unsubscriber
 from crmdrip.core.unsubscribing import LEFT, left_task
+from crmdrip.core.writes import Priority
 from crmdrip.daemon.signals import apply_signals, stop_runs
 from crmdrip.daemon.snapshots import load_background
 from crmdrip.ledger import outbox, people, runs, suppressions

@@ -20,7 +20,7 @@ from crmdrip.daemon.parts import Parts
 from crmdrip.demo import trouble
 from crmdrip.demo.crm import DemoCrm
 from crmdrip.demo.stage import Moment, Stage
-from crmdrip.ledger import outbox, runs, touches
+from crmdrip.ledger import due_runs, outbox, runs, touches
 
 log = structlog.get_logger()
 
@@ -126,7 +126,7 @@ class Play:
         with self._parts.ledger.read() as connection:
             due = [
                 self._moment.next_due,
-                runs.next_check(connection),
+                due_runs.next_check(connection),
                 touches.next_doubt(connection),
                 outbox.next_due(connection),
             ]

@@ -1,9 +1,9 @@
 """The doctor: every check before sending, each with a stable code, what is wrong, and what to do. Changes nothing.
 
 Codes of its own: CFG-INVALID, CFG-LOADED, CFG-CONNECTOR, PKG-CONNECTORS, LEDGER-FILE, LEDGER-WRITABLE, LEDGER-ROOM,
-LEDGER-SERVER, LEDGER-DURABLE, LEDGER-DAEMON, LEDGER-PAUSED, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, WEB-URL, WEB-REPLIES,
-TEMPLATES, DNS-REACH, DNS-SPF, DNS-DMARC, DNS-REPLIES, DNS-LINKS. Those of connectors have letters of their own (SF-,
-SG-, IMAP-).
+LEDGER-SERVER, LEDGER-DURABLE, LEDGER-DAEMON, LEDGER-PAUSED, LEDGER-ORG, UNSUB-URL, UNSUB-KEYS, WEB-PORT, WEB-URL,
+WEB-REPLIES, TEMPLATES, DNS-REACH, DNS-SPF, DNS-DMARC, DNS-REPLIES, DNS-LINKS. Those of connectors have letters of
+their own (SF-, SG-, IMAP-).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from crmdrip import registry
 from crmdrip.assembly import WallClock, build_hints, build_hooks, connect_crm, connect_mail, connect_mailboxes
 from crmdrip.config import ConfigProblems, load
 from crmdrip.core.errors import ConfigurationError, CrmdripError
-from crmdrip.doctor.door import check_door, check_unsubscribe
+from crmdrip.doctor.door import check_door, check_port, check_unsubscribe
 from crmdrip.doctor.ledger import check_ledger, check_org
 from crmdrip.doctor.names import Names, check_names
 from crmdrip.doctor.sequences import check_sequences
@@ -37,12 +37,12 @@ def examine(config: Path) -> Iterator[CheckResult]:
     except ConfigProblems as problems:
         for problem in problems.problems:
             place = f"{config}:{problem.line}" if problem.line else str(config)
-            what = f"{place}: {problem.path} {problem.what}".replace("  ", " ")
-            yield fail("CFG-INVALID", what if what.endswith((".", "?")) else f"{what}.", problem.do_next)
+            yield fail("CFG-INVALID", f"{place}: {problem.told}", problem.do_next)
         return
     yield ok("CFG-LOADED", f"{config} is valid.")
     yield from check_ledger(settings.ledger)
     yield from check_unsubscribe(settings)
+    yield from check_port(settings)
     try:
         crm, mail = connect_crm(settings, WallClock()), connect_mail(settings, WallClock())
         mailboxes = connect_mailboxes(settings, WallClock())

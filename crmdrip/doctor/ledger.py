@@ -105,16 +105,22 @@ def check_server(url: str) -> Iterator[CheckResult]:
 
 def check_daemon(url: str) -> CheckResult:
     """Whether a daemon works on this ledger: good to know before starting another (B3)."""
+    try:
+        return ok("LEDGER-DAEMON", tell_holder(url) or "no daemon is running on this ledger.")
+    except CrmdripError as error:
+        return fail("LEDGER-DAEMON", error.what, error.do_next)
+
+
+def tell_holder(url: str) -> str:
+    """The sentence on the daemon that works on this ledger, "" where none does. Raises LedgerBrokenError."""
     ledger = Ledger(url)
     try:
         ledger.lock()
     except LedgerBusyError as error:
-        return ok("LEDGER-DAEMON", error.what)
-    except CrmdripError as error:
-        return fail("LEDGER-DAEMON", error.what, error.do_next)
+        return error.what
     finally:
         ledger.close()
-    return ok("LEDGER-DAEMON", "no daemon is running on this ledger.")
+    return ""
 
 
 def check_pauses(url: str) -> Iterator[CheckResult]:

@@ -27,7 +27,7 @@ from crmdrip.daemon.reconcile import reconcile_once
 from crmdrip.inspection.history import explain_run
 from crmdrip.inspection.rehearsal import EverythingTaken, NothingWritten, OnceRead, hurry
 from crmdrip.inspection.subject import NAMES
-from crmdrip.ledger import definitions, outbox, runs, surveys, touches
+from crmdrip.ledger import definitions, due_runs, outbox, runs, surveys, touches
 from crmdrip.ledger.definitions import KnownSequence
 
 QUANTUM = timedelta(minutes=5)
@@ -134,7 +134,7 @@ def _play(parts: Parts, clock: HandClock, until: datetime) -> None:
             pass
         dispatch_once(parts)
         with parts.ledger.read() as connection:
-            due = runs.next_check(connection)
+            due = due_runs.next_check(connection)
         if due is None or due > until:
             break
         clock.move(max(due, clock.now() + QUANTUM))

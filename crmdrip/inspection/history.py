@@ -120,7 +120,13 @@ def read_history(connection: Connection, subject: Subject) -> History:
         suppressed=suppressed,
         runs=lines,
         signals=tuple(
-            SignalLine(at=one.at, kind=one.kind.value, source=one.source, detail=one.detail, until=one.until)
+            SignalLine(
+                at=one.at,
+                kind=one.kind.value,
+                source=one.source,
+                detail=words.say_codes_once(one.detail),
+                until=one.until,
+            )
             for one in people.signals_in_full(connection, subject.ref.id, subject.address)
         ),
         owed=_owed(connection, {subject.ref.id}, (touch.id for run in of_run.values() for touch in run)),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from crmdrip.core.model import RunStatus
 from crmdrip.inspection.answers import AnswerOverview, read_answers
-from crmdrip.ledger import definitions, marks, outbox, received, runs, touches, workers
+from crmdrip.ledger import definitions, due_runs, marks, outbox, received, runs, touches, workers
 from crmdrip.ledger.received import ReceivedCount
 from crmdrip.ledger.store import Ledger
 from crmdrip.ledger.workers import SignedIn
@@ -86,7 +86,7 @@ def read_overview(ledger: Ledger, now: datetime) -> Overview:
             paused=paused,
             sequences=tuple(_line(known, counts, paused=known.id in paused) for known in sequences),
             touches=touches.count_touches(connection),
-            overdue=runs.count_overdue(connection, now),
+            overdue=due_runs.count_overdue(connection, now),
             owed=owed,
             parked=parked,
             received=received.count(connection),

@@ -12,17 +12,17 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from crmdrip.core.model import TouchState
 from crmdrip.core.struct import Struct
-from crmdrip.ledger import runs, touches
-from crmdrip.ledger.runs import DueRun
+from crmdrip.ledger import due_runs, touches
+from crmdrip.ledger.due_runs import DueRun
 from crmdrip.ledger.schema import assignment, enrollment, touch
 from crmdrip.ledger.statements import Bulk, chunks
 
 
 def take_due(connection: Connection, worker_id: str, now: datetime, limit: int) -> list[DueRun]:
-    """As runs.claim_due, of those that are with nobody; they are with this daemon from now on."""
+    """As due_runs.claim_due, of those that are with nobody; they are with this daemon from now on."""
     taken = connection.execute(select(func.count()).select_from(assignment)).scalar_one()
     # All that are with somebody may be due, and stand before the others.
-    due = runs.claim_due(connection, now, limit + taken)
+    due = due_runs.claim_due(connection, now, limit + taken)
     elsewhere = set(connection.execute(select(assignment.c.run_id)).scalars()) if taken else set()
     free = [run for run in due if run.id not in elsewhere][:limit]
     _TAKE.run(connection, [(run.id, worker_id) for run in free])

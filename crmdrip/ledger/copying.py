@@ -21,9 +21,10 @@ from sqlalchemy.types import TypeEngine
 from crmdrip.core.errors import RejectedError
 from crmdrip.core.struct import Struct
 from crmdrip.ledger import schema
+from crmdrip.ledger.columns import Instant, Words, without_nul
 from crmdrip.ledger.engines import create_privately
 from crmdrip.ledger.errors import LedgerBrokenError, explain
-from crmdrip.ledger.schema import Instant, Words, metadata, without_nul
+from crmdrip.ledger.schema import metadata
 from crmdrip.ledger.statements import Bulk, chunks
 from crmdrip.ledger.store import Ledger, open_ledger
 

@@ -10,22 +10,23 @@ import msgspec
 from sqlalchemy import Connection, Dialect, and_, bindparam, delete, func, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
-from crmdrip.core.effects import Priority
 from crmdrip.core.struct import Struct
 from crmdrip.core.writes import (
     ApprovalWrite,
     BounceWrite,
     ControlWrite,
     OptOutWrite,
+    Priority,
     ReplyWrite,
     SequenceWrite,
     StatusWrite,
     TaskWrite,
     TouchWrite,
     Write,
+    approval_key,
 )
 from crmdrip.ledger.schema import outbox
-from crmdrip.ledger.statements import Bulk, chunks, upsert_of
+from crmdrip.ledger.statements import Bulk, Lookup, chunks, upsert_of
 
 _KINDS: dict[str, type[Write]] = {
     "status": StatusWrite,
@@ -206,6 +207,15 @@ _POSTPONE = Bulk(
     ),
     ("b_not_before", "b_key", "b_revision"),
 )
+
+
+def owed_approvals(connection: Connection, record_ids: Iterable[str]) -> frozenset[str]:
+    """Those of the records on which an approval that was used may still show: unticking it is owed, or parked."""
+    by_key = {approval_key(one): one for one in record_ids}
+    return frozenset(by_key[key] for (key,) in _KEYS.rows(connection, by_key))
+
+
+_KEYS = Lookup(select(outbox.c.key), outbox.c.key)
 
 
 def next_due(connection: Connection) -> datetime | None:

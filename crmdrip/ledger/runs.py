@@ -1,8 +1,7 @@
-"""Enrollments: claiming what is due, storing how far they are, history."""
+"""Runs: who is in which sequence, and how far. When to look at one is in due_runs, what has ended in past_runs."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
@@ -11,18 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from crmdrip.core.keys import stranger_key
-from crmdrip.core.model import (
-    Enrollment,
-    RecordKind,
-    RecordRef,
-    RunStatus,
-)
-from crmdrip.core.snapshot import PastRun
+from crmdrip.core.model import Enrollment, RecordKind, RecordRef, RunStatus
 from crmdrip.core.struct import Struct
-from crmdrip.ledger.schema import IS_HELD, IS_LIVE, IS_OPEN, IS_UNPROVEN, enrollment, touch
-from crmdrip.ledger.statements import Bulk, Lookup, chunks
+from crmdrip.ledger.schema import IS_LIVE, IS_OPEN, IS_UNPROVEN, enrollment, touch
+from crmdrip.ledger.statements import Bulk, Lookup
 
 LIVE = tuple(status.value for status in RunStatus if status.live)
+"""The statuses of a run that has not ended, as they are stored."""
 
 
 def _contact(record_id: str) -> RecordRef:
@@ -33,8 +27,11 @@ def _lead(record_id: str) -> RecordRef:
     return RecordRef(kind=RecordKind.LEAD, id=record_id)
 
 
-_REF = {RecordKind.CONTACT.value: _contact, RecordKind.LEAD.value: _lead}
-_STATUS = {status.value: status for status in RunStatus}
+REF = {RecordKind.CONTACT.value: _contact, RecordKind.LEAD.value: _lead}
+"""A record's reference from its id, by the kind as it is stored."""
+
+STATUS = {status.value: status for status in RunStatus}
+"""A status, by its value as it is stored."""
 
 
 def _to_enrollment(row: Sequence[Any]) -> Enrollment:
@@ -71,10 +68,10 @@ def _to_enrollment(row: Sequence[Any]) -> Enrollment:
         id=number,
         person=person,
         address=address,
-        ref=_REF[kind](record_id),
+        ref=REF[kind](record_id),
         sequence_id=sequence_id,
         run=run,
-        status=_STATUS[status],
+        status=STATUS[status],
         reason=reason,
         reason_detail=reason_detail,
         entered_at=entered_at,
@@ -128,40 +125,6 @@ def _from_enrollment(run: Enrollment, ended_at: datetime | None) -> tuple[Any, .
 NOTHING_KNOWN: Mapping[int, Enrollment] = {}
 
 
-# --- enrollments ---------------------------------------------------------------------------------------------
-
-
-class DueRun(Struct, frozen=True, kw_only=True):
-    """As much of a due run as the last look needs; the run itself is read again when it is decided."""
-
-    id: int
-    ref: RecordRef
-    sequence_id: str
-    owner_id: str | None
-
-
-def claim_due(connection: Connection, now: datetime, limit: int) -> list[DueRun]:
-    """At most limit live runs to look at now: follow-ups before first emails, then the longest overdue."""
-    found: list[DueRun] = []
-    for first in (False, True):
-        rows = connection.execute(_CLAIM, {"is_first": first, "now": now, "n": limit - len(found)}).all()
-        found.extend(
-            DueRun(id=number, ref=_REF[kind](record_id), sequence_id=sequence_id, owner_id=owner_id)
-            for number, kind, record_id, sequence_id, owner_id in rows
-        )
-        if len(found) == limit:
-            break
-    return found
-
-
-_CLAIM = (
-    select(enrollment.c.id, enrollment.c.kind, enrollment.c.record_id, enrollment.c.sequence_id, enrollment.c.owner_id)
-    .where(enrollment.c.first == bindparam("is_first"), enrollment.c.check_at <= bindparam("now"))
-    .order_by(enrollment.c.check_at)
-    .limit(bindparam("n"))
-)
-
-
 def lock_runs(
     connection: Connection, ids: Iterable[int], known: Mapping[int, Enrollment] = NOTHING_KNOWN
 ) -> dict[int, Enrollment]:
@@ -185,12 +148,16 @@ _LOCK_KNOWN = Lookup(select(enrollment.c.id, enrollment.c.revision), enrollment.
 _LOCK = Lookup(select(enrollment), enrollment.c.id)
 
 
-def live_among(connection: Connection, ids: Iterable[int]) -> set[int]:
-    """Those of the runs that have not ended."""
-    return {row[0] for row in _LIVE_AMONG.rows(connection, ids)}
+def untouched_among(connection: Connection, known: Iterable[Enrollment]) -> set[int]:
+    """Those of the live runs that nothing has ended, changed or woken since they were read."""
+    as_read = {run.id: (run.revision, run.check_at) for run in known}
+    found = _UNTOUCHED.rows(connection, as_read)
+    return {number for number, revision, check_at in found if as_read[number] == (revision, check_at)}
 
 
-_LIVE_AMONG = Lookup(select(enrollment.c.id).where(IS_LIVE), enrollment.c.id)
+_UNTOUCHED = Lookup(
+    select(enrollment.c.id, enrollment.c.revision, enrollment.c.check_at).where(IS_LIVE), enrollment.c.id
+)
 
 
 class RunBrief(Struct, frozen=True, kw_only=True):
@@ -205,7 +172,7 @@ class RunBrief(Struct, frozen=True, kw_only=True):
 def briefs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[str, RunBrief]:
     """The live run of each record that has one, in brief."""
     return {
-        record_id: RunBrief(id=number, address=address, sequence_id=sequence_id, status=_STATUS[status])
+        record_id: RunBrief(id=number, address=address, sequence_id=sequence_id, status=STATUS[status])
         for record_id, number, address, sequence_id, status in _BRIEFS.rows(connection, record_ids)
     }
 
@@ -248,57 +215,13 @@ class LiveRun(Struct, frozen=True, kw_only=True):
 def holders_of_addresses(connection: Connection, addresses: Iterable[str]) -> dict[str, LiveRun]:
     """Who holds the live run of each normalized address that has one (B13)."""
     rows = _HOLDERS.rows(connection, addresses)
-    return {address: LiveRun(id=number, ref=_REF[kind](record_id)) for address, number, kind, record_id in rows}
+    return {address: LiveRun(id=number, ref=REF[kind](record_id)) for address, number, kind, record_id in rows}
 
 
 _HOLDERS = Lookup(
     select(enrollment.c.address, enrollment.c.id, enrollment.c.kind, enrollment.c.record_id).where(IS_LIVE),
     enrollment.c.address,
 )
-
-_PAST = select(
-    enrollment.c.person,
-    enrollment.c.record_id,
-    enrollment.c.address,
-    enrollment.c.sequence_id,
-    enrollment.c.run,
-    enrollment.c.status,
-    enrollment.c.ended_at,
-    enrollment.c.steps_done,
-    enrollment.c.last_touch_at,
-    enrollment.c.last_touch_zone,
-).where(enrollment.c.ended_at.is_not(None))
-_PAST_BY_PERSON = Lookup(_PAST, enrollment.c.person)
-_PAST_BY_RECORD = Lookup(_PAST, enrollment.c.record_id)
-
-
-def _to_past(row: Sequence[Any]) -> PastRun:
-    _, _, _, sequence_id, run, status, ended_at, steps_done, last_touch_at, last_touch_zone = row
-    return PastRun(
-        sequence_id=sequence_id,
-        run=run,
-        status=_STATUS[status],
-        ended_at=ended_at,
-        touched=steps_done > 0,
-        last_touch_at=last_touch_at,
-        last_touch_zone=last_touch_zone,
-    )
-
-
-def past_runs(connection: Connection, people: Iterable[str]) -> dict[str, list[PastRun]]:
-    """The ended runs of each person."""
-    found: dict[str, list[PastRun]] = defaultdict(list)
-    for row in _PAST_BY_PERSON.rows(connection, people):
-        found[row[0]].append(_to_past(row))
-    return found
-
-
-def past_runs_of_records(connection: Connection, record_ids: Iterable[str]) -> dict[str, list[tuple[str, PastRun]]]:
-    """The ended runs of each record, each with the address it mailed last."""
-    found: dict[str, list[tuple[str, PastRun]]] = defaultdict(list)
-    for row in _PAST_BY_RECORD.rows(connection, record_ids):
-        found[row[1]].append((row[2], _to_past(row)))
-    return found
 
 
 def last_numbers(connection: Connection, people: Iterable[str]) -> dict[str, int]:
@@ -354,12 +277,6 @@ def add_runs(connection: Connection, runs: Iterable[Enrollment], *, ended_at: da
     _ADD_RUN.run(connection, [_from_enrollment(run, ended_at) for run in runs])
 
 
-def set_aside(connection: Connection, ids: Iterable[int], until: datetime) -> None:
-    """Look at these runs no sooner: they let others by, or what was to be stored of them was refused."""
-    for chunk in chunks(ids):
-        connection.execute(update(enrollment).where(enrollment.c.id.in_(chunk), IS_LIVE).values(check_at=until))
-
-
 def save_runs(connection: Connection, runs: Iterable[Enrollment], now: datetime) -> None:
     """Store changed runs. They must have been read with lock_runs in this transaction.
 
@@ -409,60 +326,6 @@ _SAVE_RUN = Bulk(
 )
 
 
-def wake_records(connection: Connection, record_ids: Iterable[str], now: datetime) -> None:
-    """Look again now at the held and paused runs of these records: something about them changed."""
-    for chunk in chunks(record_ids):
-        connection.execute(
-            update(enrollment)
-            .where(
-                enrollment.c.record_id.in_(chunk),
-                enrollment.c.status.in_((RunStatus.HELD.value, RunStatus.PAUSED.value)),
-                enrollment.c.reason.not_in(_NOT_WOKEN),
-            )
-            .values(check_at=now)
-        )
-
-
-_NOT_WOKEN = ("hold.in_doubt", "hold.needs_person", "hold.daily_cap", "hold.provider")
-"""Waits that no change of a record ends."""
-
-
-def wake_sequence(connection: Connection, sequence_id: str, now: datetime) -> None:
-    """Look again at every held run of a sequence: it was changed, confirmed or set Live."""
-    connection.execute(
-        update(enrollment)
-        .where(
-            enrollment.c.sequence_id == sequence_id,
-            IS_HELD,
-            enrollment.c.status.in_((RunStatus.HELD.value, RunStatus.PAUSED.value)),
-            enrollment.c.reason.not_in(_NOT_WOKEN),
-        )
-        .values(check_at=now)
-    )
-
-
-def wake_held(connection: Connection, now: datetime) -> int:
-    """Look again now at every run that is held until some time; how many."""
-    held = (IS_HELD, enrollment.c.status == RunStatus.HELD.value, enrollment.c.check_at > now)
-    return connection.execute(update(enrollment).where(*held).values(check_at=now)).rowcount
-
-
-def wake_due(connection: Connection, until: datetime, now: datetime) -> None:
-    """Look now at every run on its way whose next touch comes by then."""
-    connection.execute(
-        update(enrollment)
-        .where(enrollment.c.check_at > now, enrollment.c.check_at <= until, enrollment.c.reason == "", IS_LIVE)
-        .values(check_at=now)
-    )
-
-
-def wake_reason(connection: Connection, reason: str, now: datetime) -> None:
-    """Look again at every run held for one reason (the brake was released, the provider answers again)."""
-    connection.execute(
-        update(enrollment).where(enrollment.c.reason == reason, enrollment.c.status.in_(LIVE)).values(check_at=now)
-    )
-
-
 def count_by_status(connection: Connection) -> dict[tuple[str, str], int]:
     """Runs by sequence and status. Reads every run: for commands, never for a pass."""
     rows = connection.execute(
@@ -483,22 +346,6 @@ def count_stops(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def next_check(connection: Connection) -> datetime | None:
-    """When the dispatcher has something to look at next, None for never."""
-    rows = [connection.execute(_NEXT, {"is_first": first}).scalar() for first in (False, True)]
-    return min((at for at in rows if at is not None), default=None)
-
-
-_NEXT = select(func.min(enrollment.c.check_at)).where(
-    enrollment.c.first == bindparam("is_first"), enrollment.c.check_at.is_not(None)
-)
-
-
-def count_overdue(connection: Connection, now: datetime) -> int:
-    """How many runs wait to be looked at."""
-    return connection.execute(select(func.count()).where(enrollment.c.check_at <= now)).scalar_one()
-
-
 def unproven_runs(connection: Connection, sequences: Iterable[str], limit: int) -> list[Enrollment]:
     """Live runs of these sequences that are still to be looked up in the provider's log, the earliest due first.
 
@@ -512,14 +359,6 @@ def unproven_runs(connection: Connection, sequences: Iterable[str], limit: int) 
         .limit(limit)
     )
     return [_to_enrollment(row) for row in rows]
-
-
-def wake_runs(connection: Connection, ids: Iterable[int], now: datetime) -> None:
-    """Look at these runs again now, whatever they wait for; those that have ended stay so."""
-    for chunk in chunks(ids):
-        connection.execute(
-            update(enrollment).where(enrollment.c.id.in_(chunk), enrollment.c.status.in_(LIVE)).values(check_at=now)
-        )
 
 
 def doubt_all(connection: Connection) -> None:

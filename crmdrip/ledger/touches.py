@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from crmdrip.core.model import StepKind, Touch, TouchState
 from crmdrip.core.steps import Passed
 from crmdrip.core.struct import Struct
-from crmdrip.ledger import runs
+from crmdrip.ledger import due_runs
 from crmdrip.ledger.schema import IS_OPEN, touch
 from crmdrip.ledger.statements import Bulk, Lookup, upsert, upsert_of
 
@@ -188,7 +188,7 @@ def recover(connection: Connection, now: datetime, among: ColumnElement[bool] | 
         .values(state=TouchState.IN_DOUBT.value, not_before=now, detail="the daemon ended before the answer came")
         .returning(touch.c.enrollment_id)
     ).all()
-    runs.wake_runs(connection, [row.enrollment_id for row in rows], now)
+    due_runs.wake_runs(connection, [row.enrollment_id for row in rows], now)
     return len(rows)
 
 

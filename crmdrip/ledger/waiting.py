@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, update
 
 from crmdrip.core.model import TouchState
-from crmdrip.ledger import runs
+from crmdrip.ledger import due_runs
 from crmdrip.ledger.schema import IS_OPEN, IS_WAITING, forward, outbox, received, touch
 
 
@@ -24,4 +24,4 @@ def try_now(connection: Connection, now: datetime) -> int:
         update(forward).where(IS_WAITING, forward.c.not_before > now).values(not_before=now),
     )
     counted = sum(connection.execute(statement).rowcount for statement in statements)
-    return counted + runs.wake_held(connection, now)
+    return counted + due_runs.wake_held(connection, now)

@@ -51,7 +51,7 @@ def new_worker(name: str = "") -> Worker:
 
 
 def _now() -> ColumnElement[int]:
-    """The server's time, as schema.Instant keeps it: machines are compared by one clock, whatever theirs show."""
+    """The server's time, as columns.Instant keeps it: machines are compared by one clock, whatever theirs show."""
     return cast(func.extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger())
 
 

@@ -6,6 +6,7 @@ nothing (B22); a request is bounded in size, and nothing of it is stored unless 
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -40,6 +41,7 @@ CLIENT_PER_SECOND = 20.0
 CLIENT_BURST = 200
 """Of one client: a mail scanner follows every link of a company's mail, and may share its address with people."""
 CONCURRENT = 200
+_LAST_PORT = 65535
 START_SECONDS = 10.0
 """How long the server may take to listen."""
 
@@ -108,18 +110,43 @@ def _is_local(request: Request) -> bool:
 
 
 def listen(address: tuple[str, int]) -> socket.socket:
-    """A listening socket; port 0 takes any free one. Raises ConfigurationError when the address cannot be had."""
+    """A listening socket; port 0 takes any free one. Raises ConfigurationError when the address cannot be had.
+
+    It is PortTakenError when another program has the port.
+    """
     host, port = address
     try:
         return socket.create_server(
             address, family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256, reuse_port=False
         )
     except OSError as error:
-        raise ConfigurationError(
-            f"the door cannot listen on {host}:{port} ({error.strerror or error}).",
-            where="[web] listen",
-            do_next='Choose another port, stop what holds it, or type listen = "" for no door.',
-        ) from error
+        raise explain_refusal(error, host, port) from error
+
+
+class PortTakenError(ConfigurationError):
+    """Another program listens where the door is to."""
+
+
+def explain_refusal(error: OSError, host: str, port: int) -> ConfigurationError:
+    """Why an address cannot be listened on, with what to type. host: as configured, without brackets."""
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return PortTakenError(
+                f"another program has the port {port} of {host} already.",
+                where="[web] listen",
+                do_next=f"Stop it (ss -ltnp 'sport = :{port}' shows which it is), or type another port, such as"
+                f' listen = "{place.removesuffix(str(port))}{port + 1 if port < _LAST_PORT else port - 1}"; or'
+                ' listen = "" for no door.',
+            )
+        case errno.EACCES:
+            why, advice = "this user may not take that port", f'Type a port above 1023, such as listen = "{host}:8025".'
+        case errno.EADDRNOTAVAIL:
+            why = "this machine has no such address"
+            advice = f'Type listen = "127.0.0.1:{port}" for this machine alone, "0.0.0.0:{port}" for all its addresses.'
+        case _:
+            why, advice = error.strerror or str(error), 'Correct it, or type listen = "" for no door.'
+    return ConfigurationError(f"the door cannot listen on {place} ({why}).", where="[web] listen", do_next=advice)
 
 
 class Door:

@@ -359,7 +359,7 @@ class TestPreferences:
 
     def test_opting_out_of_a_type_needs_its_number(self, peer):
         """Said when the settings are read."""
-        with pytest.raises(ValidationError, match="opt_out_of needs subscription_type"):
+        with pytest.raises(ValidationError, match='opt_out_of = "subscription_type" needs subscription_type'):
             peer.settings(opt_out_of="subscription_type")
 
 

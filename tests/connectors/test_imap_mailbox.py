@@ -136,6 +136,17 @@ def test_an_email_that_the_server_cannot_give_is_passed_over_in_the_end(server):
     assert last.notes[0].endswith(f"it is passed over after {REFUSALS} attempts")
 
 
+def test_an_email_that_is_there_but_not_given_is_asked_for_again(server):
+    """P2: "OK" without the email means that it was deleted; said of one that is there, an answer would be lost."""
+    server.deliver(build_mail(1))
+    with closing(build_mailbox(server.port)) as mailbox:
+        server.manners.says = {"UID FETCH": b"%T OK done\r\n"}
+        with pytest.raises(RetriableError, match="email 1 is not given"):
+            drain_all(mailbox)
+        server.manners.says = {}
+        assert bodies(drain_all(mailbox)[0]) == [build_mail(1)]
+
+
 def test_a_time_in_the_future_is_the_present(server):
     """B29: a server's clock that is ahead puts no answer behind what has not been sent yet."""
     server.deliver(build_mail(1), arrived_at=datetime.now(UTC) + timedelta(hours=3))

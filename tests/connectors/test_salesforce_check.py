@@ -47,6 +47,7 @@ def test_a_sound_org_has_no_findings(peer) -> None:
         "SF-OPTOUT-HIDDEN",
         "SF-WRITE",
         "SF-TOUCH-ID",
+        "SF-TASKS",
         "SF-LIMITS",
         "SF-CONTROL",
         "SF-CLOCK",
@@ -192,10 +193,53 @@ def test_a_probe_says_when_a_touch_would_stand_twice(peer) -> None:
 
 def test_a_probe_that_may_not_write_says_what_to_assign(peer) -> None:
     """Nothing was written, so nothing is cleaned up."""
-    peer.do("add_validation_rule", "Task", lambda _: True, "No tasks here")
+    grants = peer.org.access.sets["Drip_Integration"]
+    peer.org.access.profiles[peer.org.integration_user_id] = Profile.MINIMUM
+    peer.org.access.sets["Drip_Integration"] = replace(grants, user_permissions=frozenset())
+    peer.org.access.changed()
     (found,) = _probe(peer)
     assert (found.code, found.level) == ("SF-PROBE-TASK", CheckLevel.FAIL)
     assert PERMISSION_SET in found.do_next
+
+
+def test_a_probe_that_meets_a_validation_rule_says_where_to_let_it_pass(peer) -> None:
+    """B21: a rule on tasks would refuse every touch; the admin's own words are shown."""
+    peer.do("add_validation_rule", "Task", lambda row: row["WhoId"] is None, "Whose task is it?")
+    (found,) = _probe(peer)
+    assert "Whose task is it?" in found.what
+    assert "validation rule" in found.do_next
+
+
+@pytest.mark.parametrize("given", [{}, {"Call_Result__c": "Sent"}])
+def test_a_field_that_every_task_must_have_is_named_until_it_has_a_value(peer, given) -> None:
+    """B21: a custom field with Required ticked refuses every touch, unless the mapping gives it a value."""
+    peer.do("add_field", "Task", "Call_Result__c", "string 40 required")
+    document = tomllib.loads(MAPPING.read_text())
+    document["values"]["new_task"] = given
+    found = _bad(_check(peer, parse_mapping("own.toml", document))).get("SF-TASKS")
+    if given:
+        assert found is None
+    else:
+        assert found.level is CheckLevel.FAIL
+        assert "Task.Call_Result__c" in found.what
+        assert "values.new_task" in found.do_next
+
+
+def test_a_value_for_a_field_that_is_not_there_is_a_warning(peer) -> None:
+    """A name that is misspelt would be left out in silence."""
+    document = tomllib.loads(MAPPING.read_text())
+    document["values"]["new_task"] = {"Call_Resutl__c": "Sent"}
+    found = _bad(_check(peer, parse_mapping("own.toml", document)))["SF-TASKS"]
+    assert (found.level, "Call_Resutl__c" in found.what) == (CheckLevel.WARN, True)
+
+
+@pytest.mark.parametrize(("name", "values"), [("Status", ["New", "Completed"]), ("Type", ["Call", "Meeting"])])
+def test_an_orgs_own_words_for_tasks_are_asked_for(peer, name, values) -> None:
+    """An admin has deactivated Not Started, or Email: an open task would get a status that nobody can filter by."""
+    peer.do("restrict_picklist", "Task", name, values)
+    found = _bad(_check(peer))["SF-TASKS"]
+    assert found.level is CheckLevel.WARN
+    assert f"Task.{name}" in found.what
 
 
 def test_a_touch_id_that_is_not_unique_fails(peer) -> None:

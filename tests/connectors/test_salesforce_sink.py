@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import orjson
 import pytest
 from salesforce_driver import SalesforceDriver, error_body
-from salesforce_peer import SalesforcePeer
+from salesforce_peer import SalesforcePeer, load_mapping
 
+from connectors.salesforce.sink import SalesforceSink
+from connectors.salesforce.source import SalesforceSource
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind
 from crmdrip.core.struct import replace
@@ -251,11 +255,90 @@ def test_a_needed_field_hidden_in_between_is_named(peer, sink, crm, person) -> N
     assert write_all(sink, status_write(person))["status"].error is None
 
 
-def test_a_full_storage_is_retried_later(peer, crm, sink, person) -> None:
-    """B21: storage full refuses new tasks for now; statuses are still written."""
-    peer.org.records.storage_full = True
+def test_a_full_storage_waits_for_whoever_makes_room(peer, crm, sink, person) -> None:
+    """B21: storage full refuses new tasks for as long as that takes; statuses are still written."""
+    peer.do("fill_storage")
     outcomes = write_all(sink, status_write(person), task_write(person, "a" * 32))
-    assert (outcomes["task"].error, outcomes["status"].error) == (ErrorClass.RETRIABLE, None)
+    assert (outcomes["task"].error, outcomes["status"].error) == (ErrorClass.CONFIGURATION, None)
+
+
+def test_maintenance_delays_every_write(peer, crm, sink, person) -> None:
+    """B20, B21: during a site switch everything can be read and nothing written; nothing is parked for it."""
+    peer.do("begin_maintenance")
+    writes = [status_write(person), task_write(person, "a" * 32)]
+    assert {one.error for one in write_all(sink, *writes).values()} == {ErrorClass.RETRIABLE}
+    peer.do("end_maintenance")
+    assert {one.error for one in write_all(sink, *writes).values()} == {None}
+
+
+def test_a_record_in_an_approval_waits_for_the_decision(peer, crm, sink, person) -> None:
+    """B21: the record is locked for days; what is owed to it is never parked, and its touches are logged meanwhile."""
+    peer.do("submit_for_approval", person.id)
+    outcomes = write_all(sink, status_write(person), task_write(person, "a" * 32))
+    assert (outcomes["status"].error, outcomes["task"].error) == (ErrorClass.CONFIGURATION, None)
+    peer.do("decide_approval", person.id)
+    assert write_all(sink, status_write(person))["status"].error is None
+
+
+def test_a_task_of_somebody_who_cannot_own_tasks_is_written_all_the_same(peer, crm, sink, person) -> None:
+    """B16, B21: the record belongs to a portal or Chatter user."""
+    visitor = crm.add_user("Cho Chatter", "cho@acme.example", active=True)
+    peer.thread.call(lambda: peer.org.store.update("User", visitor, {"UserType": "CsnOnly"}))
+    assert write_all(sink, task_write(person, "a" * 32, owner_id=visitor))["task"].error is None
+    (entry,) = crm.timeline(person)
+    assert entry["owner"] == peer.org.integration_user_id
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ("TRANSFER_REQUIRES_READ", "The new owner must have read permission", []),
+        ("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "insufficient access rights on cross-reference id", []),
+        ("INVALID_CROSS_REFERENCE_KEY", "Assigned To ID: id value of incorrect type", ["OwnerId"]),
+    ],
+)
+def test_a_task_whose_owner_is_refused_goes_to_our_own_user(peer, crm, sink, person, refusal) -> None:
+    """B21: a touch has to reach a timeline, whoever it may not be assigned to."""
+    rita = crm.add_user("Rita Rep", "rita@acme.example", active=True)
+    code, message, fields = refusal
+    _answer_once(peer, {"success": False, "errors": [{"statusCode": code, "message": message, "fields": fields}]})
+    assert write_all(sink, task_write(person, "a" * 32, owner_id=rita))["task"].error is None
+    (entry,) = crm.timeline(person)
+    assert entry["owner"] == peer.org.integration_user_id
+
+
+def test_a_task_goes_without_a_type_that_the_org_does_not_take(peer, crm, sink, person) -> None:
+    """B21: an admin has deactivated Email among the types of tasks, and restricted the picklist."""
+    peer.do("restrict_picklist", "Task", "Type", ["Call", "Meeting"])
+    assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
+    (entry,) = crm.timeline(person)
+    assert (entry["type"], entry["subtype"]) == (None, "Email")
+
+
+def test_a_task_has_what_this_org_demands_of_every_task(peer, crm, person) -> None:
+    """B21: a required field of the org's own, its value given in the mapping."""
+    peer.do("add_field", "Task", "Call_Result__c", "string 40 required")
+    mapping = load_mapping()
+    own = {**mapping.values, "new_task": {"call_result__c": "Sent", "Not_There__c": "x"}}
+    sink = SalesforceSink(SalesforceSource(peer.client(), dataclasses.replace(mapping, values=own)))
+    assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
+    (row,) = peer.do("select", "SELECT Call_Result__c FROM Task")
+    assert row["Call_Result__c"] == "Sent"
+
+
+@pytest.mark.parametrize("code", ["CANNOT_EXECUTE_FLOW_TRIGGER", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ("UNABLE_TO_LOCK_ROW, unable to obtain exclusive access to this record", ErrorClass.RETRIABLE),
+        ("We can't save this record because the flow failed.", ErrorClass.REJECTED),
+    ],
+)
+def test_what_a_flow_refuses_is_tried_again_where_it_was_a_lock(peer, sink, person, code, answer) -> None:
+    """B21: a flow or trigger says so in its text only."""
+    text, known = answer
+    _answer_once(peer, {"success": False, "errors": [{"statusCode": code, "message": text, "fields": []}]})
+    assert write_all(sink, status_write(person))["status"].error is known
 
 
 def test_a_duplicate_rule_does_not_refuse_a_status(peer, crm, sink, person) -> None:

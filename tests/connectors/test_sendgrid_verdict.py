@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from connectors.sendgrid.transport import Answer
+from connectors.sendgrid.exchange import Answer
 from connectors.sendgrid.verdict import MAX_WAIT, RULES, SANDBOX_RULES, judge, wait_of
 from crmdrip.core.errors import ErrorClass
 from crmdrip.ports import SendStatus

@@ -15,7 +15,7 @@ from schedule_values import at
 
 from crmdrip.core import effects
 from crmdrip.core.decisions import Enroll, Finish, Hold, Move, Readdress, Refuse, Send, Skip, Stop, Wait
-from crmdrip.core.effects import Effect, Setting, Taken
+from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.keys import touch_id
 from crmdrip.core.model import (
     BoxPending,
@@ -35,6 +35,7 @@ from crmdrip.core.reasons import HoldReason, Reason
 from crmdrip.core.snapshot import PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
 from crmdrip.core.struct import replace
+from crmdrip.core.taken import Taken, take
 from crmdrip.core.writes import StatusWrite, TaskWrite
 
 MONDAY = at("2026-11-02T08:00")
@@ -266,7 +267,7 @@ class Life:
             subject="Hello",
             message_id=f"<{step_id}@acme.example>",
         )
-        effect = effects.take(taken, run, self._setting())
+        effect = take(taken, run, self._setting())
         self._touch(step_id, TouchState.ACCEPTED, step.order)
         self._store(effect)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from crmdrip.core.compose import Composer, ComposeSettings, ReplyTo, TaskText, compose_task, merge_paths
+from crmdrip.core.compose import Composer, TaskText, compose_task, merge_paths
+from crmdrip.core.compose_settings import ComposeSettings, ReplyTo
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.footer import WORDINGS
 from crmdrip.core.keys import normalize_address, person_key

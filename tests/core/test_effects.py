@@ -29,12 +29,13 @@ from run_values import (
 
 from crmdrip.core import effects
 from crmdrip.core.decisions import Enroll, Hold, Move, Readdress, Refuse, Skip, Stop, Wait
-from crmdrip.core.effects import LATE, Effect, Priority, Taken, tell_suppression
+from crmdrip.core.effects import LATE, Effect, tell_suppression
 from crmdrip.core.keys import person_key, touch_id
 from crmdrip.core.model import BoxPending, RecordKind, RecordRef, RunStatus, SignalKind, StepKind, TouchState
 from crmdrip.core.reasons import AnyReason, HoldReason, Reason, RefuseReason, SkipReason, StopReason
 from crmdrip.core.struct import replace
-from crmdrip.core.writes import BounceWrite, OptOutWrite, StatusWrite, TaskWrite
+from crmdrip.core.taken import Taken, take
+from crmdrip.core.writes import BounceWrite, OptOutWrite, Priority, StatusWrite, TaskWrite
 
 MINUTE = HOUR / 60
 PAUSED = RunStatus.PAUSED
@@ -354,7 +355,7 @@ def taken(step: Any = STEPS[1], **changes: Any) -> Taken:
 
 def test_a_step_that_went_out_plans_the_next_and_stands_on_the_timeline() -> None:
     """P3: what was, what comes and when."""
-    effect = effects.take(taken(), run_of(), setting_of())
+    effect = take(taken(), run_of(), setting_of())
     monday = NOW.replace(day=9, hour=9)  # four days on is a Saturday
     sentence = "Step 2 of 3 went out 3 Nov 2026, 12:00 (UTC). Step 3 of 3 is due 9 Nov 2026, 09:00 (UTC)."
     assert shown(effect) == ("Active", sentence, "3 of 3", monday)
@@ -371,7 +372,7 @@ def test_a_step_that_went_out_plans_the_next_and_stands_on_the_timeline() -> Non
 
 def test_a_step_that_went_out_is_remembered_by_the_run() -> None:
     """B17, B18: position, count, time and zone, from which the next one is planned."""
-    run = effects.take(taken(), run_of(unproven=True), setting_of()).run
+    run = take(taken(), run_of(unproven=True), setting_of()).run
     assert run is not None
     assert (run.position, run.steps_done, run.last_touch_at, run.last_touch_zone) == (20.0, 2, NOW, "UTC")
     assert (run.next_step_id, run.unproven) == ("C", False)
@@ -379,7 +380,7 @@ def test_a_step_that_went_out_is_remembered_by_the_run() -> None:
 
 def test_a_thread_goes_on_with_its_first_subject() -> None:
     """Answers stay together in the reader's mailbox."""
-    run = effects.take(taken(), run_of(), setting_of()).run
+    run = take(taken(), run_of(), setting_of()).run
     assert run is not None
     assert (run.thread, run.thread_subject) == (("<a@acme.example>", "<b@acme.example>"), "Hello")
 
@@ -387,7 +388,7 @@ def test_a_thread_goes_on_with_its_first_subject() -> None:
 def test_a_new_thread_belongs_to_whoever_began_it() -> None:
     """B16: after an owner change the thread is the new owner's."""
     other = taken(sender="nora@acme.example", owner_id="006", subject="Hello again", begins_thread=True)
-    run = effects.take(other, run_of(), setting_of()).run
+    run = take(other, run_of(), setting_of()).run
     assert run is not None
     assert (run.thread, run.thread_subject, run.sender, run.owner_id) == (
         ("<b@acme.example>",),
@@ -400,7 +401,7 @@ def test_a_new_thread_belongs_to_whoever_began_it() -> None:
 def test_a_thread_keeps_its_root_and_its_newest() -> None:
     """References must not grow without end, and the root is what threads are found by."""
     long = tuple(f"<{number}@acme.example>" for number in range(10))
-    run = effects.take(taken(), run_of(thread=long), setting_of()).run
+    run = take(taken(), run_of(thread=long), setting_of()).run
     assert run is not None
     assert run.thread == (long[0], *long[2:], "<b@acme.example>")
 
@@ -408,7 +409,7 @@ def test_a_thread_keeps_its_root_and_its_newest() -> None:
 def test_a_task_for_the_rep_is_open_and_touches_no_thread() -> None:
     """A call to make is nobody's email."""
     steps = steps_with(B={"kind": StepKind.TASK})
-    effect = effects.take(
+    effect = take(
         taken(steps[1], message_id="", sender="", outcome="To do"),
         run_of(),
         setting_of(sequence=sequence_of(steps=steps)),
@@ -421,7 +422,7 @@ def test_a_task_for_the_rep_is_open_and_touches_no_thread() -> None:
 
 def test_a_run_that_was_held_is_held_no_more_once_its_step_went_out() -> None:
     """B1: in doubt, and found in the provider's log."""
-    effect = effects.take(taken(), run_of(**held_for(HoldReason.IN_DOUBT, "2 of 3")), setting_of())
+    effect = take(taken(), run_of(**held_for(HoldReason.IN_DOUBT, "2 of 3")), setting_of())
     assert shown(effect)[0] == "Active"
     assert figures_of(effect) == {"sent": 1, "held": -1}
 
@@ -430,7 +431,7 @@ def test_the_last_step_finishes_the_run_and_unticks_the_box() -> None:
     """B9: on finish the box says that no email goes out any more."""
     run = run_of(next_step_id="C", position=20.0, steps_done=2)
     setting = setting_of(touches=A_SENT | {"B": touched(order=20.0)})
-    effect = effects.take(taken(STEPS[2]), run, setting)
+    effect = take(taken(STEPS[2]), run, setting)
     assert shown(effect) == (
         "Finished",
         "Finished: 3 steps went out, the last 3 Nov 2026, 12:00 (UTC).",
@@ -448,7 +449,7 @@ def ended_for(code: AnyReason, detail: str = "") -> Any:
 
 def test_a_run_stopped_while_its_email_was_on_its_way_stays_stopped() -> None:
     """P2, P3: the email is told on the timeline, the record shows it, and nothing further is planned."""
-    effect = effects.take(taken(), ended_for(StopReason.OPTED_OUT), setting_of())
+    effect = take(taken(), ended_for(StopReason.OPTED_OUT), setting_of())
     assert effect.run is not None
     assert (effect.run.status, effect.run.due_at, effect.run.next_step_id) == (RunStatus.STOPPED, None, None)
     assert len(tasks_of(effect)) == 1
@@ -460,19 +461,19 @@ def test_a_run_stopped_while_its_email_was_on_its_way_stays_stopped() -> None:
 
 def test_the_time_of_a_reply_is_not_overwritten_by_an_email_that_was_on_its_way() -> None:
     """P3: a newer status takes an owed one's place, and this one does not know when the reply came."""
-    effect = effects.take(taken(), ended_for(StopReason.REPLIED), setting_of())
+    effect = take(taken(), ended_for(StopReason.REPLIED), setting_of())
     assert [type(write) for write, _ in effect.writes] == [TaskWrite]
 
 
 def test_an_email_on_its_way_is_no_reason_to_write_to_a_record_that_is_gone() -> None:
     """B14: the touch is owed to the timeline, wherever that went; the status is not."""
-    effect = effects.take(taken(), ended_for(StopReason.DELETED), setting_of())
+    effect = take(taken(), ended_for(StopReason.DELETED), setting_of())
     assert [type(write) for write, _ in effect.writes] == [TaskWrite]
 
 
 def test_a_step_taken_while_the_sequence_went_out_of_sight_ends_nothing() -> None:
     """A hidden sequence is no finished one: the run is looked at again, and then held for that."""
-    effect = effects.take(taken(), run_of(), setting_of(sequence=None))
+    effect = take(taken(), run_of(), setting_of(sequence=None))
     assert effect.run is not None
     assert (effect.run.status, effect.run.check_at, effect.box) == (RunStatus.ACTIVE, NOW, BoxPending.NO)
     assert status_of(effect).enrolled is None

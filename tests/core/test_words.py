@@ -70,3 +70,43 @@ def test_a_clipped_text_fits_and_begins_as_the_text_does(text: str, limit: int) 
 def test_a_text_is_cut_at_a_word_where_one_ends_near(text: str, shown: str) -> None:
     """A long word without a space is cut anywhere, rather than leaving almost nothing."""
     assert words.clip(text, 11) == shown
+
+
+GMAIL = (
+    "5.1.1 550-5.1.1 The email account that you tried to reach does not exist. Please try 550-5.1.1 double-checking the"
+    " recipient's address for typos or 550-5.1.1 unnecessary spaces. 550 5.1.1 https://support.example/NoSuchUser"
+)
+GMAIL_ONCE = (
+    "550-5.1.1 The email account that you tried to reach does not exist. Please try double-checking the"
+    " recipient's address for typos or unnecessary spaces. https://support.example/NoSuchUser"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("5.1.1 550 5.1.1 The email account does not exist", "550 5.1.1 The email account does not exist"),
+        ("5.1.1 smtp; 550 5.1.1 User unknown", "smtp; 550 5.1.1 User unknown"),
+        ("5.1.0 550 #5.1.0 Address rejected.", "550 #5.1.0 Address rejected."),
+        ("5.0.0 550 No such user", "550 No such user"),
+        ("550-one 550-two 550 three", "550-one two 550 three"),
+        (GMAIL, GMAIL_ONCE),
+        ("5.1.1 user unknown", "5.1.1 user unknown"),
+        ("452 4.2.2 over quota, 5.1.1 unknown", "452 4.2.2 over quota, 5.1.1 unknown"),
+        ("550 5.7.1 Client host [5.7.1.1] blocked", "550 5.7.1 Client host [5.7.1.1] blocked"),
+        ("550 No such user, 550 elm street", "550 No such user, 550 elm street"),
+        ("5.1.1", "5.1.1"),
+        ("", ""),
+    ],
+)
+def test_what_a_mail_server_said_shows_each_code_once(said: str, shown: str) -> None:
+    """A rep reads it on the record, where 255 characters have to do."""
+    assert words.say_codes_once(said) == shown
+
+
+@given(st.text(st.sampled_from("45. 01-#a"), max_size=60))
+def test_saying_codes_once_leaves_nothing_to_say_once(said: str) -> None:
+    """It may be asked of a sentence that was made so already, and never makes one longer."""
+    once = words.say_codes_once(said)
+    assert len(once) <= len(said)
+    assert words.say_codes_once(once) == once

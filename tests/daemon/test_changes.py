@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from stage import MONDAY, Stage
 
+from crmdrip.core.errors import ErrorClass
 from crmdrip.core.model import RunStatus
+from crmdrip.core.struct import replace
+from crmdrip.core.writes import ApprovalWrite
 from crmdrip.ledger import definitions
+from crmdrip.ports import WriteOutcome
 
 ANN = "ann@acme.example"
 SECOND = MONDAY + timedelta(days=2)
@@ -288,6 +294,44 @@ def test_an_approval_counts_for_one_step(stage: Stage) -> None:
     stage.turn()
     assert len(stage.sent()) == 2
     assert "approval" in stage.shown(contact)[1]
+
+
+class KeepsApprovals:
+    """A CRM whose validation rule refuses to untick Approved; everything else is written."""
+
+    def __init__(self, sink: Any) -> None:
+        self._sink = sink
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sink, name)
+
+    def write(self, writes: Any) -> Iterator[WriteOutcome]:
+        """As the sink writes, but for approvals."""
+        kept = [one for one in writes if isinstance(one, ApprovalWrite)]
+        yield from (
+            WriteOutcome(key=one.key, error=ErrorClass.REJECTED, code="FIELD_CUSTOM_VALIDATION_EXCEPTION")
+            for one in kept
+        )
+        yield from self._sink.write([one for one in writes if one not in kept])
+
+
+def test_an_approval_that_cannot_be_taken_off_lets_no_second_step_out(stage: Stage) -> None:
+    """P3: what shows on the record was used; unticked by the rep, the next tick counts."""
+    stage.parts = replace(stage.parts, sink=KeepsApprovals(stage.parts.sink))
+    contact = started(stage, {"Drip_Delay__c": 0}, {"Drip_Needs_Approval__c": True}, {"Drip_Needs_Approval__c": True})
+    stage.change(contact, Drip_Approved__c=True)
+    stage.at(SECOND)
+    stage.turn()
+    stage.at(THIRD)
+    stage.turn()
+    assert stage.record(contact)["Drip_Approved__c"]
+    assert len(stage.sent()) == 2
+    assert "approval" in stage.shown(contact)[1]
+    for ticked in (False, True):
+        stage.later(minutes=5)
+        stage.change(contact, Drip_Approved__c=ticked)
+        stage.turn()
+    assert len(stage.sent()) == 3
 
 
 def test_paused_until_waits_and_clearing_it_goes_on_sooner(stage: Stage) -> None:

@@ -11,7 +11,6 @@ from constraints import let_touches_move
 from sqlalchemy import Connection, select, update
 from stage import Stage
 
-from crmdrip.core.effects import Priority
 from crmdrip.core.engagement import Engagement
 from crmdrip.core.errors import RetriableError
 from crmdrip.core.keys import person_key
@@ -19,6 +18,7 @@ from crmdrip.core.model import RunStatus, Signal, SignalKind, TouchState
 from crmdrip.core.received import MAIL_TYPE, Delivery
 from crmdrip.core.struct import replace
 from crmdrip.core.unsubscribing import left_task
+from crmdrip.core.writes import Priority
 from crmdrip.daemon.erasing import erase_person
 from crmdrip.ledger import engagements, erasure, forwards, mails, outbox, people, received, runs, schema, touches
 from crmdrip.ledger.addressees import by_touches

@@ -85,12 +85,27 @@ def test_full_storage_delays_the_timeline_alone(stage: Stage) -> None:
     passes.write_back(stage.parts)
     assert stage.shown(contact)[0] == RunStatus.ACTIVE
     assert stage.tasks(contact) == []
+    _fail_for_days(stage)
     stage.do(stage.sandbox.org.free_storage)
-    stage.play(MONDAY + timedelta(hours=3), step=timedelta(minutes=20))
-    with stage.parts.ledger.write() as connection:
-        outbox.unpark(connection, stage.now)
     passes.write_back(stage.parts)
     assert len(stage.tasks(contact)) == 1
+
+
+def test_a_record_in_an_approval_is_written_once_it_is_decided(stage: Stage) -> None:
+    """B21: an approval takes days, and then the record shows how things stand without anybody's help."""
+    contact = sent_one(stage)
+    stage.do(stage.sandbox.org.submit_for_approval, contact)
+    _fail_for_days(stage)
+    stage.do(stage.sandbox.org.decide_approval, contact)
+    passes.write_back(stage.parts)
+    assert stage.shown(contact)[0] == RunStatus.ACTIVE
+
+
+def _fail_for_days(stage: Stage) -> None:
+    for _ in range(50):
+        passes.write_back(stage.parts)
+        stage.later(hours=1)
+    assert counts(stage)[1] == 0
 
 
 def test_a_hidden_status_field_is_written_once_it_is_shown_again(stage: Stage) -> None:

@@ -21,8 +21,8 @@ from connectors.salesforce.codes import read_fault as read_salesforce_fault
 from connectors.salesforce.cursor import parse_cursor as parse_salesforce
 from connectors.salesforce.envelope import open_envelope
 from connectors.sendgrid.events import read_events
+from connectors.sendgrid.exchange import Answer
 from connectors.sendgrid.form import read_form
-from connectors.sendgrid.transport import Answer
 from connectors.sendgrid.verdict import judge, wait_of
 from connectors.sql import values
 from connectors.sql.cursor import parse_cursor as parse_sql

@@ -16,7 +16,6 @@ from ledger_values import NOW, contact, record, run, sequence, signal, touch
 from sqlalchemy import Connection, Engine, MetaData, Table, insert
 
 from crmdrip.core.caps import CapScope, counter_at
-from crmdrip.core.effects import Priority
 from crmdrip.core.engagement import Engagement
 from crmdrip.core.model import BoxPending, DelayUnit, RunStatus, SignalKind, Step, StepKind, TouchState
 from crmdrip.core.received import MAIL_TYPE, Delivery
@@ -26,6 +25,7 @@ from crmdrip.core.writes import (
     BounceWrite,
     ControlWrite,
     OptOutWrite,
+    Priority,
     ReplyWrite,
     SequenceWrite,
     StatusWrite,

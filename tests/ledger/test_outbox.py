@@ -7,16 +7,8 @@ from datetime import timedelta
 import pytest
 from ledger_values import NOW, contact
 
-from crmdrip.core.effects import Priority
 from crmdrip.core.struct import replace
-from crmdrip.core.writes import (
-    BounceWrite,
-    ControlWrite,
-    OptOutWrite,
-    SequenceWrite,
-    StatusWrite,
-    TaskWrite,
-)
+from crmdrip.core.writes import BounceWrite, ControlWrite, OptOutWrite, Priority, SequenceWrite, StatusWrite, TaskWrite
 from crmdrip.ledger import outbox
 from crmdrip.ledger.outbox import Setback
 

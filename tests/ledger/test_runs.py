@@ -9,7 +9,7 @@ from ledger_values import NOW, contact, run, touch
 
 from crmdrip.core.model import Enrollment, RecordKind, RecordRef, RunStatus, TouchState
 from crmdrip.core.struct import replace
-from crmdrip.ledger import runs, touches
+from crmdrip.ledger import due_runs, runs, touches
 
 
 def test_a_run_comes_back_as_it_was_stored(any_ledger):
@@ -88,7 +88,7 @@ def test_an_ended_run_is_never_claimed(any_ledger):
         runs.add_runs(connection, [run()])
         [stored] = runs.lock_runs(connection, [1]).values()
         runs.save_runs(connection, [replace(stored, status=RunStatus.STOPPED)], NOW)
-        assert runs.claim_due(connection, NOW + timedelta(days=9), 10) == []
+        assert due_runs.claim_due(connection, NOW + timedelta(days=9), 10) == []
 
 
 def test_follow_ups_are_claimed_before_first_emails(any_ledger):
@@ -101,7 +101,7 @@ def test_follow_ups_are_claimed_before_first_emails(any_ledger):
     ]
     with any_ledger.write() as connection:
         runs.add_runs(connection, people)
-        claimed = runs.claim_due(connection, NOW, 10)
+        claimed = due_runs.claim_due(connection, NOW, 10)
     assert [one.ref for one in claimed] == [contact(3), contact(2), contact(1)]
 
 
@@ -109,7 +109,7 @@ def test_no_more_are_claimed_than_asked_for(any_ledger):
     """A batch has a size."""
     with any_ledger.write() as connection:
         runs.add_runs(connection, [run(number, steps_done=number % 2) for number in range(1, 8)])
-        assert [len(runs.claim_due(connection, NOW, n)) for n in (0, 1, 4, 100)] == [0, 1, 4, 7]
+        assert [len(due_runs.claim_due(connection, NOW, n)) for n in (0, 1, 4, 100)] == [0, 1, 4, 7]
 
 
 def test_what_was_under_way_at_a_crash_is_in_doubt(any_ledger):
@@ -153,7 +153,7 @@ def test_a_changed_record_wakes_what_it_may_have_mended(any_ledger, status, reas
     late = NOW + timedelta(days=3)
     with any_ledger.write() as connection:
         runs.add_runs(connection, [run(status=status, reason=reason, check_at=late)])
-        runs.wake_records(connection, [contact().id], NOW)
+        due_runs.wake_records(connection, [contact().id], NOW)
         found = runs.lock_runs(connection, [1])[1].check_at
     assert found == (NOW if woken else late)
 

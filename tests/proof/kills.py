@@ -30,7 +30,7 @@ from watch import Watch
 
 from crmdrip.core.errors import CrmdripError
 from crmdrip.core.model import RunStatus, TouchState
-from crmdrip.ledger import outbox, runs, touches
+from crmdrip.ledger import due_runs, outbox, runs, touches
 from crmdrip.ledger.store import Ledger
 from crmdrip.sandbox.hubspot.portal import DEFAULT_TOKEN
 
@@ -466,7 +466,7 @@ class Play:
         with self._read() as connection:
             if connection is None:
                 return False
-            due = runs.next_check(connection)
+            due = due_runs.next_check(connection)
             states = touches.count_touches(connection)
             doubt = touches.next_doubt(connection)
             owed = outbox.pending(connection)
@@ -485,7 +485,7 @@ class Play:
         with closing(Ledger(daemon.ledger)) as ledger:
             try:
                 with ledger.read() as connection:
-                    runs.next_check(connection)
+                    due_runs.next_check(connection)
                     yield connection
                     return
             except CrmdripError:

@@ -351,6 +351,34 @@ class TestRefusals:
         api.org.free_storage()
         assert api.upsert_tasks({"Drip_Touch_Id__c": "a"}).row_codes == [""]
 
+    def test_maintenance_lets_read_and_refuses_every_write(self, api):
+        """B20: read-only mode, as during a site switch."""
+        contact = api.contact()
+        api.org.begin_maintenance()
+        code = "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"
+        assert api.upsert_tasks({"Drip_Touch_Id__c": "a"}).row_codes == [code]
+        assert api.patch(row(contact, Title="x")).row_codes == [code]
+        assert api.one(contact, "Title")["Title"] is None
+        api.org.end_maintenance()
+        assert api.patch(row(contact, Title="x")).row_codes == [""]
+
+    def test_a_record_in_an_approval_is_locked_for_the_api_user(self, api):
+        """ENTITY_IS_LOCKED until it is decided; an admin may edit it meanwhile, and it can have tasks."""
+        contact = api.contact()
+        api.org.submit_for_approval(contact)
+        assert api.patch(row(contact, Title="x")).row_codes == ["ENTITY_IS_LOCKED"]
+        api.org.update(contact, {"Title": "y"})
+        assert api.upsert_tasks({"Drip_Touch_Id__c": "a", "WhoId": contact}).row_codes == [""]
+        api.org.decide_approval(contact)
+        assert api.patch(row(contact, Title="x")).row_codes == [""]
+
+    def test_a_chatter_user_owns_nothing(self, api):
+        """OP_WITH_INVALID_USER_TYPE_EXCEPTION."""
+        user = {"Username": "c@x.example", "LastName": "Cho", "Email": "c@x.example", "Alias": "cho"}
+        (chatter,) = api.org.seed("User", [{**user, "IsActive": True, "UserType": "CsnOnly"}])
+        answer = api.upsert_tasks({"Drip_Touch_Id__c": "a", "OwnerId": chatter})
+        assert answer.row_codes == ["OP_WITH_INVALID_USER_TYPE_EXCEPTION"]
+
     def test_a_duplicate_rule_gives_way_to_its_header(self, api):
         """DUPLICATES_DETECTED without Sforce-Duplicate-Rule-Header: allowSave=true."""
         contact = api.contact(Email="same@x.example")

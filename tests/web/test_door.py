@@ -65,4 +65,5 @@ def test_a_taken_port_is_said_with_what_to_do(door: OpenDoor) -> None:
     with pytest.raises(ConfigurationError) as caught:
         listen(("127.0.0.1", door.door.port))
     assert caught.value.where == "[web] listen"
-    assert "Choose another port" in caught.value.do_next
+    assert f"ss -ltnp 'sport = :{door.door.port}'" in caught.value.do_next
+    assert "type another port" in caught.value.do_next

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ from crmdrip.sandbox.salesforce.queries import Queries
 from crmdrip.sandbox.salesforce.records import Records
 from crmdrip.sandbox.salesforce.refusals import Refusal
 from crmdrip.sandbox.salesforce.rest import RestApi
-from crmdrip.sandbox.salesforce.rules import Actor, Lock, ValidationRule, Write
+from crmdrip.sandbox.salesforce.rules import Actor, Flow, Lock, ValidationRule, Write
 from crmdrip.sandbox.salesforce.schema import load_schema, parse_field
 from crmdrip.sandbox.salesforce.seeding import seed_rows
 from crmdrip.sandbox.salesforce.store import Store
@@ -331,6 +332,11 @@ class SalesforceOrg:
         self.schema.with_field(object_name, each)
         self.store.add_columns(object_name, [each])
 
+    def restrict_picklist(self, object_name: str, field_name: str, values: Iterable[str]) -> None:
+        """Deactivate every other value of a picklist, and take no value that is not defined."""
+        each = self.schema[object_name].fields[field_name]
+        self.schema.with_field(object_name, replace(each, restricted=True, values=tuple(values)))
+
     def hide_field(self, object_name: str, field_name: str) -> None:
         """Hide a field from the API user: in describe, queries and writes it no longer exists."""
         self.access.hide((object_name, self.schema[object_name].fields[field_name].name))
@@ -346,6 +352,10 @@ class SalesforceOrg:
         self.records.validation_rules.append(
             ValidationRule(object=object_name, predicate=predicate, message=message, field=field_name)
         )
+
+    def add_flow(self, object_name: str, flow: Flow) -> None:
+        """Run a flow on every row of the object before it is saved, whoever saves it."""
+        self.records.flows.setdefault(object_name, []).append(flow)
 
     def lock_row(self, record_id: str, *, writes: int | None = None, until: datetime | None = None) -> None:
         """Refuse writes to a row with UNABLE_TO_LOCK_ROW: so many of them, or until a time, or for good."""
@@ -363,6 +373,22 @@ class SalesforceOrg:
     def free_storage(self) -> None:
         """Accept inserts again."""
         self.records.storage_full = False
+
+    def begin_maintenance(self) -> None:
+        """Read-only mode, as during a site switch: every write is refused, every read answered."""
+        self.records.read_only = True
+
+    def end_maintenance(self) -> None:
+        """Accept writes again."""
+        self.records.read_only = False
+
+    def submit_for_approval(self, record_id: str) -> None:
+        """Lock a record until its approval is decided: API users may not change it."""
+        self.records.approvals.add(ids.normalize(record_id) or record_id)
+
+    def decide_approval(self, record_id: str) -> None:
+        """Approve or reject: the record can be changed again."""
+        self.records.approvals.discard(ids.normalize(record_id) or record_id)
 
     def enable_enhanced_email(self) -> None:
         """Put a finished task on the timeline beside every email that is logged."""

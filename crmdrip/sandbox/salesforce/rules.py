@@ -186,6 +186,10 @@ class ValidationRule:
     """Shown at this field, "" for the top of the page."""
 
 
+Flow = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""A record-triggered flow that runs before the save: the fields it sets, given the row as it would be."""
+
+
 @dataclass(kw_only=True, slots=True)
 class Lock:
     """A row another transaction holds."""

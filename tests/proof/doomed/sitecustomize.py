@@ -69,9 +69,9 @@ def sign() -> None:
     """Say in each request whose it is: there may be two at work."""
     from http.client import HTTPConnection
 
-    from connectors.sendgrid.transport import _Connection
+    from connectors.sendgrid.connection import Connection
 
-    end, write = HTTPConnection.endheaders, _Connection.write
+    end, write = HTTPConnection.endheaders, Connection.write
 
     def endheaders(self: HTTPConnection, *args: Any, **kwargs: Any) -> None:
         self.putheader("X-Proof-Process", str(os.getpid()))
@@ -82,7 +82,7 @@ def sign() -> None:
         return write(self, batch, ticket, signed, deadline)
 
     HTTPConnection.endheaders = endheaders  # type: ignore[method-assign] # below every client but that of emails
-    _Connection.write = written
+    Connection.write = written
 
 
 def shift(file: Path) -> None:
