@@ -340,11 +340,11 @@ class SalesforceOrg:
 
     def hide_field(self, object_name: str, field_name: str) -> None:
         """Hide a field from the API user: in describe, queries and writes it no longer exists."""
-        self.access.by_hand.add((object_name, self.schema[object_name].fields[field_name].name))
+        self.access.hide((object_name, self.schema[object_name].fields[field_name].name))
 
     def show_field(self, object_name: str, field_name: str) -> None:
         """Grant the API user the field."""
-        self.access.by_hand.discard((object_name, field_name))
+        self.access.show((object_name, field_name))
 
     def add_validation_rule(
         self, object_name: str, predicate: Callable[[Mapping[str, Any]], bool], message: str, field_name: str = ""
