@@ -100,6 +100,7 @@ class SalesforceOrg:
         """Contact fields by lead fields that a conversion carries over (Lead Field Mapping)."""
         self.org_id = ids.complete(org_id[:15])
         self.my_domain = my_domain
+        self.former_domains: set[str] = set()
         self.sessions = Sessions(
             clock,
             org_id=self.org_id,
@@ -373,6 +374,12 @@ class SalesforceOrg:
     def free_storage(self) -> None:
         """Accept inserts again."""
         self.records.storage_full = False
+
+    def rename_my_domain(self, host: str) -> None:
+        """Deploy another My Domain ("beta.my.salesforce.com"): logins tell it, and the old host leads to it."""
+        self.former_domains.add(self.my_domain)
+        self.my_domain = host
+        self.sessions.move(host)
 
     def begin_maintenance(self) -> None:
         """Read-only mode, as during a site switch: every write is refused, every read answered."""
