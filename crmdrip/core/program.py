@@ -13,6 +13,7 @@ blank and empty; a `when` that matches twice prints once; whole numbers print wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 
 from liquid import Environment
 from liquid.ast import BlockNode, Node
@@ -35,7 +36,7 @@ from liquid.builtin.tags.unless_tag import UnlessNode, UnlessTag
 from liquid.expression import Expression
 
 from crmdrip.core.comparison import BLANK, COMPARED, COMPARISONS, EMPTY, equal, is_true
-from crmdrip.core.filters import FILTERS, FITTINGS, apply_filter, check_date_format, use_default
+from crmdrip.core.filters import FILTERS, FITTINGS, Filter, apply_filter, check_date_format, use_default
 from crmdrip.core.values import Absent, RefusedError, fold, label, print_value, read_path
 
 TAGS = frozenset({"if", "elsif", "else", "endif", "unless", "endunless", "case", "when", "endcase", "assign"})
@@ -246,12 +247,13 @@ class Compiler:
     def _filter(self, before: Evaluate, call: FilterCall) -> Evaluate:
         chosen = FILTERS.get(call.name) or FITTINGS.get(call.name)
         if chosen is None:
-            raise UnsupportedError(f"there is no filter {call.name}; there are default, {', '.join(FILTERS)}")
+            close = get_close_matches(call.name.casefold(), ["default", *FILTERS], 1, 0.7)
+            instead = f"write {close[0]}" if close else f"there are default, {', '.join(FILTERS)}"
+            raise UnsupportedError(f"there is no filter {call.name}; {instead}")
         if any(isinstance(argument, KeywordArgument) for argument in call.args):
             raise UnsupportedError(f"{call.name} takes no named arguments")
         if not chosen.least <= len(call.args) <= chosen.most:
-            wanted = f"{chosen.least}" if chosen.least == chosen.most else f"{chosen.least} to {chosen.most}"
-            raise UnsupportedError(f"{call.name} takes {wanted} arguments")
+            raise UnsupportedError(f"{call.name} {_wanted(chosen)}")
         for argument in call.args:
             if call.name == "date" and isinstance(argument.value, StringLiteral):
                 try:
@@ -334,6 +336,16 @@ class Compiler:
     def _compared(self, expression: Expression) -> Evaluate:
         nested = isinstance(expression, (LogicalAndExpression, LogicalOrExpression, *COMPARED))
         return self._test(expression) if nested else self._operand(expression)
+
+
+def _wanted(chosen: Filter) -> str:
+    """How many values a filter takes, as its author is told."""
+    if chosen.most == 0:
+        return "takes nothing behind it"
+    if chosen.least == chosen.most:
+        values = "one value" if chosen.most == 1 else f"{chosen.most} values"
+        return f"takes {values}, behind a colon{'' if chosen.most == 1 else ' and with commas between them'}"
+    return f"takes {chosen.least} to {chosen.most} values, behind a colon and with commas between them"
 
 
 def run_steps(steps: tuple[str | Run, ...], state: State) -> None:

@@ -9,6 +9,7 @@ Never fetches a value, never knows a CRM, never decides whether to send.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from functools import lru_cache
 
@@ -20,6 +21,7 @@ from liquid.token import TOKEN_EXPRESSION, Token
 from crmdrip.core.body import read_body
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.markup import Piece, PieceKind, scan
+from crmdrip.core.mistakes import explain, explain_tag, find_foreign, find_mismatches, rest_of
 from crmdrip.core.program import ENVIRONMENT, OUTPUT_LIMIT, TAGS, Compiler, Run, State, UnsupportedError, run_steps
 from crmdrip.core.struct import Struct
 from crmdrip.core.values import ODD_IN_HTML, ODD_IN_TEXT, Context, RefusedError, clean_html, clean_text
@@ -107,9 +109,11 @@ def check_template(source: str) -> list[str]:
     """What is wrong with a subject or body as its author wrote it, in plain words, all at once."""
     body = read_body(source)
     problems = dict.fromkeys(body.problems)
+    if problems:
+        # What could not be read is missing below: tags that seem not to fit each other may well do so.
+        return list(problems | dict.fromkeys(_judge_all(scan(body.text).pieces)))
     # Both are made from the same source: what the text shows needs no second telling.
-    found = find_problems(body.text, Format.TEXT) or find_problems(body.html, Format.HTML)
-    return list(problems | dict.fromkeys(found))
+    return list(find_problems(body.text, Format.TEXT) or find_problems(body.html, Format.HTML))
 
 
 def _compile(source: str, landing: Format) -> Template | tuple[str, ...]:
@@ -118,10 +122,9 @@ def _compile(source: str, landing: Format) -> Template | tuple[str, ...]:
     found = scan(source)
     if sum(piece.kind is not PieceKind.LITERAL for piece in found.pieces) > MARKUP_COUNT_LIMIT:
         return (f"the template has more than {MARKUP_COUNT_LIMIT} fields and tags",)
-    problems = dict.fromkeys(found.problems)
-    for piece in found.pieces:
-        if problem := _judge(piece):
-            problems[problem] = None
+    problems = dict.fromkeys((*found.problems, *_judge_all(found.pieces)))
+    if not problems:
+        problems = dict.fromkeys(find_mismatches(found.pieces))
     if problems:
         return tuple(problems)
     liquid = "".join(piece.source for piece in found.pieces)
@@ -129,10 +132,11 @@ def _compile(source: str, landing: Format) -> Template | tuple[str, ...]:
     compiler = Compiler(clean_html, ODD_IN_HTML.search) if html else Compiler(clean_text, ODD_IN_TEXT.search)
     try:
         steps = compiler.compile_nodes(ENVIRONMENT.parse(liquid).nodes)
-    except LiquidError as error:
-        return (f"the tags do not fit together: {_plain(error)}",)
+    except LiquidError:
+        refused = dict.fromkeys(filter(None, map(_judge_tag, found.pieces)))
+        return tuple(refused) or (f"tags stand more than {ENVIRONMENT.block_nesting_limit} deep within each other",)
     except UnsupportedError as error:
-        return (str(error),)
+        return tuple(dict.fromkeys(filter(None, map(_judge_tag, found.pieces)))) or (str(error),)
     return Template(
         source=liquid,
         steps=steps,
@@ -141,29 +145,54 @@ def _compile(source: str, landing: Format) -> Template | tuple[str, ...]:
     )
 
 
+def _judge_all(pieces: Iterable[Piece]) -> Iterable[str]:
+    """What is wrong with pieces, each by itself."""
+    return filter(None, map(_judge, pieces))
+
+
 def _judge(piece: Piece) -> str:
-    """What is wrong with one piece by itself, "" when nothing is."""
+    """What is wrong with one piece by itself, "" when nothing is. What stands in a tag is left to the parser."""
     if piece.kind is PieceKind.LITERAL:
         at = min((at for at in (piece.text.find("{"), piece.text.find("}")) if at >= 0), default=-1)
         if at < 0:
-            return ""
+            return find_foreign(piece.text)
         shown = " ".join(piece.text[max(at - 10, 0) : at + 20].split())
         return f'"{shown}" has a brace that fills nothing in; a field is written {{{{ contact.first_name }}}}'
     if piece.kind is PieceKind.TAG:
-        if piece.tag_name in TAGS:
-            return ""
-        return f"{piece.source} is not available in emails; there are if, unless, case, assign and comment"
+        return "" if piece.tag_name in TAGS else explain_tag(piece, TAGS)
     try:
         token = Token(TOKEN_EXPRESSION, piece.text, 0, piece.text)
         parsed = FilteredExpression.parse(ENVIRONMENT, TokenStream(tokenize(piece.text, token)))
         Compiler(clean_text, ODD_IN_TEXT.search).compile_output(parsed)
-    except LiquidError as error:
-        return f"{piece.source} is not understood: {_plain(error)}"
+    except LiquidError:
+        return explain(piece)
     except UnsupportedError as error:
         return f"{piece.source}: {error}"
     return ""
 
 
-def _plain(error: LiquidError) -> str:
-    """The library's message on one line, without its drawing of the place."""
-    return " ".join(str(error.message).split())
+_TRIALS = {
+    "if": "{tag}{{% endif %}}",
+    "unless": "{tag}{{% endunless %}}",
+    "elsif": "{{% if true %}}{tag}{{% endif %}}",
+    "case": "{tag}{{% when 1 %}}{{% endcase %}}",
+    "when": "{{% case 1 %}}{tag}{{% endcase %}}",
+    "assign": "{tag}",
+}
+"""The smallest template that each tag can stand in."""
+
+
+def _judge_tag(piece: Piece) -> str:
+    """What is wrong with what stands in a tag, "" when nothing is: for one of a template that was refused."""
+    if piece.kind is not PieceKind.TAG or piece.tag_name not in _TRIALS:
+        return ""
+    if piece.tag_name != "assign" and not rest_of(piece):
+        return explain(piece)
+    try:
+        trial = ENVIRONMENT.parse(_TRIALS[piece.tag_name].format(tag=piece.source))
+        Compiler(clean_text, ODD_IN_TEXT.search).compile_nodes(trial.nodes)
+    except LiquidError:
+        return explain(piece)
+    except UnsupportedError as error:
+        return f"{piece.source}: {error}"
+    return ""

@@ -26,10 +26,11 @@ from crmdrip.daemon import received, twins
 from crmdrip.daemon.intents import Intents
 from crmdrip.daemon.listening import take_mail
 from crmdrip.daemon.look import look_once_more, unseen
-from crmdrip.daemon.outcomes import conclude
+from crmdrip.daemon.outcomes import conclude, withdraw
 from crmdrip.daemon.parts import Parts
 from crmdrip.daemon.queue import Ready
 from crmdrip.daemon.shares import share_of
+from crmdrip.daemon.snapshots import halts, load_background
 from crmdrip.ledger import received as store
 from crmdrip.ledger import runs
 from crmdrip.ledger.due_runs import DueRun
@@ -87,7 +88,6 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
             batch.prepare()
             if before is not None:
                 total = _add(total, _finish(before, batch))
-                batch.withdraw_ended()
             batch.hear()
             batch.begin(sender)
             batch.tell_twins()
@@ -184,29 +184,33 @@ class _Batch:
         with suppress(CrmdripError):
             self._take_back(self._going, "the outcomes of the batch before could not be stored")
 
-    def withdraw_ended(self) -> None:
-        """What was heard while the batch before went out counts: whose run has ended since is not mailed (P2)."""
-        with self._parts.ledger.read() as connection:
-            live = runs.live_among(connection, [one.run.id for one in self._going])
-        ended = [one for one in self._going if one.run.id not in live]
-        if ended:
-            self._take_back(ended, "the run has ended since the last look")
-            self._going = [one for one in self._going if one.run.id in live]
-
     def hear(self) -> None:
-        """What came in at the door since the look counts as well, while nothing has gone out by that look (P2).
+        """What was heard since the look counts as well, while nothing has gone out by that look (P2).
 
-        Nobody is mailed while it cannot be read. Nothing waiting costs one look into an index.
+        Whose run has changed is not mailed, whoever read what changed it: ended, paused, carried over, at another
+        address, or to be looked at again for what somebody wrote (B8). Nor is anybody whose sequence was halted, or
+        while something that came in at the door cannot be read.
         """
+        if not self._going:
+            return
         with self._parts.ledger.read() as connection:
             waiting = store.newest_waiting(connection) is not None
-        if not waiting or not self._going:
-            return
-        if received.is_heard(self._parts, take_mail):
-            self.withdraw_ended()
-        else:
+        if waiting and not received.is_heard(self._parts, take_mail):
             self._take_back(self._going, "something that came in has not been read yet")
             self._going = []
+        self._withdraw_changed()
+
+    def _withdraw_changed(self) -> None:
+        with self._parts.ledger.read() as connection:
+            untouched = runs.untouched_among(connection, [one.run for one in self._going])
+            background = load_background(connection)
+        halted = {one for one in {one.run.sequence_id for one in self._going} if halts(background, one)}
+        stays = [one.run.id in untouched and one.run.sequence_id not in halted for one in self._going]
+        if not all(stays):
+            changed = [one for one, stay in zip(self._going, stays, strict=True) if not stay]
+            withdraw(self._parts, changed, "something has changed since the last look")
+            self._count["refused"] += len(changed)
+            self._going = [one for one, stay in zip(self._going, stays, strict=True) if stay]
 
     def _take_back(self, unsent: list[Ready], why: str) -> None:
         refused = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -48,8 +48,7 @@ def conclude(parts: Parts, ready: Mapping[str, Ready], outcomes: list[SendOutcom
             if outcome.status is SendStatus.ACCEPTED:
                 bound.debug("touch_accepted", touch=outcome.touch_id, run=run.id)
             if outcome.status is SendStatus.REFUSED:
-                for counter, _ in claim_of(one, 0, 0, one.touch.at).caps:
-                    used[counter] = used.get(counter, 0) - 1
+                _make_room(used, one)
             newest = run.status.live or is_newest(connection, run)
             moves.append((move, effect if newest else without_status(effect)))
         refused = store_each(
@@ -60,6 +59,27 @@ def conclude(parts: Parts, ready: Mapping[str, Ready], outcomes: list[SendOutcom
         left_out = {move.id for (move, _), _ in refused}
         enact(connection, [effect for move, effect in moves if move.id not in left_out], now)
         tallies.add(connection, used)
+
+
+def withdraw(parts: Parts, unsent: Iterable[Ready], why: str) -> None:
+    """Take back emails that were not begun; their runs stay as whoever changed them meanwhile left them.
+
+    Raises LedgerBrokenError.
+    """
+    unsent, used = list(unsent), dict[Counter, int]()
+    for one in unsent:
+        _make_room(used, one)
+        log.info("touch_withdrawn", touch=one.touch.id, run=one.run.id)
+    moves = [TouchMove(id=one.touch.id, state=TouchState.REFUSED, detail=f"not attempted: {why}") for one in unsent]
+    with parts.ledger.write() as connection:
+        touches.move_touches(connection, moves)
+        tallies.add(connection, used)
+
+
+def _make_room(used: dict[Counter, int], one: Ready) -> None:
+    """What did not go out counts to no cap."""
+    for counter, _ in claim_of(one, 0, 0, one.touch.at).caps:
+        used[counter] = used.get(counter, 0) - 1
 
 
 def _outcome(

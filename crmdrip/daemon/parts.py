@@ -10,6 +10,7 @@ from threading import Event, Lock
 from crmdrip.core.compose import Composer
 from crmdrip.core.replyto import ReplyDomain
 from crmdrip.daemon.mailboxes import Mailboxes
+from crmdrip.daemon.refusals import Refusals
 from crmdrip.ledger.store import Ledger
 from crmdrip.ports import Clock, CrmSink, CrmSource, Hint, Hook, Mailer, SignalFeed
 
@@ -56,6 +57,8 @@ class Parts:
     """The folders into which people answer."""
     draining: AbstractContextManager[object] = field(default_factory=Lock)
     """Held by whoever reads what came in: one at a time, and a last look waits for it."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """How often which tick was refused lately."""
     stood_down: Event = field(default_factory=Event)
     """Set once another daemon claimed the org: this process sends nothing more (B3)."""
     stopping: Event = field(default_factory=Event)

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from crmdrip.core.keys import domain_of, normalize_address, person_key
-from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, Signal, SignalKind
+from crmdrip.core.model import BoxPending, Brake, Enrollment, Owner, Record, SequenceStatus, Signal, SignalKind
 from crmdrip.core.snapshot import RELEASED, PastRun, Snapshot, View
 from crmdrip.core.steps import Passed
 from crmdrip.core.words import day
@@ -42,6 +42,16 @@ def load_background(connection: Connection) -> Background:
         brake=Brake(pulled=True, by=by) if by is not None else RELEASED,
         paused=frozenset(paused),
         rebuilding=found.get(marks.MODE) == marks.REBUILDING,
+    )
+
+
+def halts(background: Background, sequence_id: str) -> bool:
+    """Whether nothing of the sequence goes out at the moment, to whomever: by brake, pause or its own status."""
+    paused = "" in background.paused or sequence_id in background.paused
+    known = background.sequences.get(sequence_id)
+    live = known is not None and known.good is not None and known.good.status is SequenceStatus.LIVE
+    return (
+        background.brake.pulled or background.rebuilding or paused or not live or (known is not None and known.removed)
     )
 
 

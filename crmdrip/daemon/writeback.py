@@ -17,6 +17,7 @@ from crmdrip.core.retry import RATE_LIMIT_DELAY, Verdict, decide_retry
 from crmdrip.core.struct import replace
 from crmdrip.core.writes import Priority, SequenceWrite, StatusWrite, Write
 from crmdrip.daemon.parts import Parts
+from crmdrip.daemon.refusals import PAUSE
 from crmdrip.daemon.remarks import sequence_write
 from crmdrip.ledger import definitions, marks, outbox, people, runs, tallies
 from crmdrip.ledger.outbox import Owed, Setback
@@ -35,6 +36,9 @@ _MENDED_OUTSIDE = frozenset({ErrorClass.AUTH, ErrorClass.CONFIGURATION, ErrorCla
 
 LONGEST_WAIT = timedelta(hours=1)
 """After which the CRM is asked again, however long it told us to wait."""
+
+_SHOWN = 20
+"""Keys in one line of the log."""
 
 FIGURES_EVERY = timedelta(minutes=5)
 
@@ -61,6 +65,10 @@ def write_back_once(parts: Parts) -> WriteBackCount:
             due = _with_boxes(connection, outbox.due(connection, now, PER_PASS))
         if parts.stood_down.is_set():
             due = [one for one in due if not _is_for_the_other(one.write)]
+        flapping = [one for one in due if parts.refusals.too_often(one.write, now)]
+        if flapping:
+            put_off += _leave_ticked(parts, flapping, now)
+            due = [one for one in due if one not in flapping]
         if not due:
             break
         by_key = {one.write.key: one for one in due}
@@ -83,6 +91,16 @@ def write_back_once(parts: Parts) -> WriteBackCount:
         if len(due) < PER_PASS or count.written == 0:
             break
     return WriteBackCount(written=written, put_off=put_off, parked=parked)
+
+
+def _leave_ticked(parts: Parts, flapping: list[Owed], now: datetime) -> int:
+    """Something in the CRM ticks these boxes again each time; the record says already why it is refused."""
+    detail = "Something in the CRM ticks the box again each time: a flow, a workflow, an integration."
+    setbacks = [Setback(owed=one, not_before=now + PAUSE, code="TICKED_AGAIN", detail=detail) for one in flapping]
+    with parts.ledger.write() as connection:
+        outbox.put_off(connection, setbacks)
+    log.warning("box_ticked_again", records=[one.write.key for one in flapping[:_SHOWN]], in_all=len(flapping))
+    return len(flapping)
 
 
 def _is_for_the_other(write: Write) -> bool:
@@ -148,6 +166,7 @@ def _store(parts: Parts, by_key: dict[str, Owed], outcomes: Iterable[WriteOutcom
         people.confirm_box(connection, boxes)
         people.mark_deleted(connection, gone)
         outbox.put_off(connection, setbacks)
+    parts.refusals.note((one.write for one in done), now)
     parked = sum(1 for one in setbacks if one.not_before is None)
     for one in setbacks:
         event = "write_back_parked" if one.not_before is None else "write_back_put_off"

@@ -148,12 +148,16 @@ _LOCK_KNOWN = Lookup(select(enrollment.c.id, enrollment.c.revision), enrollment.
 _LOCK = Lookup(select(enrollment), enrollment.c.id)
 
 
-def live_among(connection: Connection, ids: Iterable[int]) -> set[int]:
-    """Those of the runs that have not ended."""
-    return {row[0] for row in _LIVE_AMONG.rows(connection, ids)}
+def untouched_among(connection: Connection, known: Iterable[Enrollment]) -> set[int]:
+    """Those of the live runs that nothing has ended, changed or woken since they were read."""
+    as_read = {run.id: (run.revision, run.check_at) for run in known}
+    found = _UNTOUCHED.rows(connection, as_read)
+    return {number for number, revision, check_at in found if as_read[number] == (revision, check_at)}
 
 
-_LIVE_AMONG = Lookup(select(enrollment.c.id).where(IS_LIVE), enrollment.c.id)
+_UNTOUCHED = Lookup(
+    select(enrollment.c.id, enrollment.c.revision, enrollment.c.check_at).where(IS_LIVE), enrollment.c.id
+)
 
 
 class RunBrief(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, unquote
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 HOST = "127.0.0.1"
 MAX_BODY = 64 * 1024 * 1024
+RECEIVE_BYTES = 256 * 1024
+"""How much is read at once."""
 MAX_URL = 16_384
 """Salesforce refuses URI plus headers over 16,384 bytes with 414 or 431 (help article 000386264)."""
 
@@ -86,7 +89,18 @@ Handler = Callable[[Request], Response]
 """Runs in the server's own thread, one request at a time: handlers need no locks and must not block."""
 
 
-class _Connection(asyncio.Protocol):
+@lru_cache(maxsize=256)  # clients say the same few over and over
+def _name(raw: bytes) -> str:
+    """A header's name as requests have it."""
+    return raw.decode("latin-1").lower()
+
+
+@lru_cache(maxsize=256)
+def _status_line(status: int) -> str:
+    return f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"
+
+
+class _Connection(asyncio.BufferedProtocol):
     """One client connection; answers in order, one request at a time."""
 
     def __init__(self, server: Server) -> None:
@@ -113,9 +127,12 @@ class _Connection(asyncio.Protocol):
             self._server.connections.discard(self._transport)
         self._transport = None
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._server.view[:nbytes])
         except httptools.HttpParserError:
             self._write(Response(status=400, body=b"bad request", content_type="text/plain"), close=True)
 
@@ -125,7 +142,7 @@ class _Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers[_name(name)] = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
@@ -180,15 +197,16 @@ class _Connection(asyncio.Protocol):
     def _write(self, response: Response, *, close: bool) -> None:
         if self._transport is None:
             return
-        lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}"]
+        head = _status_line(response.status)
         if response.status != 204:
-            lines.append(f"Content-Type: {response.content_type}")
-            lines.append(f"Content-Length: {len(response.body)}")
-        lines.extend(f"{name}: {value}" for name, value in response.headers.items())
+            head += f"Content-Type: {response.content_type}\r\nContent-Length: {len(response.body)}\r\n"
+        for name, value in response.headers.items():
+            head += f"{name}: {value}\r\n"
         if close:
-            lines.append("Connection: close")
-        head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-        self._transport.write(head if response.status == 204 else head + response.body)
+            head += "Connection: close\r\n"
+        head += "\r\n"
+        content = head.encode("latin-1")
+        self._transport.write(content if response.status == 204 else content + response.body)
         if close:
             self._transport.close()
 
@@ -200,6 +218,9 @@ class Server:
         self.handler = handler
         self.latency = latency
         self.connections: set[asyncio.Transport] = set()
+        self.buffer = bytearray(RECEIVE_BYTES)
+        """Where every connection's bytes come in: each takes them out before the next reads."""
+        self.view = memoryview(self.buffer)
         self.errors: list[Exception] = []
         """What handlers raised; tests look here."""
         self._port = port

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from stage import Stage
 from crmdrip.core.model import RunStatus, TouchState
 from crmdrip.core.struct import replace
 from crmdrip.daemon import dispatch, passes
-from crmdrip.ledger import touches
+from crmdrip.ledger import marks, touches
 from crmdrip.ledger.errors import LedgerBrokenError
 
 pytestmark = pytest.mark.both_ledgers
@@ -163,6 +163,52 @@ def test_who_stops_while_the_batch_before_goes_out_is_withdrawn(
     assert stage.shown(stopped[0])[0] != RunStatus.STOPPED
     passes.write_back(stage.parts)
     assert stage.shown(stopped[0])[0] == RunStatus.STOPPED
+
+
+def pull_brake(stage: Stage) -> None:
+    """An admin pulls the emergency brake, and the next pull brings it."""
+    control = stage.do(stage.sandbox.org.select, "SELECT Id FROM Drip_Control__c")[0]["Id"]
+    stage.change(control, Drip_Brake__c=True)
+    passes.pull(stage.parts)
+
+
+def pause_sequence(stage: Stage) -> None:
+    """RevOps pauses the sequence, and a pull brings it."""
+    (sequence,) = stage.do(stage.sandbox.org.select, "SELECT Id FROM Drip_Sequence__c WHERE Name = 'Sequence 1'")
+    stage.change(sequence["Id"], Drip_Status__c="Paused")
+    for _ in range(2):  # streams are asked for by turns
+        passes.pull(stage.parts)
+
+
+def pause_by_command(stage: Stage) -> None:
+    """Somebody types crmdrip pause."""
+    with stage.parts.ledger.write() as connection:
+        marks.set_mark(connection, marks.PAUSED, "")
+
+
+@pytest.mark.parametrize("halt", [pull_brake, pause_sequence, pause_by_command])
+def test_what_is_halted_while_the_batch_before_goes_out_is_withdrawn(
+    stage: Stage, people: list[str], prepared: threading.Event, halt: Callable[[Stage], None]
+) -> None:
+    """P2: the brake stops everything before the next email; the second batch was looked at already."""
+    halted: list[bool] = []
+
+    class Halting(WaitingMailer):
+        def send(self, messages: Any) -> Iterator[Any]:
+            for number, outcome in enumerate(super().send(messages)):
+                if number == 1 and not halted:
+                    halted.append(True)
+                    stage.later(minutes=1)
+                    halt(stage)
+                yield outcome
+
+    source = CountingSource(stage.parts.source, threading.Event())
+    stage.parts = replace(stage.parts, source=source, mailer=Halting(stage.parts.mailer, prepared))
+    passes.dispatch(stage.parts)
+    assert halted
+    assert len(stage.sent()) == 2
+    withdrawn = [stage.touches(one)[-1] for one in source.looks[1]]
+    assert {touch.state for touch in withdrawn} == {TouchState.REFUSED}
 
 
 def test_a_batch_that_waited_for_long_is_looked_at_again(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from letters import answer
 from stage import MONDAY, Stage
 
 from connectors.sendgrid.events import read_events
@@ -18,7 +19,7 @@ from crmdrip.core.model import RunStatus, Signal, SignalKind, TouchState
 from crmdrip.core.received import MAIL_TYPE, Delivery, RawMail
 from crmdrip.core.struct import replace
 from crmdrip.core.writes import TouchWrite
-from crmdrip.daemon import passes, received
+from crmdrip.daemon import dispatch, passes, received
 from crmdrip.daemon.reconcile import Verdict, settle_by_person
 from crmdrip.ledger import engagements, people
 from crmdrip.ledger import received as store
@@ -490,6 +491,47 @@ class TestTrouble:
         assert len(stage.sent(ANN)) == 1
         assert stage.run(ann).reason == "stop.spam_report"
         assert stage.touches(ann)[-1].state is TouchState.REFUSED
+
+    def test_what_another_loop_read_just_after_the_decision_withdraws_the_email(
+        self, stage: Stage, vendor: Vendor, ann: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """P2: whoever read it waited for the decision to be stored; by the time the sender asks nothing waits."""
+        hear, complaint = dispatch._Batch.hear, vendor.event("spamreport", touch_of(stage, ann))
+
+        def hear_late(batch: Any) -> None:
+            vendor.tell(complaint)
+            hear(batch)
+
+        stage.at(MONDAY + timedelta(days=2, hours=1))
+        monkeypatch.setattr(dispatch._Batch, "hear", hear_late)
+        passes.dispatch(stage.parts)
+        assert len(stage.sent(ANN)) == 1
+        assert stage.run(ann).reason == "stop.spam_report"
+
+    def test_an_absence_that_comes_in_during_the_last_look_withdraws_its_email(
+        self, stage: Stage, vendor: Vendor, ann: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """B8: whoever is away is not mailed, and the record says until when; nothing of it is the provider's doing."""
+        look = stage.parts.source.look
+        body = answer(
+            stage.sent(ANN)[0], "I am out of the office until 30 November 2026.", Auto_Submitted="auto-replied"
+        )
+
+        def look_slowly(*args: Any, **kwargs: Any) -> Any:
+            found = look(*args, **kwargs)
+            self.post_raw(stage, body, source="sendgrid:inbound", content_type=MAIL_TYPE)
+            return found
+
+        stage.at(MONDAY + timedelta(days=2, hours=1))
+        with monkeypatch.context() as during:
+            during.setattr(stage.parts.source, "look", look_slowly)
+            passes.dispatch(stage.parts)
+        assert len(stage.sent(ANN)) == 1
+        stage.turn()
+        assert len(stage.sent(ANN)) == 1
+        assert stage.shown(ann)[0] == RunStatus.PAUSED
+        stage.play(MONDAY + timedelta(days=31), step=timedelta(hours=12))
+        assert (len(stage.sent(ANN)), stage.twice()) == (2, {})
 
     def test_what_comes_in_during_the_last_look_and_cannot_be_read_holds_the_batch(
         self, stage: Stage, vendor: Vendor, ann: str, monkeypatch: pytest.MonkeyPatch

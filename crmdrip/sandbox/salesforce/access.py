@@ -54,9 +54,9 @@ class Grants:
     user_permissions: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)  # told apart by identity: see columns
 class Sight:
-    """What one user sees now."""
+    """What one user sees now. Another one takes its place when that changes."""
 
     hidden: frozenset[Name]
     locked: frozenset[Name]
@@ -66,6 +66,10 @@ class Sight:
     fixed: frozenset[str]
     """Objects whose records cannot be changed."""
     uncreatable: frozenset[str]
+
+    def hides(self, object_name: str, field_name: str) -> bool:
+        """Whether the field is not seen; of an object that is closed, none is."""
+        return (object_name, field_name) in self.hidden or object_name in self.closed
 
 
 class Access:
@@ -87,10 +91,19 @@ class Access:
         self.by_hand: set[Name] = set()
         """Fields that an admin has hidden from every API user."""
 
+    def hide(self, name: Name) -> None:
+        """Hide a field from every API user."""
+        self.by_hand.add(name)
+        self.changed()
+
+    def show(self, name: Name) -> None:
+        """Take back that a field is hidden from everybody."""
+        self.by_hand.discard(name)
+        self.changed()
+
     def hidden(self, object_name: str, field_name: str) -> bool:
         """Whether the user at hand does not see the field; of an object that is closed, none."""
-        sight, name = self.sight(), (object_name, field_name)
-        return name in self.by_hand or name in sight.hidden or object_name in sight.closed
+        return self.sight().hides(object_name, field_name)
 
     def locked(self, object_name: str, field_name: str) -> bool:
         """Whether the user at hand sees the field and may not write it."""
@@ -146,7 +159,7 @@ class Access:
             fixed |= {"Task"}
             uncreatable |= {"Task"}
         return Sight(
-            hidden=frozenset(asked - readable),
+            hidden=frozenset((asked - readable) | self.by_hand),
             locked=frozenset((asked & readable) - editable),
             closed=frozenset(closed),
             fixed=frozenset(fixed),

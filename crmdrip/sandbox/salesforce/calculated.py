@@ -10,8 +10,9 @@ from typing import Any
 
 from crmdrip.sandbox.salesforce.formula import Formula, Scope
 from crmdrip.sandbox.salesforce.refusals import Refusal
+from crmdrip.sandbox.salesforce.rules import coming
 from crmdrip.sandbox.salesforce.schema import SObject
-from crmdrip.sandbox.salesforce.store import Row, Store, quote
+from crmdrip.sandbox.salesforce.store import Row, Store, StoredRow, quote
 from crmdrip.sandbox.salesforce.values import show
 
 
@@ -58,20 +59,22 @@ class Calculations:
     rules_off: bool = False
     """Whether the admin has switched the validation rules off, as for an import."""
 
-    def compute(self, spec: SObject, changes: Row, row: Mapping[str, Any]) -> None:
-        """Add to the changes of a row what follows from them. row: as it will be."""
+    def compute(self, spec: SObject, changes: Row, before: StoredRow | None) -> None:
+        """Add to the changes of a row what follows from them."""
         for each in self.fields.get(spec.name, ()):
-            if not each.formula.fields.isdisjoint(changes):
-                used = {name: show(spec.fields[name], row.get(name)) for name in each.formula.fields}
-                changes[each.name] = each.formula.value(Scope(row=used)) or None
+            used = each.formula.fields
+            if not used.isdisjoint(changes):
+                row = {name: show(spec.fields[name], coming(name, changes, before)) for name in used}
+                changes[each.name] = each.formula.value(Scope(row=row)) or None
 
-    def check(self, spec: SObject, row: Row, before: Row | None) -> None:
-        """Raises Refusal with the message of the first rule that holds."""
+    def check(self, spec: SObject, changes: Row, before: StoredRow | None) -> None:
+        """Raises Refusal with the message of the first rule that holds for the row as it will be."""
         rules = () if self.rules_off else self.rules.get(spec.name, ())
         if not rules:
             return
-        was = None if before is None else _shown(spec, before)
-        scope = Scope(row=_shown(spec, row), before=was)
+        was = None if before is None else before.whole()
+        row = changes if was is None else {**was, **changes}
+        scope = Scope(row=show_row(spec, row), before=None if was is None else show_row(spec, was))
         for rule in rules:
             if rule.formula.value(scope):
                 fields = (rule.field,) if rule.field else ()
@@ -91,5 +94,6 @@ class Calculations:
                     store.update(each.master, master, {each.field: count, "SystemModstamp": stamp})
 
 
-def _shown(spec: SObject, row: Mapping[str, Any]) -> dict[str, Any]:
+def show_row(spec: SObject, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole row as answers show it."""
     return {each.name: show(each, row.get(each.name)) for each in spec.fields.values()}

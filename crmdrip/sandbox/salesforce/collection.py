@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from crmdrip.sandbox.salesforce import ids
 from crmdrip.sandbox.salesforce.lifecycle import Lifecycle
@@ -12,7 +14,7 @@ from crmdrip.sandbox.salesforce.records import Records
 from crmdrip.sandbox.salesforce.refusals import Refusal, not_found
 from crmdrip.sandbox.salesforce.rules import Write
 from crmdrip.sandbox.salesforce.schema import SObject
-from crmdrip.sandbox.salesforce.values import show
+from crmdrip.sandbox.salesforce.values import Shower, shower
 
 MAX_ROWS = 200
 MAX_CHUNKS = 10
@@ -22,7 +24,12 @@ MAX_RETRIEVED = 2_000
 _WHOLE = "JSON_PARSER_ERROR"
 """Refuses the whole request: a value of the wrong type is found while the body is read. An unknown field is not."""
 
-Save = Callable[[dict[str, Any]], dict[str, Any]]
+T = TypeVar("T")
+
+Typed = tuple[SObject, dict[str, Any]]
+"""A row with what it is one of."""
+
+_type = itemgetter(0)
 
 
 class _RolledBack(Exception):  # noqa: N818 - a signal to the savepoint
@@ -41,28 +48,28 @@ class Collections:
     def create(self, body: Any, write: Write) -> list[dict[str, Any]]:
         """POST composite/sobjects."""
 
-        def save(row: dict[str, Any]) -> dict[str, Any]:
-            record_id = self._records.insert(self._type_of(row), row, write)
-            return {"id": record_id, "success": True, "errors": []}
+        def save(typed: Typed) -> dict[str, Any]:
+            spec, row = typed
+            return {"id": self._records.insert(spec, row, write), "success": True, "errors": []}
 
         return self._each(self._rows(body), save, body)
 
     def update(self, body: Any, write: Write) -> list[dict[str, Any]]:
         """PATCH composite/sobjects."""
         rows = self._rows(body)
-        given = [_id_of(row) for row in rows]
+        given = [_id_of(row) for _, row in rows]
         repeated = _repeated(given)
 
-        def save(row: dict[str, Any]) -> dict[str, Any]:
-            record_id = _id_of(row)
+        def save(named: tuple[str | None, Typed]) -> dict[str, Any]:
+            record_id, (spec, row) = named
             if record_id is None:
                 raise Refusal("MISSING_ARGUMENT", "Id not specified in an update call")
             if record_id in repeated:
                 raise Refusal("DUPLICATE_VALUE", f"Duplicate id specified: {record_id}")
-            self._records.update(self._type_of(row), record_id, _without_id(row), write)
+            self._records.update(spec, record_id, row, write)
             return {"id": record_id, "success": True, "errors": []}
 
-        return self._each(rows, save, body)
+        return self._each(zip(given, rows, strict=True), save, body)
 
     def upsert(self, object_name: str, field_name: str, body: Any, write: Write) -> list[dict[str, Any]]:
         """PATCH composite/sobjects/X/FIELD."""
@@ -71,12 +78,13 @@ class Collections:
             raise not_found()
         key = self._records.upsert_key(spec, field_name)
         rows = self._rows(body)
-        if any(self._type_of(row) is not spec for row in rows):
+        if any(each is not spec for each, _ in rows):
             raise Refusal("INVALID_INPUT", "records of one upsert must be of one type")
         lowered = key.name.lower()
-        repeated = _repeated(_folded(_value_of(row, lowered)) for row in rows)
+        repeated = _repeated(_folded(_value_of(row, lowered)) for _, row in rows)
 
-        def save(row: dict[str, Any]) -> dict[str, Any]:
+        def save(typed: Typed) -> dict[str, Any]:
+            row = typed[1]
             value = _value_of(row, lowered)
             if _folded(value) in repeated:
                 raise Refusal("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", fields=(key.name,))
@@ -90,11 +98,11 @@ class Collections:
         if len(given) > MAX_ROWS:
             raise _too_many()
 
-        def save(row: dict[str, Any]) -> dict[str, Any]:
-            self._lifecycle.delete(row["Id"], write)
-            return {"id": ids.normalize(row["Id"]), "success": True, "errors": []}
+        def save(record_id: str) -> dict[str, Any]:
+            self._lifecycle.delete(record_id, write)
+            return {"id": ids.normalize(record_id), "success": True, "errors": []}
 
-        return self._each([{"Id": each} for each in given], save, {"allOrNone": all_or_none})
+        return self._each(given, save, {"allOrNone": all_or_none})
 
     def retrieve(
         self, spec: SObject, given: Iterable[str], names: Iterable[str], base: str
@@ -105,19 +113,20 @@ class Collections:
             raise Refusal(
                 "EXCEEDED_ID_LIMIT", "record limit reached. cannot retrieve more than 2000 records in this call"
             )  # fmt: skip
-        fields = []
+        columns: dict[str, Shower | None] = {}
         for name in names:
             each = spec.field(name)
             if each is None or self._records.hidden(spec.name, each.name):
                 raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {spec.name}")
-            fields.append(each)
+            columns[each.name] = shower(each)
         full_ids: list[str] = []
         for each_id in wanted:
             full = ids.normalize(each_id)
             if full is None:
                 raise Refusal("MALFORMED_ID", f"malformed id {each_id}")
             full_ids.append(full)
-        rows = self._store.fetch_living(spec, full_ids, [each.name for each in fields])
+        shown = [(name, place, show) for place, (name, show) in enumerate(columns.items(), 1)]
+        rows = self._store.fetch_living(spec, full_ids, tuple(columns))
         found: list[dict[str, Any] | None] = []
         for full in full_ids:
             row = rows.get(full)
@@ -127,30 +136,25 @@ class Collections:
             record: dict[str, Any] = {
                 "attributes": {"type": spec.name, "url": f"{base}/sobjects/{spec.name}/{full}"},
             }
-            for each in fields:
-                record[each.name] = show(each, row[each.name])
+            for name, place, show in shown:
+                record[name] = row[place] if show is None else show(row[place])
             record.setdefault("Id", full)
             found.append(record)
         return found
 
-    def _rows(self, body: Any) -> list[dict[str, Any]]:
+    def _rows(self, body: Any) -> list[Typed]:
         rows = body.get("records") if isinstance(body, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise Refusal("JSON_PARSER_ERROR", "The request needs a list of records at [line:1, column:1]")
         if len(rows) > MAX_ROWS:
             raise _too_many()
-        chunks = 0
-        last = None
-        for row in rows:
-            name = self._type_of(row).name
-            if name != last:
-                chunks, last = chunks + 1, name
-        if chunks > MAX_CHUNKS:
+        typed = [(self._type_of(row), row) for row in rows]
+        if sum(1 for _ in groupby(typed, key=_type)) > MAX_CHUNKS:
             raise Refusal(
                 "LIMIT_EXCEEDED",
                 "Cannot have more than 10 chunks in a single operation. Please rearrange the data to reduce chunking.",
             )
-        return rows
+        return typed
 
     def _type_of(self, row: dict[str, Any]) -> SObject:
         attributes = row.get("attributes")
@@ -162,7 +166,7 @@ class Collections:
             raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
         return spec
 
-    def _each(self, rows: list[dict[str, Any]], save: Save, body: Any) -> list[dict[str, Any]]:
+    def _each(self, rows: Iterable[T], save: Callable[[T], dict[str, Any]], body: Any) -> list[dict[str, Any]]:
         all_or_none = bool(body.get("allOrNone"))
         results: list[dict[str, Any]] = []
         try:
@@ -197,10 +201,6 @@ def _too_many() -> Refusal:
 def _id_of(row: dict[str, Any]) -> str | None:
     value = row.get("id", row.get("Id"))
     return value if value is None else str(ids.normalize(value) or value)
-
-
-def _without_id(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name.lower() != "id"}
 
 
 def _value_of(row: dict[str, Any], lowered: str) -> Any:

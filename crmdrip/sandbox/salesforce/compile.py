@@ -24,7 +24,7 @@ from crmdrip.sandbox.salesforce.soql import (
     point_at,
 )
 from crmdrip.sandbox.salesforce.store import quote
-from crmdrip.sandbox.salesforce.values import parse_datetime
+from crmdrip.sandbox.salesforce.values import parse_datetime, shower
 
 Hidden = Callable[[str, str], bool]
 """Whether the field (object name, field name) is hidden from who asks."""
@@ -288,7 +288,7 @@ class _Compiler:
                 raise self.refuse("INVALID_FIELD", path.at, f"duplicate field selected: {path}")
             seen.add(spelled)
             node = self.shape(source, shape, spelled[:-1], selected)
-            node.columns.append((spelled[-1], len(selected), spec))
+            node.columns.append((spelled[-1], len(selected), shower(spec)))
             selected.append(sql)
         children = tuple(self.child(source, each) for each in query.children)
         if len(children) > MAX_CHILDREN:

@@ -24,7 +24,7 @@ from crmdrip.sandbox.salesforce.queries import Queries
 from crmdrip.sandbox.salesforce.records import Records
 from crmdrip.sandbox.salesforce.refusals import Refusal
 from crmdrip.sandbox.salesforce.rest import RestApi
-from crmdrip.sandbox.salesforce.rules import Actor, Lock, ValidationRule, Write
+from crmdrip.sandbox.salesforce.rules import Actor, Flow, Lock, ValidationRule, Write
 from crmdrip.sandbox.salesforce.schema import load_schema, parse_field
 from crmdrip.sandbox.salesforce.seeding import seed_rows
 from crmdrip.sandbox.salesforce.store import Store
@@ -339,11 +339,11 @@ class SalesforceOrg:
 
     def hide_field(self, object_name: str, field_name: str) -> None:
         """Hide a field from the API user: in describe, queries and writes it no longer exists."""
-        self.access.by_hand.add((object_name, self.schema[object_name].fields[field_name].name))
+        self.access.hide((object_name, self.schema[object_name].fields[field_name].name))
 
     def show_field(self, object_name: str, field_name: str) -> None:
         """Grant the API user the field."""
-        self.access.by_hand.discard((object_name, field_name))
+        self.access.show((object_name, field_name))
 
     def add_validation_rule(
         self, object_name: str, predicate: Callable[[Mapping[str, Any]], bool], message: str, field_name: str = ""
@@ -352,6 +352,10 @@ class SalesforceOrg:
         self.records.validation_rules.append(
             ValidationRule(object=object_name, predicate=predicate, message=message, field=field_name)
         )
+
+    def add_flow(self, object_name: str, flow: Flow) -> None:
+        """Run a flow on every row of the object before it is saved, whoever saves it."""
+        self.records.flows.setdefault(object_name, []).append(flow)
 
     def lock_row(self, record_id: str, *, writes: int | None = None, until: datetime | None = None) -> None:
         """Refuse writes to a row with UNABLE_TO_LOCK_ROW: so many of them, or until a time, or for good."""

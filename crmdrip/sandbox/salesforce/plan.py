@@ -10,7 +10,7 @@ from typing import Any
 
 from crmdrip.sandbox.salesforce.schema import Field, Schema, SObject
 from crmdrip.sandbox.salesforce.store import quote
-from crmdrip.sandbox.salesforce.values import show
+from crmdrip.sandbox.salesforce.values import Shower
 
 
 @dataclass(kw_only=True, slots=True)
@@ -21,7 +21,8 @@ class Parent:
     """Where its id stands among the selected SQL columns."""
     index: int
     polymorphic: bool
-    columns: list[tuple[str, int, Field]] = field(default_factory=list)
+    columns: list[tuple[str, int, Shower | None]] = field(default_factory=list)
+    """Name, place among the selected SQL columns, what turns its values into what is shown."""
     parents: dict[str, Parent] = field(default_factory=dict)
 
 
@@ -92,8 +93,8 @@ def render(schema: Schema, base: str, source: SObject, shape: Parent, row: Seque
 
 
 def _fill(schema: Schema, base: str, shape: Parent, row: Sequence[Any], record: dict[str, Any]) -> None:
-    for name, index, spec in shape.columns:
-        record[name] = show(spec, row[index])
+    for name, index, show in shape.columns:
+        record[name] = row[index] if show is None else show(row[index])
     for name, parent in shape.parents.items():
         parent_id = row[parent.index]
         target = schema.of_id(parent_id) if parent_id is not None else None

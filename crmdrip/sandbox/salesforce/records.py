@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from crmdrip.sandbox.salesforce import ids
-from crmdrip.sandbox.salesforce.access import Access
-from crmdrip.sandbox.salesforce.calculated import Calculations
+from crmdrip.sandbox.salesforce.access import Access, Sight
+from crmdrip.sandbox.salesforce.calculated import Calculations, show_row
+from crmdrip.sandbox.salesforce.columns import Columns, columns_to_change, columns_to_create
 from crmdrip.sandbox.salesforce.consequences import CONSEQUENCES, JUNCTIONS
 from crmdrip.sandbox.salesforce.refusals import Refusal, gone
-from crmdrip.sandbox.salesforce.rules import DERIVE, Lock, ValidationRule, Write, merged
+from crmdrip.sandbox.salesforce.rules import DERIVE, Flow, Lock, ValidationRule, Write, coming, merged
 from crmdrip.sandbox.salesforce.schema import Field, SObject
-from crmdrip.sandbox.salesforce.store import Row, Store
-from crmdrip.sandbox.salesforce.values import accept, show, to_ms
+from crmdrip.sandbox.salesforce.store import Row, Store, StoredRow
+from crmdrip.sandbox.salesforce.values import accept, to_ms
 
 
 class Records:
@@ -27,6 +28,8 @@ class Records:
         self.access = Access(store)
         self.calculations = Calculations()
         self.validation_rules: list[ValidationRule] = []
+        self.flows: dict[str, list[Flow]] = {}
+        """By object: what the org's automation changes of each row before it is saved."""
         self.duplicate_rules: set[str] = set()
         """Objects on which an API write to a record whose Email another record has is refused."""
         self.locks: dict[str, Lock] = {}
@@ -51,19 +54,26 @@ class Records:
         if not spec.createable:
             raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type {spec.name} cannot be inserted")
         self._writable()
-        junctions = {name: value for name, value in values.items() if name in JUNCTIONS and spec.name == "EmailMessage"}
-        values = {name: value for name, value in values.items() if name not in junctions}
-        changes = self._accept(spec, values, write, creating=True)
+        junctions: Mapping[str, Any] = {}
+        if spec.name == "EmailMessage":
+            junctions = {name: value for name, value in values.items() if name in JUNCTIONS}
+            values = {name: value for name, value in values.items() if name not in junctions}
+        sight = self._sight(write)
+        if sight is not None and spec.name in sight.uncreatable:
+            raise _closed()
+        columns = columns_to_create(spec, sight, tuple(values))
+        changes = columns.read(values)
         if self.storage_full:
             raise Refusal("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded")
         self._default(spec, changes, write)
-        self._require(spec, changes, changes)
-        self._refer(spec, changes)
+        _require(columns, changes)
+        self._refer(spec, columns, changes, None)
         derive = DERIVE.get(spec.name)
         if derive is not None:
             derive(self.store, changes, None, write)
-        self.calculations.compute(spec, changes, changes)
-        self._check(spec, changes, changes, None, write)
+        self._automate(spec, changes, None)
+        self.calculations.compute(spec, changes, None)
+        self._check(spec, changes, None, None, write)
         self.calculations.check(spec, changes, None)
         if spec.activity and not changes.get("IsClosed") and changes.get("ActivityDate") is not None:
             # Only an open task with a date locks the records it hangs on ("Task locks" in architects' guides).
@@ -108,31 +118,36 @@ class Records:
         if full is None:
             raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=("Id",))
         self._writable()
-        changes = self._accept(spec, values, write, creating=False)
-        before = self.store.fetch(spec.name, full)
+        sight = self._sight(write)
+        if sight is not None and spec.name in sight.fixed:
+            raise _closed()
+        columns = columns_to_change(spec, sight, tuple(values))
+        changes = columns.read(values)
+        before = self.store.read(spec.name, full, columns.stored)
         if before is None:
             raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-        if before.get("IsDeleted"):
+        if spec.deletable and before["IsDeleted"]:
             raise gone()
-        if before.get("IsConverted"):
+        if spec.name == "Lead" and before["IsConverted"]:
             raise Refusal("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
         if write.actor.through_api and full in self.approvals:
             # The text as forum threads quote it; an administrator's own edit passes ("Lock Record Action", help).
             raise Refusal("ENTITY_IS_LOCKED", "the entity is locked for editing")
-        self._unlocked(full)
-        if spec.activity:
-            self._unlocked(before["WhoId"], before["WhatId"], before["AccountId"])
+        if self.locks:
+            self._unlocked(full)
+            if spec.activity:
+                self._unlocked(before["WhoId"], before["WhatId"], before["AccountId"])
         if spec.name == "Lead":
             self._assign(changes, write)
-        row = merged(changes, before)
-        self._require(spec, changes, row)
-        self._refer(spec, changes, before)
+        _require(columns, changes)
+        self._refer(spec, columns, changes, before)
         derive = DERIVE.get(spec.name)
         if derive is not None:
             derive(self.store, changes, before, write)
-        self.calculations.compute(spec, changes, merged(changes, before))
-        self._check(spec, changes, merged(changes, before), full, write)
-        self.calculations.check(spec, merged(changes, before), before)
+        self._automate(spec, changes, before)
+        self.calculations.compute(spec, changes, before)
+        self._check(spec, changes, before, full, write)
+        self.calculations.check(spec, changes, before)
         self.touch(spec, full, changes, write)
 
     def touch(self, spec: SObject, record_id: str, changes: Row, write: Write) -> None:
@@ -190,38 +205,15 @@ class Records:
 
     # steps
 
-    def _accept(self, spec: SObject, values: Mapping[str, Any], write: Write, *, creating: bool) -> Row:
-        changes: Row = {}
-        refused: list[str] = []
-        through_api = write.actor.through_api
-        if through_api:
-            self._allowed(spec, creating=creating)
-        for name, value in values.items():
-            if name == "attributes":
-                continue
-            each = spec.fields.get(name) or spec.field(name)
-            if each is None or (through_api and self.hidden(spec.name, each.name)):
-                raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {spec.name}")
-            if each.name == "Id":
-                if creating and value is not None:
-                    raise Refusal(
-                        "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", fields=("Id",)
-                    )  # fmt: skip
-                continue
-            if not (each.createable if creating else each.updateable) or (
-                through_api and self.access.locked(spec.name, each.name)
-            ):
-                refused.append(each.name)
-                continue
-            changes[each.name] = accept(each, value)
-        if refused:
-            raise Refusal(
-                "INVALID_FIELD_FOR_INSERT_UPDATE",
-                f"Unable to create/update fields: {', '.join(refused)}. Please check the security settings of this"
-                " field and verify that it is read/write for your profile or permission set.",
-                fields=tuple(refused),
-            )
-        return changes
+    def _sight(self, write: Write) -> Sight | None:
+        """What the API user at hand sees; None for people at pages."""
+        return self.access.sight() if write.actor.through_api else None
+
+    def _automate(self, spec: SObject, changes: Row, before: StoredRow | None) -> None:
+        """Let the flows of the object change the row: they run before validation rules ("Order of Execution")."""
+        for flow in self.flows.get(spec.name, ()):
+            made = flow(show_row(spec, merged(changes, before)))
+            changes.update({name: accept(spec.fields[name], value) for name, value in made.items()})
 
     def _writable(self) -> None:
         """Raises Refusal while the instance is under maintenance (object reference, StatusCode).
@@ -232,13 +224,6 @@ class Records:
         if self.read_only:
             text = "Updates can't be made during maintenance. Try again when maintenance is complete."
             raise Refusal("INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", text, status=503)
-
-    def _allowed(self, spec: SObject, *, creating: bool) -> None:
-        """Raises Refusal when the API user at hand may not write records of the object."""
-        sight = self.access.sight()
-        if spec.name in (sight.uncreatable if creating else sight.fixed):
-            text = "insufficient access rights on object id"
-            raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", text, status=403)
 
     def _default(self, spec: SObject, changes: Row, write: Write) -> None:
         for each in spec.with_default:
@@ -253,24 +238,12 @@ class Records:
         if self.lead_assignment is not None and write.actor.auto_assign:
             changes["OwnerId"] = self.lead_assignment
 
-    def _require(self, spec: SObject, changes: Row, row: Row) -> None:
-        missing = [
-            each.name
-            for each in spec.never_empty
-            if row.get(each.name) is None and (row is changes or each.name in changes)
-        ]
-        if missing:
-            raise Refusal(
-                "REQUIRED_FIELD_MISSING",
-                f"Required fields are missing: [{', '.join(missing)}]",
-                fields=tuple(missing),
-            )
-
-    def _refer(self, spec: SObject, changes: Row, before: Row | None = None) -> None:
+    def _refer(self, spec: SObject, columns: Columns, changes: Row, before: StoredRow | None) -> None:
         """Every changed reference must point at a living record of a fitting object."""
-        for name, value in changes.items():
-            each = spec.fields[name]
-            if each.type != "reference" or value is None or (before is not None and before[name] == value):
+        for each in columns.references:
+            name = each.name
+            value = changes.get(name)
+            if value is None or (before is not None and before[name] == value):
                 continue
             target = self.schema.of_id(value)
             if target is None or target.name not in each.reference_to:
@@ -301,18 +274,19 @@ class Records:
         if self.store.value("User", user_id, "UserType") not in (None, "Standard"):
             raise Refusal("OP_WITH_INVALID_USER_TYPE_EXCEPTION", "Operation not valid for this user type")
 
-    def _check(self, spec: SObject, changes: Row, row: Row, record_id: str | None, write: Write) -> None:
+    def _check(
+        self, spec: SObject, changes: Row, before: StoredRow | None, record_id: str | None, write: Write
+    ) -> None:  # fmt: skip
         """The org's own rules: unique fields, duplicate rules, validation rules."""
-        for name, value in changes.items():
-            each = spec.fields[name]
-            if each.unique and value is not None:
+        for each in spec.unique:
+            if (value := changes.get(each.name)) is not None:
                 self._unique(spec, each, value, record_id)
         if write.actor.through_api and spec.name in self.duplicate_rules and not write.actor.allow_duplicates:
-            twins = set(self.store.ids_where(spec.name, "Email", row.get("Email"))) - {record_id}
-            if row.get("Email") is not None and twins:
+            email = coming("Email", changes, before)
+            if email is not None and set(self.store.ids_where(spec.name, "Email", email)) - {record_id}:
                 raise Refusal("DUPLICATES_DETECTED", "Use one of these records?")
         rules = [rule for rule in self.validation_rules if rule.object == spec.name]
-        shown = {each.name: show(each, row.get(each.name)) for each in spec.fields.values()} if rules else {}
+        shown = show_row(spec, merged(changes, before)) if rules else {}
         for rule in rules:
             if rule.predicate(shown):
                 raise Refusal(
@@ -324,13 +298,12 @@ class Records:
     def _unique(self, spec: SObject, each: Field, value: Any, record_id: str | None) -> None:
         # A custom field of Activity is one field: tasks and events share its values.
         tables = ("Task", "Event") if spec.activity and each.custom else (spec.name,)
-        for table in tables:
-            for other in self.store.ids_where(table, each.name, value):
-                if other != record_id:
-                    raise Refusal(
-                        "DUPLICATE_VALUE",
-                        f"duplicate value found: {each.name} duplicates value on record with id: {other}",
-                    )
+        for other in self.store.ids_among(tables, each.name, value):
+            if other != record_id:
+                raise Refusal(
+                    "DUPLICATE_VALUE",
+                    f"duplicate value found: {each.name} duplicates value on record with id: {other}",
+                )
 
     def _unlocked(self, *record_ids: str | None) -> None:
         self.check_locks(each for each in record_ids if each is not None)
@@ -352,3 +325,15 @@ class Records:
                 "UNABLE_TO_LOCK_ROW",
                 f"unable to obtain exclusive access to this record or 1 records: {record_id}",
             )
+
+
+def _closed() -> Refusal:
+    return Refusal("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", status=403)
+
+
+def _require(columns: Columns, changes: Row) -> None:
+    missing = [name for name in columns.never_empty if changes.get(name) is None]
+    if missing:
+        raise Refusal(
+            "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", fields=tuple(missing)
+        )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time
 from typing import Any
 
 from crmdrip.sandbox.salesforce.refusals import Refusal
-from crmdrip.sandbox.salesforce.store import Row, Store
+from crmdrip.sandbox.salesforce.store import Row, Store, StoredRow
 from crmdrip.sandbox.salesforce.values import from_ms, to_ms
 
 _MINUTE = 60_000
@@ -35,36 +35,39 @@ class Write:
     stamp: int
 
 
-Derive = Callable[[Store, Row, Row | None, Write], None]
+Derive = Callable[[Store, Row, StoredRow | None, Write], None]
 """Completes the changes of one row (first argument after the store), given the row before, None for a new one."""
 
 
-def merged(changes: Row, before: Row | None) -> Row:
-    """The row as it will be."""
-    return changes if before is None else {**before, **changes}
+def coming(name: str, changes: Row, before: StoredRow | None) -> Any:
+    """A value of the row as it will be."""
+    return changes.get(name) if before is None or name in changes else before[name]
 
 
-def _person(_store: Store, changes: Row, before: Row | None, _write: Write) -> None:
+def merged(changes: Row, before: StoredRow | None) -> Row:
+    """The whole row as it will be."""
+    return changes if before is None else {**before.whole(), **changes}
+
+
+def _person(_store: Store, changes: Row, before: StoredRow | None, _write: Write) -> None:
     if "FirstName" in changes or "LastName" in changes or before is None:
-        row = merged(changes, before)
-        changes["Name"] = " ".join(filter(None, (row.get("FirstName"), row.get("LastName"))))
+        names = (coming(name, changes, before) for name in ("FirstName", "LastName"))
+        changes["Name"] = " ".join(filter(None, names))
 
 
-def _contact(store: Store, changes: Row, before: Row | None, write: Write) -> None:
+def _contact(store: Store, changes: Row, before: StoredRow | None, write: Write) -> None:
     _person(store, changes, before, write)
     if "EmailBouncedDate" in changes or "EmailBouncedReason" in changes:
-        row = merged(changes, before)
-        changes["IsEmailBounced"] = int(row.get("EmailBouncedDate") is not None)
-    if before is not None and changes.get("Email", before["Email"]) != before["Email"]:
+        changes["IsEmailBounced"] = int(coming("EmailBouncedDate", changes, before) is not None)
+    if before is not None and "Email" in changes and changes["Email"] != before["Email"]:
         # A new address clears the bounce of the old one.
         changes.update({"EmailBouncedDate": None, "EmailBouncedReason": None, "IsEmailBounced": 0})
 
 
-def _activity(store: Store, changes: Row, before: Row | None) -> None:
+def _activity(store: Store, changes: Row, before: StoredRow | None) -> None:
     if before is not None and "WhoId" not in changes and "WhatId" not in changes:
         return
-    row = merged(changes, before)
-    who, what = row.get("WhoId"), row.get("WhatId")
+    who, what = coming("WhoId", changes, before), coming("WhatId", changes, before)
     if who is not None and who.startswith("00Q"):
         if what is not None:
             raise Refusal(
@@ -84,7 +87,7 @@ def _activity(store: Store, changes: Row, before: Row | None) -> None:
     changes["AccountId"] = account
 
 
-def _task(store: Store, changes: Row, before: Row | None, write: Write) -> None:
+def _task(store: Store, changes: Row, before: StoredRow | None, write: Write) -> None:
     _activity(store, changes, before)
     if before is None:
         changes["TaskSubtype"] = changes.get("TaskSubtype") or "Task"
@@ -101,7 +104,7 @@ def _task(store: Store, changes: Row, before: Row | None, write: Write) -> None:
             changes["CompletedDateTime"] = write.stamp if closed else None
 
 
-def _event(store: Store, changes: Row, before: Row | None, _write: Write) -> None:
+def _event(store: Store, changes: Row, before: StoredRow | None, _write: Write) -> None:
     _activity(store, changes, before)
     start = changes.get("StartDateTime", changes.get("ActivityDateTime"))
     if start is None and changes.get("ActivityDate") is not None:
@@ -114,8 +117,7 @@ def _event(store: Store, changes: Row, before: Row | None, _write: Write) -> Non
         )
     if start is None:
         start = before["StartDateTime"] if before is not None else 0
-    row = merged(changes, before)
-    duration = row.get("DurationInMinutes")
+    duration = coming("DurationInMinutes", changes, before)
     if changes.get("EndDateTime") is not None:
         duration = (changes["EndDateTime"] - start) // _MINUTE
     if duration is None:
@@ -141,21 +143,21 @@ def _event(store: Store, changes: Row, before: Row | None, _write: Write) -> Non
         changes["EventSubtype"] = changes.get("EventSubtype") or "Event"
 
 
-def _opportunity(_store: Store, changes: Row, _before: Row | None, _write: Write) -> None:
+def _opportunity(_store: Store, changes: Row, _before: StoredRow | None, _write: Write) -> None:
     stage = changes.get("StageName")
     if stage is not None:
         changes["IsClosed"] = int(stage.startswith("Closed"))
         changes["IsWon"] = int(stage == "Closed Won")
 
 
-def _email_message(_store: Store, changes: Row, before: Row | None, write: Write) -> None:
+def _email_message(_store: Store, changes: Row, before: StoredRow | None, write: Write) -> None:
     if before is None:
         if changes.get("ActivityId") is not None:
             raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", status=403)
         if changes.get("MessageDate") is None:
             changes["MessageDate"] = write.stamp
         return
-    if before.get("Status") != "5" and any(name != "IsExternallyVisible" and name[-3:] != "__c" for name in changes):
+    if before["Status"] != "5" and any(name != "IsExternallyVisible" and name[-3:] != "__c" for name in changes):
         # Once it is no draft, an email is read-only but for this and custom fields (object reference; the code is not
         # recorded).
         raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", "the email is not a draft and cannot be changed", status=403)
@@ -182,6 +184,10 @@ class ValidationRule:
     message: str
     field: str = ""
     """Shown at this field, "" for the top of the page."""
+
+
+Flow = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""A record-triggered flow that runs before the save: the fields it sets, given the row as it would be."""
 
 
 @dataclass(kw_only=True, slots=True)

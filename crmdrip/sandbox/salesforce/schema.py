@@ -96,9 +96,9 @@ class Field:
         return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)  # told apart by identity: see columns
 class SObject:
-    """One object with its fields, in describe order."""
+    """One object with its fields, in describe order. Another one takes its place when an admin changes it."""
 
     name: str
     label: str
@@ -115,6 +115,8 @@ class SObject:
     """The fields the org fills in where a new record says nothing of them."""
     never_empty: tuple[Field, ...] = field(repr=False)
     """The fields that a client could leave empty, and must not."""
+    unique: tuple[Field, ...] = field(repr=False)
+    """The fields of which no two records share a value."""
 
     @property
     def custom(self) -> bool:
@@ -156,6 +158,7 @@ def build_object(
             for spec in by_name.values()
             if spec.required or (spec.defaulted and (spec.createable or spec.updateable))
         ),
+        unique=tuple(spec for spec in by_name.values() if spec.unique),
     )  # fmt: skip
 
 

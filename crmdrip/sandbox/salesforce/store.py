@@ -22,6 +22,8 @@ Row = dict[str, Any]
 CASCADE = "cascade_root"
 """The id of the record whose deletion took this one along: what undelete brings back."""
 
+_STANDING = {True: ("IsDeleted",), False: ("Id",)}
+"""What tells whether a row is there, by whether rows of its kind can be deleted."""
 _NOT_INDEXED = frozenset({"CreatedById", "LastModifiedById", "MasterRecordId"})
 
 
@@ -61,9 +63,49 @@ def _insertion(table: str, columns: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=512)
+def _selection(table: str, columns: tuple[str, ...]) -> str:
+    return f'SELECT {", ".join(quote(name) for name in columns)} FROM {quote(table)} WHERE "Id" = ?'
+
+
+@lru_cache(maxsize=512)
+def _search(specs: tuple[SObject, ...], column: str, deleted: bool | None) -> str:  # noqa: FBT001 - as ids_where has it
+    kept = "" if deleted is None else f' AND "IsDeleted" = {int(deleted)}'
+    return " UNION ALL ".join(
+        f'SELECT "Id" FROM {quote(spec.name)} WHERE {quote(column)} = ?{kept if spec.deletable else ""}'
+        for spec in specs
+    )
+
+
+@lru_cache(maxsize=512)
 def _change(table: str, columns: tuple[str, ...]) -> str:
     sets = ", ".join(f"{quote(name)} = ?" for name in columns)
     return f'UPDATE {quote(table)} SET {sets} WHERE "Id" = ?'
+
+
+class StoredRow:
+    """A row as it stands: some columns were read at once, any other is when somebody asks for it.
+
+    To be asked before the row is changed.
+    """
+
+    __slots__ = ("_record_id", "_store", "_table", "_values")
+
+    def __init__(self, store: Store, table: str, record_id: str, values: Row) -> None:
+        self._store = store
+        self._table = table
+        self._record_id = record_id
+        self._values = values
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._values:
+            self._values[name] = self._store.value(self._table, self._record_id, name)
+        return self._values[name]
+
+    def whole(self) -> Row:
+        """Every column of it."""
+        row = self._store.fetch(self._table, self._record_id)
+        assert row is not None  # noqa: S101 - it was found, and nothing is ever taken out of a table
+        return row
 
 
 class Store:
@@ -167,14 +209,22 @@ class Store:
             names = self._columns[table] = [column[0] for column in cursor.description]
         return dict(zip(names, values, strict=True))
 
-    def fetch_living(self, spec: SObject, record_ids: Sequence[str], columns: Sequence[str]) -> dict[str, Row]:
-        """Some columns of the living rows among these, by id."""
+    def read(self, table: str, record_id: str, columns: tuple[str, ...]) -> StoredRow | None:
+        """One row by id, deleted or not, of which some columns are wanted for certain."""
+        values = self.db.execute(_selection(table, columns), (record_id,)).fetchone()
+        if values is None:
+            return None
+        return StoredRow(self, table, record_id, dict(zip(columns, values, strict=True)))
+
+    def fetch_living(
+        self, spec: SObject, record_ids: Sequence[str], columns: Sequence[str]
+    ) -> dict[str, Sequence[Any]]:
+        """Some columns of the living rows among these, by id; the id itself stands before them."""
         names = ", ".join(quote(name) for name in columns)
         sql = f'SELECT "Id", {names} FROM {quote(spec.name)} WHERE "Id" IN (SELECT value FROM json_each(?))'
         if spec.deletable:
             sql += ' AND "IsDeleted" = 0'
-        found = self.db.execute(sql, (json.dumps(record_ids),))
-        return {record_id: dict(zip(columns, values, strict=True)) for record_id, *values in found}
+        return {row[0]: row for row in self.db.execute(sql, (json.dumps(record_ids),))}
 
     def clear(self, table: str, column: str, value: Any) -> None:
         """Empty the column wherever it has the value."""
@@ -182,23 +232,22 @@ class Store:
 
     def ids_where(self, table: str, column: str, value: Any, *, deleted: bool | None = False) -> list[str]:
         """Ids of the rows with that value in the column; deleted None takes deleted and living rows alike."""
-        sql = f'SELECT "Id" FROM {quote(table)} WHERE {quote(column)} = ?'
-        if deleted is not None and self.schema[table].deletable:
-            sql += f' AND "IsDeleted" = {int(deleted)}'
-        return [row[0] for row in self.db.execute(sql, (value,))]
+        return [row[0] for row in self.db.execute(_search((self.schema[table],), column, deleted), (value,))]
+
+    def ids_among(self, tables: Sequence[str], column: str, value: Any) -> list[str]:
+        """Ids of the living rows of several tables with that value in the column they share."""
+        specs = tuple(self.schema[table] for table in tables)
+        return [row[0] for row in self.db.execute(_search(specs, column, False), (value,) * len(specs))]
 
     def value(self, table: str, record_id: str, column: str) -> Any:
         """One value by id; None also when there is no such row."""
-        row = self.db.execute(
-            f'SELECT {quote(column)} FROM {quote(table)} WHERE "Id" = ?', (record_id,)
-        ).fetchone()  # fmt: skip
+        row = self.db.execute(_selection(table, (column,)), (record_id,)).fetchone()
         return None if row is None else row[0]
 
     def exists(self, spec: SObject, record_id: str) -> bool | None:
         """True for a living row, False for a deleted one, None for none."""
-        column = '"IsDeleted"' if spec.deletable else "0"
-        row = self.db.execute(f'SELECT {column} FROM {quote(spec.name)} WHERE "Id" = ?', (record_id,)).fetchone()
-        return None if row is None else not row[0]
+        row = self.db.execute(_selection(spec.name, _STANDING[spec.deletable]), (record_id,)).fetchone()
+        return None if row is None else not (spec.deletable and row[0])
 
     def count(self, spec: SObject) -> int:
         """How many living rows."""

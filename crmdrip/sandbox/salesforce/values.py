@@ -35,6 +35,7 @@ def show_datetime(stored: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{stored % 1000:03d}+0000"
 
 
+@lru_cache(maxsize=4_096)  # and those of one request too
 def parse_datetime(text: str) -> int:
     """ISO text with a zone, or a bare date as midnight UTC. Raises ValueError."""
     if _DATE.fullmatch(text):
@@ -45,19 +46,46 @@ def parse_datetime(text: str) -> int:
     return to_ms(moment)
 
 
+Shower = Callable[[Any], Any]
+
+
+def shower(spec: Field) -> Shower | None:
+    """What turns stored values of the field into what an answer shows; None when they are shown as they are."""
+    return _SHOWN.get(spec.type)
+
+
 def show(spec: Field, stored: Any) -> Any:
     """A stored value as an answer shows it."""
-    if spec.type == "boolean":
-        return bool(stored)
-    if stored is None:
-        return None
-    if spec.type == "datetime":
-        return show_datetime(stored)
-    if spec.type == "int":
-        return int(stored)
-    if spec.type in NUMBER_TYPES:
-        return float(stored)
-    return stored
+    shown = shower(spec)
+    return stored if shown is None else shown(stored)
+
+
+def _show_moment(stored: int | None) -> str | None:
+    return None if stored is None else show_datetime(stored)
+
+
+def _show_whole(stored: Any) -> int | None:
+    return None if stored is None else int(stored)
+
+
+def _show_number(stored: Any) -> float | None:
+    return None if stored is None else float(stored)
+
+
+_SHOWN: Mapping[str, Shower] = {
+    **dict.fromkeys(NUMBER_TYPES, _show_number),
+    "int": _show_whole,
+    "boolean": bool,
+    "datetime": _show_moment,
+}
+"""By type; everything else is shown as it is stored."""
+
+Reader = Callable[[Field, Any], Any]
+
+
+def reader(spec: Field) -> Reader:
+    """What reads values of the field, from a request or from Python, as they are stored: see accept."""
+    return _READ.get(spec.type) or (_picklist if spec.restricted else _text)
 
 
 def accept(spec: Field, value: Any) -> Any:
@@ -65,10 +93,7 @@ def accept(spec: Field, value: Any) -> Any:
 
     A value of the wrong JSON type refuses the whole request with JSON_PARSER_ERROR; everything else one row.
     """
-    if value is None and spec.type != "boolean":
-        return None
-    read: Callable[[Field, Any], Any] = _ACCEPTED.get(spec.type, _text)
-    return read(spec, value)
+    return reader(spec)(spec, value)
 
 
 def _undecipherable(kind: str, value: Any) -> Refusal:
@@ -91,7 +116,7 @@ def _boolean(_spec: Field, value: Any) -> int:
 def _datetime(_spec: Field, value: Any) -> int | None:
     if isinstance(value, datetime):
         return to_ms(value)
-    if value == "":
+    if value is None or value == "":
         return None
     try:
         return parse_datetime(value)
@@ -104,7 +129,7 @@ def _date(_spec: Field, value: Any) -> str | None:
         return value.astimezone(UTC).date().isoformat()
     if isinstance(value, date):
         return value.isoformat()
-    if value == "":
+    if value is None or value == "":
         return None
     try:
         # A datetime given for a date is cut to its date.
@@ -117,7 +142,7 @@ def _time(_spec: Field, value: Any) -> str | None:
     """As answers show it: "09:00:00.000Z", which is the time on the wall wherever that hangs."""
     if isinstance(value, time):
         return f"{value:%H:%M:%S}.000Z"
-    if value == "":
+    if value is None or value == "":
         return None
     try:
         return f"{time.fromisoformat(value.removesuffix('Z')):%H:%M:%S}.000Z"
@@ -126,7 +151,7 @@ def _time(_spec: Field, value: Any) -> str | None:
 
 
 def _number(spec: Field, value: Any) -> float | int | None:
-    if value == "":
+    if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _undecipherable("double", value)
@@ -145,7 +170,7 @@ def _number(spec: Field, value: Any) -> float | int | None:
 
 
 def _id(spec: Field, value: Any) -> str | None:
-    if value == "":
+    if value is None or value == "":
         return None
     full = normalize(value)
     if full is None:
@@ -155,24 +180,17 @@ def _id(spec: Field, value: Any) -> str | None:
 
 def _text(spec: Field, value: Any) -> str | None:
     if not isinstance(value, str):
+        if value is None:
+            return None
         value = _as_text(value)
     text: str = value.strip()
-    if not text:
-        return None
-    if spec.length and len(text) > spec.length:
+    if len(text) > spec.length > 0:
         raise Refusal(
             "STRING_TOO_LONG",
             f"{spec.label}: data value too large: {text} (max length={spec.length})",
             fields=(spec.name,),
         )
-    if spec.type == "email" and _EMAIL.fullmatch(text) is None:
-        raise Refusal("INVALID_EMAIL_ADDRESS", f"{spec.label}: invalid email address: {text}", fields=(spec.name,))
-    if spec.type == "multipicklist":
-        chosen = [part.strip() for part in text.split(";") if part.strip()]
-        return ";".join(_picklist(spec, part) for part in chosen) if spec.restricted else text
-    if spec.restricted:
-        return _picklist(spec, text)
-    return text
+    return text or None
 
 
 def _as_text(value: Any) -> str:
@@ -183,7 +201,26 @@ def _as_text(value: Any) -> str:
     raise _undecipherable("string", value)
 
 
-def _picklist(spec: Field, text: str) -> str:
+def _email(spec: Field, value: Any) -> str | None:
+    text = _text(spec, value)
+    if text is not None and _EMAIL.fullmatch(text) is None:
+        raise Refusal("INVALID_EMAIL_ADDRESS", f"{spec.label}: invalid email address: {text}", fields=(spec.name,))
+    return text
+
+
+def _multipicklist(spec: Field, value: Any) -> str | None:
+    text = _text(spec, value)
+    if text is None or not spec.restricted:
+        return text
+    return ";".join(_listed(spec, part.strip()) for part in text.split(";") if part.strip())
+
+
+def _picklist(spec: Field, value: Any) -> str | None:
+    text = _text(spec, value)
+    return None if text is None else _listed(spec, text)
+
+
+def _listed(spec: Field, text: str) -> str:
     if text in spec.values:
         return text
     for each in spec.values:
@@ -196,13 +233,15 @@ def _picklist(spec: Field, text: str) -> str:
     )
 
 
-_ACCEPTED: Mapping[str, Callable[[Field, Any], Any]] = {
+_READ: Mapping[str, Reader] = {
     "boolean": _boolean,
     "datetime": _datetime,
     "date": _date,
     "time": _time,
     "id": _id,
     "reference": _id,
+    "email": _email,
+    "multipicklist": _multipicklist,
     **dict.fromkeys(NUMBER_TYPES, _number),
 }
-"""By type; everything else is text."""
+"""By type; everything else is text, or one of a list of texts."""
