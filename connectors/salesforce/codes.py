@@ -151,6 +151,8 @@ class Fault:
             return found
         if self.status == 401:
             return ErrorClass.AUTH
+        if 300 <= self.status < 400:
+            return ErrorClass.CONFIGURATION
         if self.status == 429 or (self.status == 503 and self.retry_after is not None):
             return ErrorClass.RATE_LIMITED
         if self.status >= 500:
