@@ -15,7 +15,7 @@ from crmdrip.core.decisions import Finish, Hold, Move, Readdress, Send, Skip, St
 from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import normalize_address, touch_id
-from crmdrip.core.model import Enrollment, Signal, SignalKind, Step, StepKind, Touch, TouchState
+from crmdrip.core.model import Enrollment, Signal, SignalKind, StepKind, Touch, TouchState
 from crmdrip.core.plan import plan
 from crmdrip.core.reasons import HoldReason, MissingFields, Reason
 from crmdrip.core.snapshot import Snapshot, View
