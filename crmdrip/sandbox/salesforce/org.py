@@ -375,6 +375,10 @@ class SalesforceOrg:
         """Accept inserts again."""
         self.records.storage_full = False
 
+    def let_own_tasks(self, queue_id: str) -> None:
+        """Add Task to a queue's supported objects."""
+        self.records.task_queues.add(queue_id)
+
     def enable_person_accounts(self) -> None:
         """Let accounts be people: each has a contact of its own that cannot be told from others but by IsPersonAccount.
 
