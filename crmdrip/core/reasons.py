@@ -150,6 +150,14 @@ class Reason(Struct, frozen=True, kw_only=True):
         return pattern.format(detail=clip(_one_line(self.detail), room))
 
 
+class MissingFields(Reason, frozen=True, kw_only=True):
+    """Why an email cannot be written, with the fields that people read of in the detail."""
+
+    code: AnyReason = HoldReason.MISSING_FIELD
+    paths: tuple[str, ...]
+    """Merge paths as the step spells them, in the order of their use."""
+
+
 def _one_line(detail: str) -> str:
     """A detail as it stands within a sentence: a leading space stays, a full stop of its own goes."""
     text = " ".join(detail.split()).removesuffix(".")
