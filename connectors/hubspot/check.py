@@ -1,6 +1,6 @@
 """The doctor's checks of a HubSpot portal, each with a stable code. A handful of calls; writes nothing.
 
-HS-LOGIN, HS-PORTAL, HS-VERSIONS, HS-SCOPES, HS-PROPERTIES, HS-OPTOUT-HIDDEN, HS-OWN-SEQUENCES, HS-TOUCH-ID,
+HS-LOGIN, HS-PORTAL, HS-VERSIONS, HS-SCOPES, HS-PROPERTIES, HS-OPTIONS, HS-OPTOUT-HIDDEN, HS-OWN-SEQUENCES, HS-TOUCH-ID,
 HS-PREFERENCES, HS-SEQUENCES, HS-LISTS, HS-CONTROL, HS-WEBHOOKS, HS-LIMITS,
 HS-CLOCK.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from connectors.hubspot.paths import ENDS
 from connectors.hubspot.portal import RIGHT_PORTAL, Portal, wrong_portal
 from connectors.hubspot.preferences import subscription_types
+from connectors.hubspot.schema import OBJECT_OF, read_schema
 from connectors.hubspot.scopes import check_scopes
 from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.timeline import Timeline
@@ -82,6 +83,7 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
 def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult]:
     """Every property of the mapping is there, and the keys take each value once."""
     missing: list[str] = []
+    lacking: list[str] = []
     for word in ("contact", "control", *_TIMELINE):
         name = portal.mapping.object("contact" if word == "control" else word)
         if word in _TIMELINE:
@@ -107,6 +109,16 @@ def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult
             yield from _check_own_sequences(portal, rows)
         if word == "control":
             yield from _check_control_key(portal, rows)
+        lacking += _lacking_options(portal, word, rows)
+    if lacking:
+        yield CheckResult(
+            code="HS-OPTIONS",
+            level=CheckLevel.FAIL,
+            what=f"{'; '.join(lacking)}.",
+            do_next="Type crmdrip install hubspot, which adds them, or add them in Settings, Properties.",
+        )
+    else:
+        yield ok("HS-OPTIONS", "the properties to choose from have every option.")
     if missing:
         yield CheckResult(
             code="HS-PROPERTIES",
@@ -116,6 +128,18 @@ def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult
         )
     else:
         yield ok("HS-PROPERTIES", "every property of the mapping is there.")
+
+
+def _lacking_options(portal: Portal, word: str, rows: Mapping[str, Any]) -> Iterator[str]:
+    """What a property to choose from does not offer of what is written there."""
+    name = portal.mapping.object(OBJECT_OF.get(word, word))
+    for spec in read_schema(portal.mapping).properties.get(name, ()):
+        row = rows.get(spec.name)
+        if row is None or not spec.options or row.get("type") != "enumeration" or not spec.word.startswith(f"{word}."):
+            continue
+        there = {str(one.get("value")) for one in row.get("options") or ()}
+        if gone := [value for value in spec.options if value not in there]:
+            yield f"{name}.{spec.name} lacks {', '.join(gone)}"
 
 
 def _without_key(name: str) -> CheckResult:

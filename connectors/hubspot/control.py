@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from connectors.hubspot.client import segment
 from connectors.hubspot.portal import Portal
-from connectors.hubspot.records import hidden_opt_out
 from connectors.hubspot.values import Properties, is_ticked, parse_time, show_time
 from crmdrip.core.errors import ConfigurationError, CrmdripError
 from crmdrip.core.model import Brake
@@ -34,7 +33,7 @@ class ControlReader:
     ) -> tuple[dict[str, Properties], Brake]:
         """People by id and the brake, together as long as the control contact is known. Raises as the client."""
         portal = self._portal
-        wanted = list(dict.fromkeys([*names, *self.properties(), *portal.contacts.opt_outs]))
+        wanted = list(dict.fromkeys([*names, *self.properties(), *portal.contacts.vital]))
         known = portal.control_id
         rows = portal.read_contacts([*ids, known] if known is not None else ids, wanted, purpose)
         control = rows.pop(known, None) if known is not None and known not in ids else None
@@ -42,9 +41,9 @@ class ControlReader:
             control = self._find(wanted, purpose)
         seen = [*rows.values(), *filter(None, [control])]
         for row in seen:
-            portal.contacts.demand_opt_out(row)
+            portal.contacts.demand(row)
         if not seen:
-            self._demand_opt_out(purpose)
+            self._demand(purpose)
         return rows, self._brake(control, purpose)
 
     def _find(self, names: Sequence[str], purpose: Purpose) -> Properties | None:
@@ -55,13 +54,13 @@ class ControlReader:
         portal.control_id = next(iter(found), None)
         return next(iter(found.values()), None)
 
-    def _demand_opt_out(self, purpose: Purpose) -> None:
-        """Where nobody was read, by the property itself."""
+    def _demand(self, purpose: Purpose) -> None:
+        """Where nobody was read, by the properties themselves."""
         portal = self._portal
-        for name in portal.contacts.opt_outs:
+        for name in portal.contacts.vital:
             path = f"{portal.mapping.object('contact')}/{segment(name)}"
             if portal.client.get("properties", path, purpose, absent=True).fault is not None:
-                raise hidden_opt_out(name)
+                raise portal.contacts.lacking(name)
 
     def _brake(self, control: Properties | None, purpose: Purpose) -> Brake:
         field = self._portal.mapping.field

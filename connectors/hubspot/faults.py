@@ -84,6 +84,8 @@ class Fault:
     message: str = ""
     codes: tuple[str, ...] = ()
     """Of single properties, such as INVALID_OPTION."""
+    names: tuple[str, ...] = ()
+    """The properties blamed."""
     scopes: tuple[str, ...] = ()
     """Those that are missing."""
     policy: str = ""
@@ -152,6 +154,12 @@ def _read(value: Any, status: int, retry_after: float | None) -> Fault:
         category=str(value.get("category") or ""),
         message=str(value.get("message") or ""),
         codes=tuple(str(one["code"]) for one in details if one.get("code")),
+        names=tuple(
+            str(name)
+            for context in contexts
+            if isinstance(context, Mapping)
+            for name in _list(context.get("propertyName"))
+        ),
         scopes=tuple(
             str(scope)
             for context in contexts

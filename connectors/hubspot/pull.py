@@ -173,7 +173,7 @@ class Pull:
         )
         found = {row["id"]: row["properties"] for row in rows}
         for row in found.values():
-            reader.demand_opt_out(row)
+            reader.demand(row)
         return found, more and bool(rows)
 
     def _records(self, rows: Mapping[str, Properties], extra: Mapping[str, str], now: datetime) -> Iterator[Record]:

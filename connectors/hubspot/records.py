@@ -45,6 +45,8 @@ _OURS = frozenset({"status", "run", "last_touch", "lists", "modified"})
 """What our own writes change, and activities logged by anybody: no news of the person."""
 
 
+_VITAL = ("enrolled", "sequence", "paused_until")
+
 _OPTED_OUT_OF = "hs_email_optout_"
 """Before the number of a subscription type: the property that says who opted out of that type alone."""
 _OWN_SEQUENCE = "a sequence of HubSpot's own"
@@ -73,6 +75,8 @@ class ContactReader:
         self._telling = [name for word, name in self._names.items() if name and word not in _OURS]
         self.opt_outs = tuple(filter(None, (self._names["opted_out"], self._names["opted_out_of_type"])))
         """The properties that say who wants no email: none at all, and none of our type."""
+        self.vital = (*self.opt_outs, *filter(None, (self._names[word] for word in _VITAL)))
+        """Without these nobody knows who may be mailed. HubSpot leaves out of its answers what it does not have."""
 
     @property
     def modified(self) -> str:
@@ -87,11 +91,24 @@ class ContactReader:
         """What to ask for."""
         return list(dict.fromkeys([*filter(None, self._names.values()), *filter(None, extra)]))
 
-    def demand_opt_out(self, properties: Properties) -> None:
-        """Raises ConfigurationError when the answer does not tell who opted out (B26)."""
-        for name in self.opt_outs:
+    def demand(self, properties: Properties) -> None:
+        """Raises ConfigurationError when the answer does not tell who opted out (B26), or who is in a sequence.
+
+        A property that somebody archived would otherwise look like everybody's box unticked at once.
+        """
+        for name in self.vital:
             if name not in properties:
-                raise hidden_opt_out(name)
+                raise self.lacking(name)
+
+    def lacking(self, name: str) -> ConfigurationError:
+        """That a vital property does not come."""
+        if name in self.opt_outs:
+            return hidden_opt_out(name)
+        return ConfigurationError(
+            f"contacts have no property {name}, so it is not known who is in a sequence.",
+            where="HubSpot",
+            do_next="Restore it (Settings, Properties, Archived properties), or type crmdrip install hubspot.",
+        )
 
     def digest(self, properties: Properties, extra: Iterable[str] = ()) -> int:
         """Changes with everything that is news of the person, and not with what we write ourselves."""

@@ -21,6 +21,7 @@ from connectors.hubspot.rows import (
     Row,
     approval_row,
     bounce_row,
+    constants,
     join,
     news_row,
     status_row,
@@ -54,6 +55,10 @@ log = structlog.get_logger()
 _TAKEN = "CONFLICTING_UNIQUE_VALUE"
 _NO_OWNER = "INVALID_OWNER_ID"
 _GONE = "OBJECT_NOT_FOUND"
+_DEFINITIONS = frozenset({"PROPERTY_DOESNT_EXIST", "INVALID_OPTION", "READ_ONLY_VALUE"})
+"""An admin archived a property of ours, or one of its options: what is refused for it goes on once that is mended."""
+_NEEDED = frozenset({"status", "enrolled", "run", "touch_id", "sequence_id", "step_id", "at", "direction"})
+"""Words without which a write says nothing. The others are shown to people, and the doctor reports them missing."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -213,6 +218,9 @@ class HubSpotSink:
             purpose = Purpose.STOP if any(row.urgent for row in batch) else Purpose.REPORT
             body = {"inputs": [row.body(str(number)) for number, row in enumerate(batch)]}
             answer = self._portal.client.change("POST", "objects", f"{name}/batch/{verb}", body, purpose=purpose)
+            if answer.fault is not None and (spared := self._spare(batch, answer.fault)) is not None:
+                waiting.append(spared)
+                continue
             faults, halves = _judge(batch, answer)
             waiting.extend(halves)
             unsettled = {id(row) for half in halves for row in half}
@@ -238,8 +246,23 @@ class HubSpotSink:
         key = self._portal.mapping.field(row.word, "touch_id")
         return bool(self._portal.read_objects(name, [row.properties[key]], [key], Purpose.REPORT, key=key))
 
+    def _spare(self, rows: Sequence[Row], fault: Fault) -> list[Row] | None:
+        """The rows without the properties that the portal does not have (any more), None where it is not about that."""
+        if not fault.names or not _DEFINITIONS.issuperset(fault.codes):
+            return None
+        fields, blamed = self._portal.mapping.fields, set(fault.names)
+        needed = {fields[word].get(one) for word in ("contact", "email", "task", "note") for one in _NEEDED}
+        if blamed & needed or not any(blamed & row.properties.keys() for row in rows):
+            return None
+        return [
+            replace(row, properties={name: value for name, value in row.properties.items() if name not in blamed})
+            for row in rows
+        ]
+
     def _mend(self, row: Row, fault: Fault, purpose: Purpose) -> Row | None:
         """The row as it may be taken: for whoever its contact became, without what is gone of owner and others."""
+        if (spared := self._spare([row], fault)) is not None:
+            return spared[0]
         owner = self._portal.mapping.field("email", "owner")
         if _NO_OWNER in fault.codes and owner in row.properties:
             kept = {name: value for name, value in row.properties.items() if name != owner}
@@ -291,6 +314,8 @@ class HubSpotSink:
         portal = self._portal
         field, value = portal.mapping.field, portal.mapping.value
         properties = {**control_values(portal, write), field("control", "name"): value("control", "name")}
+        if portal.control_id is None:
+            properties = {**constants(portal.mapping, "control"), **properties}
         row = {"id": value("control", "key"), "idProperty": field("control", "key"), "properties": properties}
         path = f"{portal.mapping.object('contact')}/batch/upsert"
         answer = portal.client.change("POST", "objects", path, {"inputs": [row]}, purpose=Purpose.PULL)
@@ -355,5 +380,7 @@ def _outcome(write: Write, fault: Fault | None) -> WriteOutcome:
     if fault is None:
         return WriteOutcome(key=write.key)
     known = fault.error_class
+    if not _DEFINITIONS.isdisjoint(fault.codes):
+        known = ErrorClass.CONFIGURATION
     error = ErrorClass.REJECTED if known is ErrorClass.OUTCOME_UNKNOWN else known
     return WriteOutcome(key=write.key, error=error, code=fault.code, detail=fault.message)

@@ -170,5 +170,5 @@ class HubSpotSource:
 
     def _records(self, rows: Mapping[str, Any]) -> tuple[Record, ...]:
         for row in rows.values():
-            self.portal.contacts.demand_opt_out(row)
+            self.portal.contacts.demand(row)
         return tuple(self.portal.contacts.read(one, row) for one, row in rows.items())

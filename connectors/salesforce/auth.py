@@ -29,8 +29,18 @@ _DO_NEXT = {
         "Both: check the domain."
     ),
     "unsupported_grant_type": "Switch the flow on in the app's OAuth policies.",
+    "inactive_user": "The user is deactivated or frozen: activate or unfreeze it in Setup, Users.",
+    "inactive_org": "The org is locked, closed or suspended: ask Salesforce Support, or whoever pays for it.",
 }
-"""By the `error` of the token endpoint (OAuth 2.0, RFC 6749 section 5.2, and Salesforce's own)."""
+"""By the `error` of the token endpoint (RFC 6749 section 5.2; help, "OAuth 2.0 Authorization Errors")."""
+_SAID = {
+    "ip restricted": (
+        "Add this machine's address to the profile's Login IP Ranges, or set IP Relaxation in the app's policies."
+    ),
+    "approved": "Approve the user for the app: by permission set, in the app's policies.",
+}
+"""By a word of the description, where the same error has several causes."""
+_LATER = frozenset({"server_error", "temporarily_unavailable", "unknown_error"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +136,13 @@ def _post(session: requests.Session, settings: SalesforceSettings, form: dict[st
 
 def _refusal(url: str, response: requests.Response) -> CrmdripError:
     status = response.status_code
+    if response.is_redirect:
+        host = urlsplit(response.headers["Location"]).hostname or ""
+        return ConfigurationError(
+            f"the login host leads on to {host}: the org has another My Domain.",
+            where=url,
+            do_next=f'Set domain = "{host.removesuffix(".salesforce.com")}", if that is your org.',
+        )
     if status == 429:
         after = response.headers.get("Retry-After", "")
         return RateLimitedError("too many logins.", where=url, retry_after=float(after) if after.isdecimal() else None)
@@ -136,5 +153,10 @@ def _refusal(url: str, response: requests.Response) -> CrmdripError:
         code, text = str(answer["error"]), str(answer.get("error_description") or "")
     except (ValueError, KeyError, TypeError):
         code, text = f"HTTP {status}", ""
+    if code == "rate_limit_exceeded":
+        return RateLimitedError("too many logins.", where=url, do_next="Wait: Salesforce limits logins by the hour.")
+    if code in _LATER:
+        return RetriableError(f"the login host answered {code}.", where=url)
     what = f"login refused: {code}" + (f" ({text})." if text else ".")
-    return AuthError(what, where=url, do_next=_DO_NEXT.get(code, "Check the domain and the app's settings."))
+    said = next((advice for word, advice in _SAID.items() if word in text.lower()), "")
+    return AuthError(what, where=url, do_next=said or _DO_NEXT.get(code, "Check the domain and the app's settings."))

@@ -1,7 +1,8 @@
 """The doctor's checks of a Salesforce org, each with a stable code. A handful of calls; writes nothing.
 
-SF-LOGIN, SF-ORG, SF-FIELDS, SF-TYPES, SF-VALUES, SF-OPTOUT-HIDDEN, SF-WRITE, SF-TOUCH-ID, SF-TASKS, SF-LIMITS,
-SF-CONTROL, SF-SIGNALS, SF-CLOCK. Those of probe.py are made on request alone.
+SF-LOGIN, SF-ORG, SF-FIELDS, SF-TYPES, SF-VALUES, SF-SEARCH, SF-OPTOUT-HIDDEN, SF-WRITE, SF-TOUCH-ID, SF-TASKS,
+SF-LIMITS, SF-CONTROL, SF-SIGNALS, SF-CLOCK; SF-PERSON-ACCOUNTS where there are such. Those of probe.py are made on
+request alone.
 """
 
 from __future__ import annotations
@@ -65,8 +66,10 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
     yield check_fields(schema)
     yield check_types(schema)
     yield check_values(schema)
+    yield check_search(schema)
     if schema.has("contact"):  # else SF-FIELDS has said all there is to say
         yield check_opt_out(schema)
+        yield from check_person_accounts(schema)
     yield check_writable(schema)
     yield check_touch_id(schema)
     if (task := schema.objects.get("task")) is not None:
@@ -148,6 +151,25 @@ def check_values(schema: Schema) -> CheckResult:
     return ok("SF-VALUES", "the picklists that can be seen have every value.")
 
 
+def check_search(schema: Schema) -> CheckResult:
+    """People can be found by their address, which tells who has two records, and whose an answer is (B6, B13)."""
+    sealed = [
+        f"{info.name}.{found.name}"
+        for kind in schema.kinds()
+        if (info := schema.objects[kind.value])
+        and (found := info.find(schema.mapping.field(kind.value, "email"))) is not None
+        and not found.filterable
+    ]
+    if sealed:
+        return CheckResult(
+            code="SF-SEARCH",
+            level=CheckLevel.FAIL,
+            what=f"{' and '.join(sealed)} cannot be searched (Shield encryption), so nobody is found by address.",
+            do_next="Setup, Encryption Policy: choose the deterministic scheme (case insensitive), and encrypt anew.",
+        )
+    return ok("SF-SEARCH", "people can be found by their address.")
+
+
 def check_opt_out(schema: Schema) -> CheckResult:
     """The opt-out field can be read: field-level security hides it by default (B26)."""
     try:
@@ -155,6 +177,22 @@ def check_opt_out(schema: Schema) -> CheckResult:
     except ConfigurationError as error:
         return CheckResult(code="SF-OPTOUT-HIDDEN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
     return ok("SF-OPTOUT-HIDDEN", "the opt-out field can be read.")
+
+
+def check_person_accounts(schema: Schema) -> Iterator[CheckResult]:
+    """Where accounts may be people, their contacts can be changed: that takes edit access to accounts as well."""
+    if schema.objects["contact"].find("IsPersonAccount") is None:
+        return
+    account = schema.objects.get("account")
+    if account is not None and account.updateable:
+        yield ok("SF-PERSON-ACCOUNTS", "person accounts can be changed.")
+        return
+    yield CheckResult(
+        code="SF-PERSON-ACCOUNTS",
+        level=CheckLevel.WARN,
+        what="the org has person accounts; without Edit on Accounts their status cannot be written.",
+        do_next="Grant it Edit on Accounts by a permission set of your own, or tick no person account.",
+    )
 
 
 def check_writable(schema: Schema) -> CheckResult:

@@ -140,12 +140,14 @@ class Wire(Salesforce):
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token.access_token}", **extra}
             target = url.replace(f"https://{self.sf_instance}/", f"https://{token.host}/", 1)
             try:
-                response = self.session.request(method, target, headers=headers, **kwargs)
+                # To follow a redirect would make a GET of a POST, without its body.
+                response = self.session.request(method, target, headers=headers, allow_redirects=False, **kwargs)
             except requests.RequestException as error:
                 # The cause's text holds the URL, and with it addresses in a query.
                 raise RetriableError(f"no answer ({type(error).__name__}).", where=f"Salesforce ({name})") from None
             self._after(response)
-            if response.status_code == 401 and not renewed:
+            # The session has ended; or the org has moved, and a login tells where to.
+            if (response.status_code == 401 or response.is_redirect) and not renewed:
                 renewed, token = True, self._renew(token)
                 continue
             if response.status_code >= 300:

@@ -79,6 +79,8 @@ class FieldInfo:
     calculated: bool = False
     required: bool = False
     """Whether a new record needs a value for it and the org gives none by itself."""
+    filterable: bool = True
+    """Whether records can be found by it: not by what Shield encrypts in its probabilistic scheme."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +95,7 @@ class ObjectInfo:
     children: frozenset[str]
     """Child relationship names."""
     createable: bool
+    updateable: bool = True
 
     def find(self, name: str) -> FieldInfo | None:
         """The field, None when it is hidden or absent. A path to a parent ("Opportunity.Name") is not looked into."""
@@ -280,6 +283,7 @@ def read_object(answer: Answer, word: str) -> ObjectInfo | None:
         name=body["name"],
         prefix=body.get("keyPrefix") or "",
         createable=bool(body.get("createable", True)),
+        updateable=bool(body.get("updateable", True)),
         children=frozenset(
             child["relationshipName"] for child in body.get("childRelationships", ()) if child.get("relationshipName")
         ),
@@ -307,4 +311,5 @@ def read_field(one: Mapping[str, Any]) -> FieldInfo:
         reference_to=tuple(one.get("referenceTo") or ()),
         calculated=bool(one.get("calculated")),
         required=bool(one.get("createable")) and not one.get("nillable", True) and not one.get("defaultedOnCreate"),
+        filterable=bool(one.get("filterable", True)),
     )

@@ -248,3 +248,10 @@ def test_the_mapping_names_what_the_stand_in_is_given():
         if name.startswith("crmdrip_")
     }
     assert named == {(kind, name) for kind, names in PROPERTIES.items() for name in names}
+
+
+def test_an_option_that_is_not_there_is_named(peer):
+    """Every status that the daemon writes can be chosen, or the record would show an old one."""
+    peer.do("remove_option", "contacts", "crmdrip_status", "Refused")
+    (finding,) = findings(peer)["HS-OPTIONS"]
+    assert (finding.level, "contacts.crmdrip_status lacks Refused" in finding.what) == (CheckLevel.FAIL, True)

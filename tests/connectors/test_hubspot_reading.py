@@ -458,3 +458,23 @@ class TestSequences:
 def test_time_zones_are_read(value, zone):
     """HubSpot writes them in a way of its own."""
     assert to_zone(value) == zone
+
+
+@pytest.mark.parametrize("name", ["crmdrip_enrolled", "crmdrip_sequence", "crmdrip_paused_until"])
+class TestArchivedProperties:
+    """HubSpot leaves out of its answers what it does not have, as if nobody had a value."""
+
+    def test_a_look_does_not_take_that_for_unticked(self, peer, source, person, name):
+        """B9, P4: nobody is stopped, and nobody is mailed, until the property is back."""
+        peer.do("archive_property", "contacts", name)
+        with pytest.raises(ConfigurationError, match=name):
+            source.look([person], NO_PATHS, None)
+        peer.do("restore_property", "contacts", name)
+        assert source.look([person], NO_PATHS, None).records[person.id].enrolled
+
+    def test_a_pull_says_so(self, peer, source, person, name):
+        """P4: and it is the same whether anybody changed or not."""
+        cursor = read_all(source).cursor
+        peer.do("archive_property", "contacts", name)
+        with pytest.raises(ConfigurationError):
+            read_all(source, cursor)

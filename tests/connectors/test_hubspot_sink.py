@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 from hubspot_driver import HubSpotDriver
-from hubspot_peer import HubSpotPeer
+from hubspot_peer import HubSpotPeer, load_mapping
 
 from connectors.hubspot.client import Answer
 from connectors.hubspot.rows import Row
 from connectors.hubspot.sink import _judge
+from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.trail import add_trail
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind
@@ -196,6 +197,19 @@ def test_a_rule_on_new_records_is_shown_in_the_admin_s_words(peer, sink, person)
     assert (outcome.error, "hs_email_html is required" in outcome.detail) == (ErrorClass.REJECTED, True)
 
 
+def test_what_the_portal_demands_of_new_records_is_given_in_the_mapping(peer, crm, person):
+    """B21: properties that the create form requires, of emails and of the contact with the brake."""
+    peer.do("require", "emails", "hs_email_html")
+    peer.do("require", "contacts", "company")
+    mapping = load_mapping()
+    own = {**mapping.values, "new_email": {"hs_email_html": "<p>-</p>"}, "new_control": {"company": "Us"}}
+    sink = peer.sink(HubSpotSource(peer.client(), replace(mapping, values=own)))
+    beat = ControlWrite(key="c", heartbeat=AT, calls_used=1, calls_limit=None, state="Running.")
+    outcomes = write_all(sink, task_write(person, "f" * 32), beat)
+    assert (outcomes["task"].error, outcomes["c"].error) == (None, None)
+    assert len(crm.timeline(person)) == 1
+
+
 def test_two_daemons_make_one_control_contact(peer):
     """Its key has unique values, so the second finds the first one's."""
     beat = ControlWrite(key="c", heartbeat=AT, calls_used=1, calls_limit=None, state="Running.")
@@ -365,3 +379,37 @@ def test_times_are_written_to_the_millisecond(crm, sink, person):
     """HubSpot keeps no finer ones."""
     write_all(sink, status_write(person, next_touch=AT + timedelta(microseconds=123_456)))
     assert crm.read(person, "next_touch") == AT + timedelta(milliseconds=123)
+
+
+class TestDefinitions:
+    """An admin tidies the portal's properties."""
+
+    def test_a_property_that_is_only_shown_is_left_out(self, peer, crm, sink, person):
+        """B21: Drip Next Touch was archived; status and box are still written, in one call more."""
+        peer.do("archive_property", "contacts", "crmdrip_next_touch")
+        before = peer.calls()
+        assert write_all(sink, status_write(person))["status"].error is None
+        assert crm.read(person, "status") == "Active"
+        assert peer.calls() - before <= 3
+
+    def test_a_property_that_is_needed_waits_until_it_is_restored(self, peer, crm, sink, person):
+        """B21: never parked, since it is mended outside of us; the touch is not harmed."""
+        peer.do("archive_property", "contacts", "crmdrip_status")
+        outcomes = write_all(sink, status_write(person), task_write(person, "a" * 32))
+        assert (outcomes["status"].error, outcomes["task"].error) == (ErrorClass.CONFIGURATION, None)
+        assert "crmdrip_status" in outcomes["status"].detail
+        peer.do("restore_property", "contacts", "crmdrip_status")
+        assert write_all(sink, status_write(person))["status"].error is None
+
+    def test_an_option_that_was_removed_holds_up_nobody_else(self, peer, crm, sink, person):
+        """B21: a status that the property does not offer waits; others are written."""
+        bob = crm.add_person(RecordKind.CONTACT, email="bob@acme.example")
+        peer.do("remove_option", "contacts", "crmdrip_status", "Refused")
+        outcomes = write_all(sink, status_write(person, "r", status="Refused"), status_write(bob, "s"))
+        assert (outcomes["r"].error, outcomes["s"].error) == (ErrorClass.CONFIGURATION, None)
+
+    def test_a_touch_is_logged_without_what_emails_do_not_have(self, peer, crm, sink, person):
+        """B21, P6: a touch has to reach a timeline."""
+        peer.do("archive_property", "emails", "crmdrip_step")
+        assert write_all(sink, task_write(person, "a" * 32))["task"].error is None
+        assert [entry["touch_id"] for entry in crm.timeline(person)] == ["a" * 32]

@@ -14,9 +14,10 @@ from connectors.salesforce.check import check_clock
 from connectors.salesforce.schema import PERMISSION_SET
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import parse_mapping
+from crmdrip.core.model import RecordKind, RecordRef
 from crmdrip.ports import CheckLevel, ConnectorContext
 from crmdrip.sandbox.salesforce.access import Profile
-from crmdrip.testing.crm import CrmTrouble
+from crmdrip.testing.crm import CrmTrouble, read_all, status_write, task_write, write_all
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def test_a_sound_org_has_no_findings(peer) -> None:
         "SF-FIELDS",
         "SF-TYPES",
         "SF-VALUES",
+        "SF-SEARCH",
         "SF-OPTOUT-HIDDEN",
         "SF-WRITE",
         "SF-TOUCH-ID",
@@ -152,6 +154,57 @@ def test_an_orgs_own_words_count_as_ours(peer) -> None:
     document["step"]["kind"] = "Own_Kind__c"
     document["values"]["kind"] = {"email": "Mail", "task": "To Do"}
     assert "SF-VALUES" not in _bad(_check(peer, parse_mapping("own.toml", document)))
+
+
+def test_an_address_that_cannot_be_searched_for_fails(peer) -> None:
+    """B13: Shield's probabilistic scheme: who has two records cannot be known, so nobody may be mailed."""
+    peer.do("encrypt_field", "Contact", "Email")
+    found = _bad(_check(peer))["SF-SEARCH"]
+    assert (found.level, "Contact.Email" in found.what) == (CheckLevel.FAIL, True)
+    with pytest.raises(ConfigurationError):
+        peer.source().records_of(["ann@acme.example"])
+
+
+def test_an_encrypted_name_finds_nobody_and_says_so(peer) -> None:
+    """Everything else works on: by id and by address people are found."""
+    peer.do("encrypt_field", "Contact", "Name")
+    contact = peer.do("insert", "Contact", {"LastName": "Ann", "Email": "ann@acme.example"})
+    source = peer.source()
+    assert "SF-SEARCH" not in _bad(_check(peer))
+    assert [one.ref.id for one in source.find("ann@acme.example")] == [contact]
+    with pytest.raises(ConfigurationError, match="id or the email address"):
+        source.find("Ann")
+
+
+@pytest.mark.parametrize(("edit", "level"), [(False, CheckLevel.WARN), (True, CheckLevel.OK)])
+def test_person_accounts_take_edit_access_to_accounts(peer, edit, level) -> None:
+    """The permission set reads accounts and changes none; where they are people, status would not be written."""
+    peer.do("enable_person_accounts")
+    peer.org.access.profiles[peer.org.integration_user_id] = Profile.MINIMUM
+    if edit:
+        _grant_accounts(peer)
+    (found,) = (one for one in _check(peer) if one.code == "SF-PERSON-ACCOUNTS")
+    assert found.level is level
+
+
+def test_a_person_account_is_in_a_sequence_like_anybody(peer) -> None:
+    """B21: refused and kept while accounts cannot be edited, written as soon as they can; its touch is logged."""
+    peer.do("enable_person_accounts")
+    peer.org.access.profiles[peer.org.integration_user_id] = Profile.MINIMUM
+    contact = peer.do("add_person_account", LastName="Ann", Email="ann@acme.example", Drip_Enrolled__c=True)
+    source, ref = peer.source(), RecordRef(kind=RecordKind.CONTACT, id=contact)
+    assert read_all(source).records[contact].enrolled
+    outcomes = write_all(peer.sink(source), status_write(ref), task_write(ref, "a" * 32))
+    assert (outcomes["status"].code, outcomes["task"].error) == ("INSUFFICIENT_ACCESS_OR_READONLY", None)
+    _grant_accounts(peer)
+    assert write_all(peer.sink(source), status_write(ref))["status"].error is None
+
+
+def _grant_accounts(peer) -> None:
+    grants = peer.org.access.sets["Drip_Integration"]
+    objects = {**grants.objects, "Account": frozenset({"read", "edit"})}
+    peer.org.access.sets["Drip_Integration"] = replace(grants, objects=objects)
+    peer.org.access.changed()
 
 
 def test_a_user_who_may_not_make_tasks_is_told(peer) -> None:

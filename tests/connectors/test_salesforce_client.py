@@ -66,6 +66,57 @@ def test_an_unapproved_user_is_told_what_to_do(peer) -> None:
         _ = peer.client(auth=Auth(jwt_bearer=bearer)).token
 
 
+@pytest.mark.parametrize(
+    ("error", "text", "advice"),
+    [
+        ("invalid_grant", "ip restricted", "Login IP Ranges"),
+        ("inactive_user", "user is inactive", "unfreeze"),
+        ("invalid_app_access", "user is not admin approved to access this app", "Approve the user"),
+        ("inactive_org", "organization is locked, closed or suspended", "Salesforce Support"),
+    ],
+)
+def test_a_refused_login_says_what_the_admin_changes(peer, error, text, advice) -> None:
+    """What a security review leaves behind: address ranges, frozen users, apps for approved users only."""
+    body = orjson.dumps({"error": error, "error_description": text}).decode()
+    peer.org.faults.add(Fault(kind=FaultKind.ANSWER, path="/oauth2/token", status=400, body=body))
+    with pytest.raises(AuthError, match=advice):
+        _ = peer.client().token
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [("rate_limit_exceeded", RateLimitedError), ("temporarily_unavailable", RetriableError)]
+)
+def test_a_login_that_has_to_wait_is_no_wrong_password(peer, error, raised) -> None:
+    """B20: nothing is to be mended."""
+    body = orjson.dumps({"error": error, "error_description": "try again"}).decode()
+    peer.org.faults.add(Fault(kind=FaultKind.ANSWER, path="/oauth2/token", status=400, body=body))
+    with pytest.raises(raised):
+        _ = peer.client().token
+
+
+def test_a_renamed_my_domain_is_followed_by_a_login(peer) -> None:
+    """An assertion at the common login host: the next login tells the new host, and reads and writes go on."""
+    private, public = _make_key()
+    peer.do("register_app", "jwt.key", "s", public_key=public, approved=["crmdrip@acme.example"])
+    bearer = JwtBearer(consumer_key="jwt.key", username="crmdrip@acme.example", private_key=SecretStr(private))
+    source = peer.source(auth=Auth(jwt_bearer=bearer), domain="login")
+    before = source.identity()
+    peer.do("rename_my_domain", "beta.my.salesforce.com")
+    source.org.forget_schema()
+    assert source.identity() == before
+    assert source.org.client.token.host == "beta.my.salesforce.com"
+
+
+def test_a_renamed_my_domain_that_is_configured_is_named(peer) -> None:
+    """Client credentials log in at My Domain itself: the line to change is told."""
+    source = peer.source()
+    source.identity()
+    peer.do("rename_my_domain", "beta.my.salesforce.com")
+    source.org.forget_schema()
+    with pytest.raises(ConfigurationError, match=r'Set domain = "beta\.my"'):
+        source.identity()
+
+
 def test_a_key_that_is_none_is_a_configuration_error(peer) -> None:
     """A private key that cannot be read is named without quoting it."""
     bearer = JwtBearer(consumer_key="k", username="u", private_key=SecretStr("hunter2"))
@@ -314,3 +365,15 @@ def test_quota_gone_pauses_everything(peer) -> None:
     crm.trouble(CrmTrouble.QUOTA_GONE)
     with pytest.raises(RateLimitedError):
         client.write(LIMITS, Purpose.STOP)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [("TotalRequests Limit exceeded.", "24 hours"), ("ConcurrentPerOrgLongTxn Limit exceeded.", "long requests")],
+)
+def test_a_limit_says_which_one_it_is(peer, text, advice) -> None:
+    """B20: one code for the day's calls and for too many long requests at once."""
+    body = error_body("REQUEST_LIMIT_EXCEEDED", text)
+    peer.org.faults.add(Fault(kind=FaultKind.ANSWER, path="/data/", times=None, status=403, body=body))
+    with pytest.raises(RateLimitedError, match=advice):
+        peer.client().read(LIMITS, Purpose.PULL)

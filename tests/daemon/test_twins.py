@@ -255,6 +255,30 @@ def test_a_stop_on_either_twin_wins_after_the_merge(stage: Stage) -> None:
     assert len(stage.sent()) == 2
 
 
+def test_a_paused_record_into_which_somebody_who_replied_is_merged_says_so(stage: Stage) -> None:
+    """B12, P3: its run ends by the reply, and not by the box that the daemon itself took off."""
+    sequence = stage.sequence()
+    loser, winner = stage.contact("ann.lee@acme.example"), stage.contact("ann@acme.example")
+    stage.tick(loser, sequence)
+    stage.tick(winner, sequence)
+    stage.turn()
+    stage.change(winner, Drip_Paused_Until__c=(stage.now + timedelta(days=9)).isoformat())
+    stage.turn()
+    assert stage.shown(winner)[0] == RunStatus.PAUSED
+    first = stage.sent("ann.lee@acme.example")[0]
+    stage.do(stage.sandbox.world.actions.reply, "ann.lee@acme.example", "No", to=first)
+    stage.turn()
+    stage.later(hours=1)
+    stage.do(stage.sandbox.org.merge, winner, [loser])
+    for _ in range(3):
+        stage.turn()
+        stage.later(hours=1)
+    status, reason = stage.shown(winner)
+    assert status == RunStatus.STOPPED
+    assert reason.startswith("Another record of the same person was stopped before the merge (the person replied on ")
+    assert not stage.record(winner)["Drip_Enrolled__c"]
+
+
 def test_a_box_that_a_rep_unticked_stays_off_when_a_twin_is_merged_into_the_record(stage: Stage) -> None:
     """B9, B12, P2: the loser's box was on all the while; nobody is mailed whose own box somebody unticked."""
     sequence = stage.sequence()

@@ -270,6 +270,22 @@ class HubSpotPortal:
         """Define a property with the members the API takes. Raises Refusal."""
         self.definitions.define(self.kinds.find(kind), body, self.now_ms())
 
+    def archive_property(self, kind: str, name: str) -> None:
+        """Archive a property: from then on it is asked for and written in vain. Raises KeyError."""
+        properties = self.kinds.find(kind).properties
+        properties[name] = replace(properties[name], archived=True)
+
+    def restore_property(self, kind: str, name: str) -> None:
+        """Bring an archived property back. Raises KeyError."""
+        properties = self.kinds.find(kind).properties
+        properties[name] = replace(properties[name], archived=False)
+
+    def remove_option(self, kind: str, name: str, value: str) -> None:
+        """Take an option from an enumeration. Raises KeyError."""
+        properties = self.kinds.find(kind).properties
+        left = tuple(each for each in properties[name].options if each.value != value)
+        properties[name] = replace(properties[name], options=left)
+
     def define_object(self, body: Mapping[str, Any]) -> Kind:
         """Define a custom object with the members the API takes. Raises Refusal."""
         if not self.tier.has_custom_objects:

@@ -96,6 +96,11 @@ class Sessions:
         self._sessions[token] = _Session(user_id=user_id, used=self._clock())
         return token
 
+    def move(self, host: str) -> None:
+        """The org has another My Domain. Open sessions are those of the old host, and end."""
+        self._my_domain, self._instance_url = host, f"https://{host}"
+        self.end_all()
+
     def end_all(self) -> None:
         """End every session, as an admin may: the next request of each gets a 401."""
         self._sessions.clear()

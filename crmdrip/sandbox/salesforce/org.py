@@ -100,6 +100,7 @@ class SalesforceOrg:
         """Contact fields by lead fields that a conversion carries over (Lead Field Mapping)."""
         self.org_id = ids.complete(org_id[:15])
         self.my_domain = my_domain
+        self.former_domains: set[str] = set()
         self.sessions = Sessions(
             clock,
             org_id=self.org_id,
@@ -337,6 +338,15 @@ class SalesforceOrg:
         each = self.schema[object_name].fields[field_name]
         self.schema.with_field(object_name, replace(each, restricted=True, values=tuple(values)))
 
+    def encrypt_field(self, object_name: str, field_name: str) -> None:
+        """Encrypt a field in Shield's probabilistic scheme, the default: it is read and written, and never filtered by.
+
+        Help, "How Deterministic Encryption Supports Filtering"; that a describe then says so, "Considerations for Using
+        Deterministic Encryption".
+        """
+        each = self.schema[object_name].fields[field_name]
+        self.schema.with_field(object_name, replace(each, filterable=False))
+
     def hide_field(self, object_name: str, field_name: str) -> None:
         """Hide a field from the API user: in describe, queries and writes it no longer exists."""
         self.access.hide((object_name, self.schema[object_name].fields[field_name].name))
@@ -373,6 +383,35 @@ class SalesforceOrg:
     def free_storage(self) -> None:
         """Accept inserts again."""
         self.records.storage_full = False
+
+    def let_own_tasks(self, queue_id: str) -> None:
+        """Add Task to a queue's supported objects."""
+        self.records.task_queues.add(queue_id)
+
+    def enable_person_accounts(self) -> None:
+        """Let accounts be people: each has a contact of its own that cannot be told from others but by IsPersonAccount.
+
+        Developer guide, "Person Account Record Types". That changing such a contact takes edit access to accounts is
+        what its guides say of the pages; that the API refuses it as INSUFFICIENT_ACCESS_OR_READONLY is not recorded.
+        """
+        self.add_field("Contact", "IsPersonAccount", "boolean ro fixed")
+        self.add_field("Account", "IsPersonAccount", "boolean ro fixed")
+        self.add_field("Account", "PersonContactId", "reference ro fixed to=Contact rel=PersonContact")
+
+    def add_person_account(self, **fields: Any) -> str:
+        """A person account with these fields of its contact; the contact's id. Raises Refusal."""
+        account = self.insert("Account", {"Name": fields["LastName"]})
+        contact = self.insert("Contact", {**fields, "AccountId": account})
+        self.store.update("Account", account, {"IsPersonAccount": 1, "PersonContactId": contact})
+        self.store.update("Contact", contact, {"IsPersonAccount": 1})
+        self.records.person_contacts.add(contact)
+        return contact
+
+    def rename_my_domain(self, host: str) -> None:
+        """Deploy another My Domain ("beta.my.salesforce.com"): logins tell it, and the old host leads to it."""
+        self.former_domains.add(self.my_domain)
+        self.my_domain = host
+        self.sessions.move(host)
 
     def begin_maintenance(self) -> None:
         """Read-only mode, as during a site switch: every write is refused, every read answered."""

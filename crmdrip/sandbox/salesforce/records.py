@@ -36,6 +36,10 @@ class Records:
         self.storage_full = False
         self.read_only = False
         """Whether the instance is under maintenance: everything can be read and nothing written."""
+        self.person_contacts: set[str] = set()
+        """Contacts that are the person of a person account."""
+        self.task_queues: set[str] = set()
+        """Queues that have Task among their supported objects."""
         self.approvals: set[str] = set()
         """Records that wait in an approval process: nobody but an administrator may change them."""
         self.email_tasks = False
@@ -130,6 +134,8 @@ class Records:
             raise gone()
         if spec.name == "Lead" and before["IsConverted"]:
             raise Refusal("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
+        if sight is not None and full in self.person_contacts and "Account" in sight.fixed:
+            raise _closed()
         if write.actor.through_api and full in self.approvals:
             # The text as forum threads quote it; an administrator's own edit passes ("Lock Record Action", help).
             raise Refusal("ENTITY_IS_LOCKED", "the entity is locked for editing")
@@ -260,6 +266,10 @@ class Records:
                 raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=(name,))
             if not living:
                 raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=(name,))
+            if name == "OwnerId" and target.name == "Group" and spec.name == "Task" and value not in self.task_queues:
+                # A queue owns what its Supported Objects name, tasks since Spring '20 (help, "Create Queues"). Code and
+                # text are those that leads and cases are refused with, by forums; of tasks none is recorded.
+                raise Refusal("INVALID_OPERATION", "Queue not associated with this SObject type")
 
     def _may_own(self, spec: SObject, user_id: str) -> None:
         """Raises Refusal for an owner who never was or who left, or whose licence owns nothing: Chatter, portal users.

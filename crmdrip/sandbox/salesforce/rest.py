@@ -79,6 +79,11 @@ class RestApi:
         path = request.path.rstrip("/")
         if _size(request) > MAX_HEAD:
             return Response(status=431, content_type="text/plain")
+        host = request.headers.get("host", "").partition(":")[0].lower()
+        if host in self._org.former_domains:
+            # "My Domain URL Redirects" (help). That API calls are redirected as well, and with 302, is not recorded.
+            location = f"https://{self._org.my_domain}{request.path}"
+            return Response(status=302, content_type="text/html", headers={"Location": location})
         if path == "/services/oauth2/token":
             return self._org.sessions.token(request)
         if path == "/services/data":
