@@ -81,6 +81,7 @@ class Intents:
             live = [run for run in locked.values() if run.status.live and run.ref.id in looked_at]
             histories = load_histories(connection, live, records.values(), entering=False)
             changed: list[Effect] = []
+            moved: dict[str, Enrollment] = {}
             sends: list[tuple[Send, Enrollment, Snapshot]] = []
             for run in live:
                 record = records.get(run.ref.id)
@@ -94,11 +95,13 @@ class Intents:
                     histories=histories,
                     blind_because=blind.because if blind is not None else "",
                 )
-                decision = _name_permission(plan(twins.look_ahead(connection, snapshot), now)[0], blind)
+                decision = _name_permission(plan(twins.look_ahead(connection, snapshot, moved), now)[0], blind)
                 if isinstance(decision, Stop | Readdress):
                     histories.live_by_address.pop(run.address, None)
                 if isinstance(decision, Readdress):
                     histories.live_by_address[decision.address] = LiveRun(id=run.id, ref=run.ref)
+                if isinstance(decision, Move):
+                    moved[decision.to.id] = run
                 if isinstance(decision, Send):
                     sends.append((decision, run, snapshot))
                 else:

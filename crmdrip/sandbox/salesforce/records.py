@@ -38,6 +38,8 @@ class Records:
         """Whether the instance is under maintenance: everything can be read and nothing written."""
         self.person_contacts: set[str] = set()
         """Contacts that are the person of a person account."""
+        self.heavy_triggers: dict[str, int] = {}
+        """By object, how many rows at once the org's triggers can take before they run into a governor limit."""
         self.task_queues: set[str] = set()
         """Queues that have Task among their supported objects."""
         self.approvals: set[str] = set()
