@@ -384,6 +384,14 @@ class SalesforceOrg:
         """Accept inserts again."""
         self.records.storage_full = False
 
+    def add_heavy_trigger(self, object_name: str, most: int) -> None:
+        """A trigger that asks a query for each row: of collections with more rows than so many, none is saved."""
+        self.records.heavy_triggers[object_name] = most
+
+    def grow_large(self, object_name: str) -> None:
+        """Answer as with millions of rows: a query that no index narrows down ends in QUERY_TIMEOUT."""
+        self.queries.scanned.add(object_name)
+
     def let_own_tasks(self, queue_id: str) -> None:
         """Add Task to a queue's supported objects."""
         self.records.task_queues.add(queue_id)
