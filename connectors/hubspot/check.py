@@ -36,7 +36,8 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
     try:
         found = portal.ask_identity()
     except AuthError as error:
-        yield CheckResult(code="HS-LOGIN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
+        refused = f"HubSpot does not accept the key: {error.what}"
+        yield CheckResult(code="HS-LOGIN", level=CheckLevel.FAIL, what=refused, do_next=error.do_next)
         return
     except CrmdripError as error:
         yield CheckResult(
@@ -223,8 +224,11 @@ def check_versions(portal: Portal) -> Iterator[CheckResult]:
 
 
 def check_lists(source: HubSpotSource) -> Iterator[CheckResult]:
-    """The lists that sequences name are there."""
-    found = source.lists.examine(Purpose.LOOK)
+    """The lists that sequences name are there; whether sequences can be read is told by check_sequences."""
+    try:
+        found = source.lists.examine(Purpose.LOOK)
+    except ConfigurationError:
+        return
     for sequence, problem in sorted(found.problems.items()):
         yield CheckResult(code="HS-LISTS", level=CheckLevel.FAIL, what=f"{sequence}: {problem}")
     if found.states and not found.problems:

@@ -20,6 +20,7 @@ from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import CrmMapping
 from crmdrip.core.model import SequenceDraft, SequenceStatus, StepDraft
 from crmdrip.ports import Purpose
+from crmdrip.toml_words import explain_toml
 
 WRITTEN_BY_US = frozenset({"version", "error", "active", "sent", "replied", "meetings", "stopped", "held"})
 """Words of a sequence that nobody else writes. A step's own "active" is not among them."""
@@ -106,9 +107,11 @@ class SequenceFolder:
         if size > _LARGEST:
             return _broken(path, f"has {size} bytes. Shorten it to {_LARGEST} or fewer.")
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8-sig")  # with the mark before it that Windows' Notepad leaves
+            document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            return _broken(path, f"is no valid TOML: {error}. Correct that line.")
+            mistake = explain_toml(text, error)
+            return _broken(path, f"cannot be read at line {mistake.line}: {mistake.what}. {mistake.do_next}")
         except UnicodeDecodeError:
             return _broken(path, "is not UTF-8. Save it as UTF-8.")
         except RecursionError:

@@ -197,7 +197,32 @@ def test_a_broken_sequence_is_shown(peer):
     """With its file and the sentence of its problem."""
     (peer.folder / "intro.toml").write_text("name =\n")
     (finding,) = findings(peer)["HS-SEQUENCES"]
-    assert (finding.level, "intro.toml is no valid TOML" in finding.what) == (CheckLevel.WARN, True)
+    assert (finding.level, "intro.toml cannot be read at line" in finding.what) == (CheckLevel.WARN, True)
+
+
+def test_a_folder_that_is_not_there_is_one_problem(peer, tmp_path):
+    """And neither a scope that is lacking nor a HubSpot that cannot be reached."""
+    found = findings(peer, sequences=tmp_path / "none")
+    assert {code: one[0].do_next for code, one in found.items() if one[0].level is CheckLevel.FAIL} == {
+        "HS-SEQUENCES": "Correct [crm.hubspot] sequences, or make the folder."
+    }
+
+
+def test_custom_objects_that_are_not_there_are_told_with_both_ways_to_have_sequences(peer):
+    """Whoever left out `sequences` finds out what that means."""
+    found = findings(peer, sequences=None)
+    (finding,) = found["HS-SEQUENCES"]
+    assert (finding.level, "no custom object crmdrip_step" in finding.what) == (CheckLevel.FAIL, True)
+    assert 'sequences = "sequences" under [crm.hubspot]' in finding.do_next
+    assert "HS-UNREACHABLE" not in found
+
+
+def test_what_the_brake_is_found_by_is_named_where_it_is_missing(peer):
+    """Before crmdrip install: whoever types plan first is told to install, in no vendor's words."""
+    del peer.portal.kinds["contacts"].properties["crmdrip_key"]
+    source = HubSpotSource(HubSpotClient(peer.settings(), peer.clock), load_mapping())
+    with pytest.raises(ConfigurationError, match=r"no property crmdrip_key with unique values.*crmdrip install"):
+        next(iter(source.pull(None)))
 
 
 def test_few_calls_left_are_a_warning(peer):
