@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -12,6 +14,7 @@ from pydantic import SecretStr
 from raw_server import RawServer, read_request
 from sendgrid_peer import KEY, SystemClock
 
+from connectors.sendgrid import transport
 from connectors.sendgrid.client import SendGridClient
 from connectors.sendgrid.mailer import SendGridMailer
 from connectors.sendgrid.settings import SendGridSettings
@@ -23,6 +26,15 @@ from crmdrip.testing.mailer import build_message, build_messages
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nX-Message-Id: abc\r\n\r\n"
 IN_DOUBT = (SendStatus.UNKNOWN, ErrorClass.OUTCOME_UNKNOWN)
 TRY_AGAIN = (SendStatus.REFUSED, ErrorClass.RETRIABLE)
+
+
+@pytest.fixture(autouse=True, params=["uvloop", "asyncio"])
+def loop(request, monkeypatch):
+    """Each test twice: on the loop that there is on Linux and macOS, and on the one that there is everywhere."""
+    if request.param == "asyncio":
+        monkeypatch.setattr(transport, "new_loop", asyncio.new_event_loop)
+    elif sys.platform == "win32":
+        pytest.skip("there is no uvloop for Windows")
 
 
 @contextmanager
@@ -248,6 +260,7 @@ def test_a_failed_name_look_up_is_a_refusal(monkeypatch, trouble, why):
     def fail(*args, **kwargs):
         raise trouble
 
+    monkeypatch.setattr(transport, "new_loop", asyncio.new_event_loop)  # uvloop asks the C library itself
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     outcome = send_one(443, scheme="https", host="mail.example")
     assert verdict(outcome) == TRY_AGAIN
