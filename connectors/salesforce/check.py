@@ -1,7 +1,7 @@
 """The doctor's checks of a Salesforce org, each with a stable code. A handful of calls; writes nothing.
 
 SF-LOGIN, SF-ORG, SF-FIELDS, SF-TYPES, SF-VALUES, SF-OPTOUT-HIDDEN, SF-WRITE, SF-TOUCH-ID, SF-TASKS, SF-LIMITS,
-SF-CONTROL, SF-SIGNALS, SF-CLOCK. Those of probe.py are made on request alone.
+SF-CONTROL, SF-SIGNALS, SF-CLOCK; SF-PERSON-ACCOUNTS where there are such. Those of probe.py are made on request alone.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
     yield check_values(schema)
     if schema.has("contact"):  # else SF-FIELDS has said all there is to say
         yield check_opt_out(schema)
+        yield from check_person_accounts(schema)
     yield check_writable(schema)
     yield check_touch_id(schema)
     if (task := schema.objects.get("task")) is not None:
@@ -155,6 +156,22 @@ def check_opt_out(schema: Schema) -> CheckResult:
     except ConfigurationError as error:
         return CheckResult(code="SF-OPTOUT-HIDDEN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
     return ok("SF-OPTOUT-HIDDEN", "the opt-out field can be read.")
+
+
+def check_person_accounts(schema: Schema) -> Iterator[CheckResult]:
+    """Where accounts may be people, their contacts can be changed: that takes edit access to accounts as well."""
+    if schema.objects["contact"].find("IsPersonAccount") is None:
+        return
+    account = schema.objects.get("account")
+    if account is not None and account.updateable:
+        yield ok("SF-PERSON-ACCOUNTS", "person accounts can be changed.")
+        return
+    yield CheckResult(
+        code="SF-PERSON-ACCOUNTS",
+        level=CheckLevel.WARN,
+        what="the org has person accounts; without Edit on Accounts their status cannot be written.",
+        do_next="Grant it Edit on Accounts by a permission set of your own, or tick no person account.",
+    )
 
 
 def check_writable(schema: Schema) -> CheckResult:

@@ -93,6 +93,7 @@ class ObjectInfo:
     children: frozenset[str]
     """Child relationship names."""
     createable: bool
+    updateable: bool = True
 
     def find(self, name: str) -> FieldInfo | None:
         """The field, None when it is hidden or absent. A path to a parent ("Opportunity.Name") is not looked into."""
@@ -280,6 +281,7 @@ def read_object(answer: Answer, word: str) -> ObjectInfo | None:
         name=body["name"],
         prefix=body.get("keyPrefix") or "",
         createable=bool(body.get("createable", True)),
+        updateable=bool(body.get("updateable", True)),
         children=frozenset(
             child["relationshipName"] for child in body.get("childRelationships", ()) if child.get("relationshipName")
         ),

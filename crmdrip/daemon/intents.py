@@ -95,6 +95,8 @@ class Intents:
                     blind_because=blind.because if blind is not None else "",
                 )
                 decision = _name_permission(plan(twins.look_ahead(connection, snapshot), now)[0], blind)
+                if isinstance(decision, Stop | Readdress):
+                    histories.live_by_address.pop(run.address, None)
                 if isinstance(decision, Readdress):
                     histories.live_by_address[decision.address] = LiveRun(id=run.id, ref=run.ref)
                 if isinstance(decision, Send):

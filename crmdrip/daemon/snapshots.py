@@ -89,8 +89,10 @@ def load_histories(
     """Read what concerns these runs and records. Past runs are read only where somebody may enter."""
     live = list(live)
     records = list(records)
-    own = {run.address for run in live}
-    addresses = own | {address for record in records if (address := normalize_address(record.email))}
+    mailed = {run.ref.id: run.address for run in live}
+    shown = {record.ref.id: normalize_address(record.email) for record in records}
+    changed = {address for one, address in shown.items() if address and address != mailed.get(one)}
+    addresses = changed | {run.address for run in live}
     record_ids = {run.ref.id for run in live} | {record.ref.id for record in records}
     keys = {address: person_key(address) for address in addresses}
     by_record, by_address = people.signals_about(connection, record_ids, addresses)
@@ -101,7 +103,7 @@ def load_histories(
         suppressed=people.suppressed(connection, keys.values()),
         left=suppressions.left_sequences(connection, keys.values()),
         # A live run's own address has no other: the ledger's unique key holds that (B13).
-        live_by_address=runs.holders_of_addresses(connection, addresses if entering else addresses - own),
+        live_by_address=runs.holders_of_addresses(connection, addresses if entering else changed),
         past=past_runs.of_people(connection, keys.values()) if entering else {},
         past_of_record=past_runs.of_records(connection, record_ids) if entering else {},
         last_numbers=runs.last_numbers(connection, keys.values()) if entering else {},

@@ -14,9 +14,10 @@ from connectors.salesforce.check import check_clock
 from connectors.salesforce.schema import PERMISSION_SET
 from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import parse_mapping
+from crmdrip.core.model import RecordKind, RecordRef
 from crmdrip.ports import CheckLevel, ConnectorContext
 from crmdrip.sandbox.salesforce.access import Profile
-from crmdrip.testing.crm import CrmTrouble
+from crmdrip.testing.crm import CrmTrouble, read_all, status_write, task_write, write_all
 
 
 @pytest.fixture
@@ -152,6 +153,37 @@ def test_an_orgs_own_words_count_as_ours(peer) -> None:
     document["step"]["kind"] = "Own_Kind__c"
     document["values"]["kind"] = {"email": "Mail", "task": "To Do"}
     assert "SF-VALUES" not in _bad(_check(peer, parse_mapping("own.toml", document)))
+
+
+@pytest.mark.parametrize(("edit", "level"), [(False, CheckLevel.WARN), (True, CheckLevel.OK)])
+def test_person_accounts_take_edit_access_to_accounts(peer, edit, level) -> None:
+    """The permission set reads accounts and changes none; where they are people, status would not be written."""
+    peer.do("enable_person_accounts")
+    peer.org.access.profiles[peer.org.integration_user_id] = Profile.MINIMUM
+    if edit:
+        _grant_accounts(peer)
+    (found,) = (one for one in _check(peer) if one.code == "SF-PERSON-ACCOUNTS")
+    assert found.level is level
+
+
+def test_a_person_account_is_in_a_sequence_like_anybody(peer) -> None:
+    """B21: refused and kept while accounts cannot be edited, written as soon as they can; its touch is logged."""
+    peer.do("enable_person_accounts")
+    peer.org.access.profiles[peer.org.integration_user_id] = Profile.MINIMUM
+    contact = peer.do("add_person_account", LastName="Ann", Email="ann@acme.example", Drip_Enrolled__c=True)
+    source, ref = peer.source(), RecordRef(kind=RecordKind.CONTACT, id=contact)
+    assert read_all(source).records[contact].enrolled
+    outcomes = write_all(peer.sink(source), status_write(ref), task_write(ref, "a" * 32))
+    assert (outcomes["status"].code, outcomes["task"].error) == ("INSUFFICIENT_ACCESS_OR_READONLY", None)
+    _grant_accounts(peer)
+    assert write_all(peer.sink(source), status_write(ref))["status"].error is None
+
+
+def _grant_accounts(peer) -> None:
+    grants = peer.org.access.sets["Drip_Integration"]
+    objects = {**grants.objects, "Account": frozenset({"read", "edit"})}
+    peer.org.access.sets["Drip_Integration"] = replace(grants, objects=objects)
+    peer.org.access.changed()
 
 
 def test_a_user_who_may_not_make_tasks_is_told(peer) -> None:

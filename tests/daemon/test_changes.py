@@ -13,6 +13,7 @@ from crmdrip.core.errors import ErrorClass
 from crmdrip.core.model import RunStatus
 from crmdrip.core.struct import replace
 from crmdrip.core.writes import ApprovalWrite
+from crmdrip.daemon import passes
 from crmdrip.ledger import definitions
 from crmdrip.ports import WriteOutcome
 
@@ -41,6 +42,25 @@ def test_a_new_address_of_the_same_domain_is_mailed_in_a_new_thread(stage: Stage
     stage.play(SECOND + timedelta(hours=1), step=timedelta(hours=8))
     assert [email.to for email in stage.sent()] == [ANN, "ann.lee@acme.example"]
     assert "In-Reply-To" not in stage.sent()[1].headers
+
+
+def test_the_address_of_somebody_who_is_mailed_just_then_ends_the_run(stage: Stage) -> None:
+    """B13, B15, P3: both are due in one batch, and the record says at once whose address it is."""
+    sequence = stage.sequence()
+    ann, bob = stage.contact(ANN), stage.contact("bob@acme.example")
+    for contact in (ann, bob):
+        stage.tick(contact, sequence)
+    passes.pull(stage.parts)
+    passes.write_back(stage.parts)
+    stage.later(minutes=1)
+    stage.change(ann, Email="bob@acme.example")
+    passes.dispatch(stage.parts)
+    passes.write_back(stage.parts)
+    assert [email.to for email in stage.sent()] == ["bob@acme.example"]
+    assert stage.shown(ann) == (
+        RunStatus.STOPPED,
+        f"The address was changed to that of contact {bob}, which is in a sequence already. This run has ended.",
+    )
 
 
 def test_a_new_domain_pauses_and_asks_the_rep(stage: Stage) -> None:

@@ -105,6 +105,15 @@ def test_contacts_are_found_by_their_company(sandbox: Stage) -> None:
     assert "1 person" in text_of(see(sandbox, "/people?q=windmill+panza"))
 
 
+def test_a_sequence_is_shown_and_not_edited(sandbox: Stage) -> None:
+    """It stands in a file or in HubSpot's own objects: no page offers a form."""
+    path = next(iter(re.findall(r'<a href="(/sequences/[^"]+)">', see(sandbox, "/sequences"))))
+    for page in (see(sandbox, "/sequences"), see(sandbox, path)):
+        assert "/edit" not in page
+        assert "/new" not in page
+    assert get(sandbox, f"{path}/edit").status == 404
+
+
 def test_the_pages_of_the_list_hold_everybody_once(sandbox: Stage) -> None:
     """No page repeats or loses anyone."""
     found = [

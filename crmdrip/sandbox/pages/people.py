@@ -152,6 +152,7 @@ SEQUENCE = (
 STEP = (
     *("Id", "Name", "Drip_Order__c", "Drip_Kind__c", "Drip_Delay__c", "Drip_Delay_Unit__c", "Drip_Subject__c"),
     *("Drip_Body__c", "Drip_Continue_Thread__c", "Drip_Variant__c", "Drip_Needs_Approval__c", "Drip_Active__c"),
+    *("Drip_Weight__c", "Drip_Expires_After_Hours__c"),
 )
 _TASK = (
     *("Id", "Subject", "Status", "IsClosed", "ActivityDate", "CompletedDateTime", "CreatedDate", "Description"),

@@ -22,12 +22,13 @@ from crmdrip.sandbox.clock import SandboxClock
 from crmdrip.sandbox.http import Request, Response, html_response, redirect
 from crmdrip.sandbox.pages import people, showing
 from crmdrip.sandbox.pages.kinds import ANSWERS
+from crmdrip.sandbox.pages.sequences import SequencePages
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.salesforce.refusals import Refusal
 from crmdrip.sandbox.sendgrid import AcceptedEmail, SendGridAccount
 from crmdrip.sandbox.world import LANGUAGES, ClickWay, World
 from crmdrip.sandbox.world.letters import Occasion
-from crmdrip.sandbox.world.reading import count_statuses, kind_of, people_at, person
+from crmdrip.sandbox.world.reading import count_statuses, is_installed, kind_of, people_at, person
 
 PAGE = 50
 """Emails on one page of the outbox."""
@@ -54,6 +55,8 @@ class Pages:
     def __init__(self, org: SalesforceOrg, account: SendGridAccount, world: World, clock: SandboxClock) -> None:
         self._org = org
         self._begin(account, world, clock)
+        self._sequence_pages = SequencePages(org, self._page)
+        self._routes[:0] = self._sequence_pages.routes
 
     def _begin(self, account: SendGridAccount, world: World, clock: SandboxClock) -> None:
         """What is the same for every CRM."""
@@ -236,11 +239,12 @@ class Pages:
         )
 
     def _sequences(self, _: Request) -> Response:
-        return self._page("sequences.html", tab="sequences", sequences=people.sequences(self._org))
+        return self._page(
+            "sequences.html", tab="sequences", sequences=people.sequences(self._org), editable=is_installed(self._org)
+        )
 
-    def _sequence(self, _: Request, sequence_id: str) -> Response:
-        sequence, steps = people.sequence(self._org, sequence_id)
-        return self._page("sequence.html", tab="sequences", sequence=sequence, steps=steps)
+    def _sequence(self, request: Request, sequence_id: str) -> Response:
+        return self._sequence_pages.show(request, sequence_id)
 
     def _static(self, _: Request, name: str) -> Response:
         kind = _STATIC.get("." + name.rpartition(".")[2])

@@ -375,6 +375,25 @@ class SalesforceOrg:
         """Accept inserts again."""
         self.records.storage_full = False
 
+    def enable_person_accounts(self) -> None:
+        """Let accounts be people: each has a contact of its own that cannot be told from others but by IsPersonAccount.
+
+        Developer guide, "Person Account Record Types". That changing such a contact takes edit access to accounts is
+        what its guides say of the pages; that the API refuses it as INSUFFICIENT_ACCESS_OR_READONLY is not recorded.
+        """
+        self.add_field("Contact", "IsPersonAccount", "boolean ro fixed")
+        self.add_field("Account", "IsPersonAccount", "boolean ro fixed")
+        self.add_field("Account", "PersonContactId", "reference ro fixed to=Contact rel=PersonContact")
+
+    def add_person_account(self, **fields: Any) -> str:
+        """A person account with these fields of its contact; the contact's id. Raises Refusal."""
+        account = self.insert("Account", {"Name": fields["LastName"]})
+        contact = self.insert("Contact", {**fields, "AccountId": account})
+        self.store.update("Account", account, {"IsPersonAccount": 1, "PersonContactId": contact})
+        self.store.update("Contact", contact, {"IsPersonAccount": 1})
+        self.records.person_contacts.add(contact)
+        return contact
+
     def rename_my_domain(self, host: str) -> None:
         """Deploy another My Domain ("beta.my.salesforce.com"): logins tell it, and the old host leads to it."""
         self.former_domains.add(self.my_domain)

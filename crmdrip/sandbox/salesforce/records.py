@@ -36,6 +36,8 @@ class Records:
         self.storage_full = False
         self.read_only = False
         """Whether the instance is under maintenance: everything can be read and nothing written."""
+        self.person_contacts: set[str] = set()
+        """Contacts that are the person of a person account."""
         self.approvals: set[str] = set()
         """Records that wait in an approval process: nobody but an administrator may change them."""
         self.email_tasks = False
@@ -130,6 +132,8 @@ class Records:
             raise gone()
         if spec.name == "Lead" and before["IsConverted"]:
             raise Refusal("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
+        if sight is not None and full in self.person_contacts and "Account" in sight.fixed:
+            raise _closed()
         if write.actor.through_api and full in self.approvals:
             # The text as forum threads quote it; an administrator's own edit passes ("Lock Record Action", help).
             raise Refusal("ENTITY_IS_LOCKED", "the entity is locked for editing")
