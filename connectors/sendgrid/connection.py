@@ -81,9 +81,10 @@ class Connection(asyncio.BufferedProtocol, Generic[T]):
             self._poll = select.poll()
             self._poll.register(sock.fileno(), select.POLLIN)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Read into the same bytes each time."""
-        return self._buffer
+        # A view, not the bytes: of a bytearray asyncio's TLS fills a copy with all but the first record (Python 3.11).
+        return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         """Read on in the answer; once it is whole, take the next request."""
