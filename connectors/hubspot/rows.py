@@ -149,8 +149,13 @@ def timeline_row(
     if not keyed:
         values["body"] = add_trail(values["body"], values, LONGEST)
         values = {each: value for each, value in values.items() if each in _EVERYWHERE}
-    given = {name: text for name, text in _named(mapping, word, values).items() if text}
+    given = {name: text for name, text in {**constants(mapping, word), **_named(mapping, word, values)}.items() if text}
     return Row(writes=(write,), properties=given, contact=write.ref.id, company=company, deals=tuple(deals), word=word)
+
+
+def constants(mapping: CrmMapping, word: str) -> Mapping[str, str]:
+    """What everything new of a kind gets beside our own: properties that the portal demands, by their names."""
+    return mapping.values.get(f"new_{word}", {})
 
 
 def news_row(mapping: CrmMapping, write: TouchWrite, entry_id: str, words: Mapping[str, str], text: str) -> Row:

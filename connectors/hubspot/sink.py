@@ -21,6 +21,7 @@ from connectors.hubspot.rows import (
     Row,
     approval_row,
     bounce_row,
+    constants,
     join,
     news_row,
     status_row,
@@ -313,6 +314,8 @@ class HubSpotSink:
         portal = self._portal
         field, value = portal.mapping.field, portal.mapping.value
         properties = {**control_values(portal, write), field("control", "name"): value("control", "name")}
+        if portal.control_id is None:
+            properties = {**constants(portal.mapping, "control"), **properties}
         row = {"id": value("control", "key"), "idProperty": field("control", "key"), "properties": properties}
         path = f"{portal.mapping.object('contact')}/batch/upsert"
         answer = portal.client.change("POST", "objects", path, {"inputs": [row]}, purpose=Purpose.PULL)

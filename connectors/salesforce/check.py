@@ -1,7 +1,8 @@
 """The doctor's checks of a Salesforce org, each with a stable code. A handful of calls; writes nothing.
 
-SF-LOGIN, SF-ORG, SF-FIELDS, SF-TYPES, SF-VALUES, SF-OPTOUT-HIDDEN, SF-WRITE, SF-TOUCH-ID, SF-TASKS, SF-LIMITS,
-SF-CONTROL, SF-SIGNALS, SF-CLOCK; SF-PERSON-ACCOUNTS where there are such. Those of probe.py are made on request alone.
+SF-LOGIN, SF-ORG, SF-FIELDS, SF-TYPES, SF-VALUES, SF-SEARCH, SF-OPTOUT-HIDDEN, SF-WRITE, SF-TOUCH-ID, SF-TASKS,
+SF-LIMITS, SF-CONTROL, SF-SIGNALS, SF-CLOCK; SF-PERSON-ACCOUNTS where there are such. Those of probe.py are made on
+request alone.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
     yield check_fields(schema)
     yield check_types(schema)
     yield check_values(schema)
+    yield check_search(schema)
     if schema.has("contact"):  # else SF-FIELDS has said all there is to say
         yield check_opt_out(schema)
         yield from check_person_accounts(schema)
@@ -147,6 +149,25 @@ def check_values(schema: Schema) -> CheckResult:
             do_next="Add the values in Setup, Object Manager, or type crmdrip install salesforce, which adds them.",
         )
     return ok("SF-VALUES", "the picklists that can be seen have every value.")
+
+
+def check_search(schema: Schema) -> CheckResult:
+    """People can be found by their address, which tells who has two records, and whose an answer is (B6, B13)."""
+    sealed = [
+        f"{info.name}.{found.name}"
+        for kind in schema.kinds()
+        if (info := schema.objects[kind.value])
+        and (found := info.find(schema.mapping.field(kind.value, "email"))) is not None
+        and not found.filterable
+    ]
+    if sealed:
+        return CheckResult(
+            code="SF-SEARCH",
+            level=CheckLevel.FAIL,
+            what=f"{' and '.join(sealed)} cannot be searched (Shield encryption), so nobody is found by address.",
+            do_next="Setup, Encryption Policy: choose the deterministic scheme (case insensitive), and encrypt anew.",
+        )
+    return ok("SF-SEARCH", "people can be found by their address.")
 
 
 def check_opt_out(schema: Schema) -> CheckResult:

@@ -162,6 +162,9 @@ class Fault:
     @property
     def do_next(self) -> str:
         """What a person does about it, "" where that depends."""
+        # "ConcurrentPerOrgLongTxn Limit exceeded." and its like: too many long requests at once, not too many a day.
+        if self.code == "REQUEST_LIMIT_EXCEEDED" and self.message.startswith("Concurrent"):
+            return "Wait: other programs keep the org busy with long requests; it goes on by itself."
         return _NEXT.get(self.code) or _DO_NEXT.get(self.error_class, "")
 
     def error(self, where: str) -> CrmdripError:

@@ -79,6 +79,8 @@ class FieldInfo:
     calculated: bool = False
     required: bool = False
     """Whether a new record needs a value for it and the org gives none by itself."""
+    filterable: bool = True
+    """Whether records can be found by it: not by what Shield encrypts in its probabilistic scheme."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -309,4 +311,5 @@ def read_field(one: Mapping[str, Any]) -> FieldInfo:
         reference_to=tuple(one.get("referenceTo") or ()),
         calculated=bool(one.get("calculated")),
         required=bool(one.get("createable")) and not one.get("nillable", True) and not one.get("defaultedOnCreate"),
+        filterable=bool(one.get("filterable", True)),
     )

@@ -14,6 +14,7 @@ from connectors.salesforce.org import Org, read_rows
 from connectors.salesforce.pull import Pull
 from connectors.salesforce.records import RecordReader, TouchReader
 from connectors.salesforce.schema import Schema
+from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.keys import normalize_address
 from crmdrip.core.model import Owner, Record, RecordKind, RecordRef, Signal, TouchRecord
 from crmdrip.ports import (
@@ -120,6 +121,12 @@ class SalesforceSource:
                 conditions.append((kind, f"Id = {soql.quote(text)}"))
             elif not by_id and "@" in text:
                 conditions.append((kind, f"{schema.name(kind.value, 'email')} = {soql.quote(text)}"))
+            elif not by_id and not _can_filter(schema, kind, "name"):
+                raise ConfigurationError(
+                    "names are encrypted in this org, so nobody can be found by theirs.",
+                    where="Salesforce",
+                    do_next="Give the record's id or the email address.",
+                )
             elif not by_id:
                 conditions.append((kind, f"{schema.name(kind.value, 'name')} LIKE {soql.quote_like(text)}"))
         return self._query(schema, conditions, Purpose.LOOK, limit=_FOUND)
@@ -169,6 +176,11 @@ class SalesforceSource:
         answers = self.org.client.read([soql.query_all("touches", text)], Purpose.PULL)
         rows = self.org.drain(answers, "touches", Purpose.PULL)
         return [(row["Id"], reader.read(row)) for row in rows]
+
+
+def _can_filter(schema: Schema, kind: RecordKind, word: str) -> bool:
+    found = schema.objects[kind.value].find(schema.name(kind.value, word))
+    return found is None or found.filterable
 
 
 def _spellings(address: str) -> set[str]:

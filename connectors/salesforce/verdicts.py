@@ -75,7 +75,7 @@ class Verdicts:
             self._judge_duplicate(row, fault)
         elif fault.code == "STRING_TOO_LONG" and "shortened" not in row.tried:
             self.again.append(_shorten(row, fault))
-        elif owner in row.values and _blames_owner(fault, owner) and "ownerless" not in row.tried:
+        elif owner in row.values and "ownerless" not in row.tried and self._blames_owner(row, fault):
             self.again.append(row.without([owner], "ownerless"))  # it then belongs to our own user
         elif fault.code in _BAD_VALUE and row.insert and _is_task(row) and (bad := self._decoration(row, fault)):
             self.again.append(row.without(bad, "plain"))  # a touch has to reach a timeline (P6)
@@ -96,6 +96,15 @@ class Verdicts:
             else WriteOutcome(key=write.key, error=fault.error_class, code=fault.code, detail=fault.message)
             for write in row.writes
         ]
+
+    def _blames_owner(self, row: RowWrite, fault: Fault) -> bool:
+        """Whether the task may be taken for somebody else: said so, or it is a queue's, which may own leads alone."""
+        owner = self.schema.name("task", "owner")
+        if fault.code in _NO_OWNER or owner.lower() in {name.lower() for name in fault.fields}:
+            return True
+        user = self.schema.objects.get("user")
+        queue = user is not None and not str(row.values[owner]).startswith(user.prefix)
+        return queue and row.insert and fault.error_class in {ErrorClass.REJECTED, ErrorClass.SKIPPABLE}
 
     def _decoration(self, row: RowWrite, fault: Fault) -> list[str]:
         """The fields whose value is refused, where the task is the same touch without any of them."""
@@ -124,10 +133,6 @@ class Verdicts:
             self.settle(row)
         else:
             self.again.append(replace(row, id=found[1], values=values))
-
-
-def _blames_owner(fault: Fault, owner: str) -> bool:
-    return fault.code in _NO_OWNER or owner.lower() in {name.lower() for name in fault.fields}
 
 
 def _is_task(row: RowWrite) -> bool:

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar, cast
 
 import httptools
 
-from connectors.sendgrid.exchange import Answer, Batch, Progress
+from connectors.sendgrid.exchange import Answer, Batch
 
 T = TypeVar("T")
 
@@ -196,5 +196,5 @@ class Connection(asyncio.BufferedProtocol, Generic[T]):
         if status >= 200:
             batch.settle(ticket, Answer(status=status, headers=self._headers, body=self._body))
         else:
-            batch.lose(ticket, Progress.IN_DOUBT, why)
+            batch.lose(ticket, why)
         self._pool.mark(batch)

@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
-
-
-class Progress(Enum):
-    """How far a request got for which no answer came."""
-
-    NOT_SENT = "not_sent"
-    """Not one byte of it was handed to the operating system."""
-    IN_DOUBT = "in_doubt"
-    """Some or all of it may have been read by the other side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,12 +30,16 @@ class Batch(Protocol[T]):
         """The next request with its body, None when there is none left."""
         ...
 
+    def take_back(self, ticket: T) -> None:
+        """Not one byte of the request was handed to the operating system: take() may give it again, if still wanted."""
+        ...
+
     def settle(self, ticket: T, answer: Answer) -> None:
         """The request was answered."""
         ...
 
-    def lose(self, ticket: T, progress: Progress, why: str) -> None:
-        """No answer came, and none will."""
+    def lose(self, ticket: T, why: str) -> None:
+        """No answer came, and none will; some or all of the request may have been read by the other side."""
         ...
 
     def abandon(self, why: str) -> None:

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from urllib.parse import urlsplit
 
 from connectors.sendgrid.client import SendGridClient
-from connectors.sendgrid.exchange import Answer, Progress
+from connectors.sendgrid.exchange import Answer
 from connectors.sendgrid.log import find_touch
 from connectors.sendgrid.payload import PayloadBuilder
 from connectors.sendgrid.settings import SendGridSettings, build_tls
@@ -135,6 +135,9 @@ class _Sending:
                 self._refuse(message, ErrorClass.REJECTED, f"the email cannot be written ({type(error).__name__})")
         return None
 
+    def take_back(self, ticket: EmailMessage) -> None:
+        self._waiting.appendleft(ticket)
+
     def settle(self, ticket: EmailMessage, answer: Answer) -> None:
         verdict = judge(answer, self._rules)
         retry_after = wait_of(answer, self._clock.now()) if verdict.error is ErrorClass.RATE_LIMITED else None
@@ -151,10 +154,7 @@ class _Sending:
         if verdict.error in STOPPING:
             self._refuse_waiting(verdict.error, f"not attempted after {verdict.detail}"[:255], retry_after)
 
-    def lose(self, ticket: EmailMessage, progress: Progress, why: str) -> None:
-        if progress is Progress.NOT_SENT:
-            self._refuse(ticket, ErrorClass.RETRIABLE, why)
-            return
+    def lose(self, ticket: EmailMessage, why: str) -> None:
         self._add(
             SendOutcome(
                 touch_id=ticket.touch_id, status=SendStatus.UNKNOWN, error=ErrorClass.OUTCOME_UNKNOWN, detail=why

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from connectors.sendgrid.connection import Connection
-from connectors.sendgrid.exchange import Batch, Progress
+from connectors.sendgrid.exchange import Batch
 from crmdrip.ports.lines import give_up
 
 T = TypeVar("T")
@@ -59,8 +59,6 @@ class Transport(Generic[T]):
         self.plain = endpoint.tls is None
         self.socket_options = give_up(endpoint.request_timeout)
         self._batches: deque[Batch[T]] = deque()
-        self._returned: deque[tuple[Batch[T], T, bytes]] = deque()
-        """Taken and certainly not sent: they go first, on another connection."""
         self._open: set[Connection[T]] = set()
         self._idle: list[Connection[T]] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -141,12 +139,10 @@ class Transport(Generic[T]):
             asyncio.get_running_loop().call_later(self._sweep_every, self._sweep)
 
     def _waiting(self) -> int:
-        return len(self._returned) + sum(batch.waiting() for batch in self._batches)
+        return sum(batch.waiting() for batch in self._batches)
 
     def _next(self) -> tuple[Batch[T], T, bytes] | None:
         """The next request: one of each batch in turn, so that a small batch does not wait behind a large one."""
-        if self._returned:
-            return self._returned.popleft()
         while self._batches:
             batch = self._batches[0]
             taken = batch.take()
@@ -172,7 +168,10 @@ class Transport(Generic[T]):
         fresh = not connection.used
         if connection.write(batch, ticket, data, now + self._endpoint.request_timeout):
             return
-        self._returned.appendleft(item)
+        # It goes first, on another connection; by then it may be too late for it.
+        batch.take_back(ticket)
+        if batch not in self._batches:
+            self._batches.appendleft(batch)
         connection.drop()
         self.forget(connection)
         if fresh:
@@ -226,10 +225,6 @@ class Transport(Generic[T]):
             self._refuse_waiting(why)
 
     def _refuse_waiting(self, why: str) -> None:
-        for batch, ticket, _ in self._returned:
-            batch.lose(ticket, Progress.NOT_SENT, why)
-            self.mark(batch)
-        self._returned.clear()
         for batch in self._batches:
             batch.abandon(why)
             self.mark(batch)

@@ -18,7 +18,7 @@ from crmdrip.core.footer import build_footer
 from crmdrip.core.keys import domain_of, message_id, normalize_address
 from crmdrip.core.message import EmailMessage
 from crmdrip.core.model import Enrollment, Owner, Record, Sequence, Step, StepKind
-from crmdrip.core.reasons import HoldReason, Reason
+from crmdrip.core.reasons import HoldReason, MissingFields, Reason
 from crmdrip.core.render import Broken, Format, Missing, Rendered, Template, compile_template
 from crmdrip.core.sender import Sender, SignOff, clean_name, is_address, resolve_sender, sign_off
 from crmdrip.core.struct import Struct
@@ -264,7 +264,7 @@ def _held(results: Iterable[Rendered | Missing | Broken]) -> Reason:
     """Why templates could not be filled: all missing fields at once, else the first thing broken."""
     missing = [path for result in results if isinstance(result, Missing) for path in result.paths]
     if missing:
-        return Reason(code=HoldReason.MISSING_FIELD, detail=join_labels(missing))
+        return MissingFields(detail=join_labels(missing), paths=tuple(dict.fromkeys(missing)))
     return _broken(next(result.problem for result in results if isinstance(result, Broken)))
 
 

@@ -107,6 +107,9 @@ class RefuseReason(Enum):
     LEFT_SEQUENCE = "Not started: the person unsubscribed from this sequence{detail}. Choose another."
     ELSEWHERE = "Not started: the person is in {detail}. Once they have left it, tick the box again."
     SAME_ADDRESS = "Not started: same address as {detail}, which is already in a sequence."
+    OTHER_STOP = (
+        "Not started: another record of the same person was stopped{detail}. Tick the box again to start all the same."
+    )
     ALREADY_RUN = "Not started: this person already went through the sequence, and it does not run twice."
     NOT_FINISHED = "Not started: the last run was stopped, and this sequence runs again only after a finished one."
     TOO_SOON = "Not started: the sequence may run again for this person from {detail}."
@@ -145,6 +148,14 @@ class Reason(Struct, frozen=True, kw_only=True):
         pattern: str = self.code.value
         room = LIMIT - len(pattern) + len("{detail}")
         return pattern.format(detail=clip(_one_line(self.detail), room))
+
+
+class MissingFields(Reason, frozen=True, kw_only=True):
+    """Why an email cannot be written, with the fields that people read of in the detail."""
+
+    code: AnyReason = HoldReason.MISSING_FIELD
+    paths: tuple[str, ...]
+    """Merge paths as the step spells them, in the order of their use."""
 
 
 def _one_line(detail: str) -> str:

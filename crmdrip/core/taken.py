@@ -11,7 +11,7 @@ from crmdrip.core.reasons import Reason, StopReason, parse_reason
 from crmdrip.core.status import finished_sentence, shown_step, status_write
 from crmdrip.core.steps import Passed, progress
 from crmdrip.core.struct import Struct, replace
-from crmdrip.core.writes import ApprovalWrite, Priority, TaskWrite, Write
+from crmdrip.core.writes import ApprovalWrite, Priority, TaskWrite, Write, approval_key
 from crmdrip.core.zones import ZoneUsed
 
 THREAD_KEPT = 10
@@ -27,6 +27,8 @@ class Taken(Struct, frozen=True, kw_only=True):
     step: Step
     at: datetime
     zone: ZoneUsed
+    address: str = ""
+    """Where the email went; "" for a task."""
     sender: str = ""
     owner_id: str | None = None
     subject: str = ""
@@ -45,15 +47,17 @@ def take(taken: Taken, run: Enrollment, setting: Setting) -> Effect:
     """
     sequence, step = setting.sequence, taken.step
     email = step.kind is StepKind.EMAIL
-    begins = email and taken.begins_thread
-    thread = _thread(() if begins else run.thread, taken.message_id) if email else run.thread
+    # To an address that the person has no more since: the thread does not go on at the new one (B15).
+    threads = email and taken.address in ("", run.address)
+    begins = threads and taken.begins_thread
+    thread = _thread(() if begins else run.thread, taken.message_id) if threads else run.thread
     after = replace(
         run,
         position=step.order,
         steps_done=run.steps_done + 1,
         last_touch_at=taken.at,
         last_touch_zone=taken.zone.zone,
-        sender=taken.sender if email else run.sender,
+        sender=taken.sender if threads else run.sender,
         owner_id=taken.owner_id if email and (begins or run.owner_id is None) else run.owner_id,
         thread=thread,
         thread_subject=taken.subject if begins else run.thread_subject,
@@ -62,7 +66,7 @@ def take(taken: Taken, run: Enrollment, setting: Setting) -> Effect:
     label = progress(sequence, step, run.steps_done) if sequence is not None else str(after.steps_done)
     told: tuple[tuple[Write, Priority], ...] = ((_timeline(taken, run, setting, label), Priority.REPORT),)
     if step.needs_approval and run.reason not in GONE:
-        told = (*told, (ApprovalWrite(key=f"approval:{run.ref.id}", ref=run.ref), Priority.REPORT))
+        told = (*told, (ApprovalWrite(key=approval_key(run.ref.id), ref=run.ref), Priority.REPORT))
     sent = ("sent", 1)
     if not run.status.live:
         # A reply's status, with its time, may be owed yet; a stop that was read back stands on the record as it is.

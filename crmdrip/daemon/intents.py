@@ -10,18 +10,18 @@ from sqlalchemy import Connection
 
 from crmdrip.core import effects
 from crmdrip.core.caps import Counter, allot
-from crmdrip.core.compose import TaskText, compose_task, merge_paths
+from crmdrip.core.compose import TaskText, compose_task
 from crmdrip.core.decisions import Finish, Hold, Move, Readdress, Send, Skip, Stop, Wait
 from crmdrip.core.effects import Effect, Setting
 from crmdrip.core.holds import RECHECK
 from crmdrip.core.keys import normalize_address, touch_id
-from crmdrip.core.model import Enrollment, Signal, SignalKind, Step, StepKind, Touch, TouchState
+from crmdrip.core.model import Enrollment, Signal, SignalKind, StepKind, Touch, TouchState
 from crmdrip.core.plan import plan
-from crmdrip.core.reasons import HoldReason, Reason
+from crmdrip.core.reasons import HoldReason, MissingFields, Reason
 from crmdrip.core.snapshot import Snapshot, View
 from crmdrip.core.struct import replace
 from crmdrip.core.taken import Taken, take
-from crmdrip.core.values import label
+from crmdrip.core.values import fold
 from crmdrip.core.zones import ZoneUsed, resolve_zone
 from crmdrip.daemon import twins
 from crmdrip.daemon.approvals import without_used
@@ -81,6 +81,7 @@ class Intents:
             live = [run for run in locked.values() if run.status.live and run.ref.id in looked_at]
             histories = load_histories(connection, live, records.values(), entering=False)
             changed: list[Effect] = []
+            moved: dict[str, Enrollment] = {}
             sends: list[tuple[Send, Enrollment, Snapshot]] = []
             for run in live:
                 record = records.get(run.ref.id)
@@ -94,11 +95,13 @@ class Intents:
                     histories=histories,
                     blind_because=blind.because if blind is not None else "",
                 )
-                decision = _name_permission(plan(twins.look_ahead(connection, snapshot), now)[0], blind)
+                decision = _name_permission(plan(twins.look_ahead(connection, snapshot, moved), now)[0], blind)
                 if isinstance(decision, Stop | Readdress):
                     histories.live_by_address.pop(run.address, None)
                 if isinstance(decision, Readdress):
                     histories.live_by_address[decision.address] = LiveRun(id=run.id, ref=run.ref)
+                if isinstance(decision, Move):
+                    moved[decision.to.id] = run
                 if isinstance(decision, Send):
                     sends.append((decision, run, snapshot))
                 else:
@@ -179,13 +182,13 @@ class Intents:
         if step.kind is StepKind.TASK:
             text = compose_task(step=step, sequence=sequence, record=record, owner=owner)
             if isinstance(text, Reason):
-                return self._cannot_render(text, step, run, snapshot, now)
+                return self._cannot_render(text, run, snapshot, now)
             return _task_effect(text, identity, send, run, setting_of(self._parts, snapshot, now))
         message = composer.compose(
             step=step, sequence=sequence, enrollment=run, record=record, owner=owner, touch_id=identity
         )
         if isinstance(message, Reason):
-            return self._cannot_render(message, step, run, snapshot, now)
+            return self._cannot_render(message, run, snapshot, now)
         touch = Touch(
             id=identity,
             enrollment_id=run.id,
@@ -207,19 +210,19 @@ class Intents:
         message = replace(message, not_after=latest)
         return Ready(touch=touch, send=send, run=run, snapshot=snapshot, message=message)
 
-    def _cannot_render(self, reason: Reason, step: Step, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:
+    def _cannot_render(self, reason: Reason, run: Enrollment, snapshot: Snapshot, now: datetime) -> Effect:
         self.held += 1
-        reason = _name_unseen(reason, step, self._seen.unknown)
+        reason = _name_unseen(reason, self._seen.unknown)
         held = Hold(reason=reason, check_at=now + timedelta(hours=6))
         return effects.hold(held, run, setting_of(self._parts, snapshot, now))
 
 
-def _name_unseen(reason: Reason, step: Step, unknown: frozenset[str]) -> Reason:
+def _name_unseen(reason: Reason, unknown: frozenset[str]) -> Reason:
     """Nobody can fill in a field that the template misspells, or that is hidden: what it asks for is named instead."""
-    if reason.code is not HoldReason.MISSING_FIELD:
+    if not unknown or not isinstance(reason, MissingFields):
         return reason
-    missing = reason.detail.split(", ")
-    unseen = sorted(path for path in merge_paths([step]) & unknown if label(path) in missing)
+    hidden = {fold(path) for path in unknown}
+    unseen = [path for path in reason.paths if fold(path) in hidden]
     if not unseen:
         return reason
     detail = f"its step asks for {', '.join(unseen)}, which is no field that can be seen"

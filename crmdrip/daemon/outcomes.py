@@ -131,6 +131,7 @@ def _taken(one: Ready, message_id: str, at: datetime) -> Taken:
         step=one.send.step,
         at=at,
         zone=one.send.zone,
+        address=one.touch.address,
         sender=one.touch.sender,
         owner_id=owner.id if owner is not None else None,
         subject=one.message.subject,

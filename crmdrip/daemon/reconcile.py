@@ -185,6 +185,7 @@ def taken_effect(connection: Connection, parts: Parts, touch: Touch, run: Enroll
         step=step,
         at=at,
         zone=ZoneUsed(zone=touch.zone or "UTC", source=touch.zone_source or "sequence"),  # type: ignore[arg-type]  # read back from our own column
+        address=touch.address,
         sender=touch.sender,
         owner_id=run.owner_id,
         subject=touch.subject or _UNKNOWN_SUBJECT,

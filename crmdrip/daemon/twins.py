@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import structlog
 from sqlalchemy import Connection
 
 from crmdrip.core import effects
 from crmdrip.core.decisions import Stop
-from crmdrip.core.effects import Setting, tell_suppression
+from crmdrip.core.effects import Effect, Setting, tell_suppression
 from crmdrip.core.errors import CrmdripError
 from crmdrip.core.keys import normalize_address, touch_id
 from crmdrip.core.model import Enrollment, Record, RunStatus, Signal, SignalKind, Touch, TouchState
-from crmdrip.core.reasons import Reason, SkipReason, StopReason
+from crmdrip.core.reasons import Reason, SkipReason, StopReason, parse_reason
 from crmdrip.core.snapshot import Snapshot
 from crmdrip.core.struct import replace
-from crmdrip.daemon.enact import enact
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, runs, touches
 from crmdrip.ledger.people import SUPPRESSING
 from crmdrip.ports import Capability
 
 log = structlog.get_logger()
+
+NONE_MOVED: Mapping[str, Enrollment] = MappingProxyType({})
 
 _MILD = frozenset(
     {
@@ -40,8 +41,8 @@ _MILD = frozenset(
 """Stops that say nothing about the person's wish, and are not carried over to a twin."""
 
 
-def _successor(snapshot: Snapshot) -> str | None:
-    record = snapshot.record
+def successor_of(record: Record | None) -> str | None:
+    """The id of the record that took this one's place, None while it has its own."""
     if record is None:
         return None
     if record.merged_into is not None:
@@ -50,9 +51,12 @@ def _successor(snapshot: Snapshot) -> str | None:
 
 
 def _was_stopped(found: Iterable[Enrollment], sequence_id: str) -> bool:
-    return any(
-        run.status is RunStatus.STOPPED and run.reason not in _MILD and run.sequence_id == sequence_id for run in found
-    )
+    return any(run.sequence_id == sequence_id and _is_stopped(run) for run in found)
+
+
+def _is_stopped(run: Enrollment) -> bool:
+    """Whether the run ended by what the person did or wished, which counts for every record of theirs."""
+    return run.status is RunStatus.STOPPED and run.reason not in _MILD
 
 
 def _was_taken_out(found: Iterable[Enrollment], sequence_id: str) -> bool:
@@ -65,37 +69,65 @@ def _was_taken_out(found: Iterable[Enrollment], sequence_id: str) -> bool:
 _TAKEN_OUT = frozenset(Reason(code=code).key for code in (StopReason.UNTICKED, StopReason.SEQUENCE_CLEARED))
 
 
-def look_ahead(connection: Connection, snapshot: Snapshot) -> Snapshot:
-    """The snapshot with what is known of the record that took this one's place."""
-    successor, run = _successor(snapshot), snapshot.enrollment
+def look_ahead(connection: Connection, snapshot: Snapshot, moved: Mapping[str, Enrollment] = NONE_MOVED) -> Snapshot:
+    """The snapshot with what is known of the record that took this one's place.
+
+    moved: live runs by record as they stand by decisions that are not stored yet.
+    """
+    successor, run = successor_of(snapshot.record), snapshot.enrollment
     if successor is None or run is None:
         return snapshot
     others = runs.runs_of_record(connection, successor)
     return replace(
         snapshot,
-        moved_to_live_run=any(other.status.live for other in others),
+        moved_to_live_run=successor in moved or any(other.status.live for other in others),
         winner_stopped=_was_stopped(others, run.sequence_id) or _was_taken_out(others, run.sequence_id),
     )
 
 
-def join_histories(connection: Connection, snapshot: Snapshot, org_id: str, now: datetime) -> None:
-    """After a merge or conversion: steps sent to either record count, and a stop on either wins (B12)."""
-    record, successor = snapshot.record, _successor(snapshot)
-    if record is None or successor is None:
-        return
-    winner = next((run for run in runs.runs_of_record(connection, successor) if run.status.live), None)
-    if winner is None:
-        return
+def stops_before_merge(connection: Connection, record_id: str) -> dict[str, str]:
+    """In which sequences the record was stopped for what its person did, with how, as OTHER_STOP tells it."""
+    stopped = [run for run in runs.runs_of_record(connection, record_id) if _is_stopped(run)]
+    return {run.sequence_id: _before_merge(run) for run in stopped}
+
+
+def _before_merge(run: Enrollment) -> str:
+    """The clause " before the merge (the person replied on 3 Nov 2026)"."""
+    how = parse_reason(run.reason, run.reason_detail).sentence.partition(". ")[0].removesuffix(".")
+    return f" before the merge ({how[:1].lower()}{how[1:]})"
+
+
+def join_histories(
+    connection: Connection, record: Record, winner: Enrollment, setting: Setting
+) -> tuple[Stop, Effect] | None:
+    """After a merge or conversion: steps sent to either record count, and a stop on either wins (B12).
+
+    record: the one that lost its place; winner: the live run of its successor, by what is decided but not stored yet,
+    locked; setting: the winner's. Returns how that run ends, None when it goes on.
+    """
     lost = [run for run in runs.runs_of_record(connection, record.ref.id) if run.sequence_id == winner.sequence_id]
-    if _was_stopped(lost, winner.sequence_id):
-        locked = runs.lock_runs(connection, [winner.id])[winner.id]
-        reason = Reason(code=StopReason.OTHER_STOP, detail=" before the merge")
-        setting = Setting(org_id=org_id, now=now, sequence=snapshot.sequence)
-        enact(connection, [effects.stop(Stop(reason=reason, untick=True), locked, setting)], now)
-        return
+    stopped = next((run for run in reversed(lost) if _is_stopped(run)), None)
+    if stopped is not None:
+        reason = Reason(code=StopReason.OTHER_STOP, detail=_before_merge(stopped))
+        stop = Stop(reason=reason, untick=True)
+        return stop, effects.stop(stop, winner, setting)
     known = touches.touches_of(connection, [winner.id]).get(winner.id, {})
-    sent = [t for t in touches.touches_in_full(connection, [run.id for run in lost]) if t.state is TouchState.ACCEPTED]
-    touches.add_touches(connection, [_counted(touch, winner, org_id) for touch in sent if touch.step_id not in known])
+    sent = [
+        touch
+        for touch in touches.touches_in_full(connection, [run.id for run in lost if run.id != winner.id])
+        if touch.state is TouchState.ACCEPTED
+    ]
+    touches.add_touches(
+        connection, [_counted(touch, winner, setting.org_id) for touch in sent if touch.step_id not in known]
+    )
+    return None
+
+
+def lock_live_run(connection: Connection, record_id: str) -> Enrollment | None:
+    """The live run of a record, locked; None when it has none."""
+    found = runs.live_runs_of_records(connection, [record_id])
+    locked = runs.lock_runs(connection, [run.id for run in found.values()])
+    return next((run for run in locked.values() if run.status.live), None)
 
 
 def _counted(touch: Touch, winner: Enrollment, org_id: str) -> Touch:

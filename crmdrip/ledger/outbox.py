@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Dialect, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Dialect, and_, bindparam, case, delete, func, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from crmdrip.core.struct import Struct
@@ -96,6 +96,7 @@ def _owe(dialect: Dialect) -> UpdateBase:
         set_={
             "payload": new.payload,
             "kind": new.kind,
+            "priority": case((new.priority < outbox.c.priority, new.priority), else_=outbox.c.priority),
             "revision": outbox.c.revision + 1,
             "attempt": 0,
             "not_before": new.not_before,

@@ -15,8 +15,10 @@ from hubspot_peer import HubSpotPeer, SteppedClock
 from connectors.hubspot.client import HubSpotClient
 from crmdrip.assembly import assemble
 from crmdrip.config import load
-from crmdrip.core.model import RecordKind, RecordRef
+from crmdrip.core.model import RecordKind, RecordRef, Signal, SignalKind
 from crmdrip.daemon import passes
+from crmdrip.daemon.signals import apply_signals
+from crmdrip.daemon.snapshots import load_background
 from crmdrip.doctor import examine
 from crmdrip.inspection.forecast import Forecast, forecast
 from crmdrip.sandbox.control import Sandbox
@@ -258,6 +260,70 @@ def test_an_opt_out_of_either_wins_in_a_merge(office):
     office.play(days=3)
     assert office.sent() == ["Hello"]
     assert (office.crm.read(survivor, "enrolled"), "opted out" in office.crm.read(survivor, "reason")) == (False, True)
+
+
+def replied(office, ref, email):
+    """Somebody answers, and that is heard."""
+    signal = Signal(
+        key=f"reply:{ref.id}",
+        kind=SignalKind.REPLY,
+        at=office.clock.now(),
+        source="test",
+        record_id=ref.id,
+        address=email,
+    )
+    with office.parts.ledger.write() as connection:
+        background = load_background(connection)
+        apply_signals(connection, [signal], background, office.parts.org_id, office.clock.now())
+    passes.run_all(office.parts)
+
+
+def test_a_stop_of_either_wins_in_a_merge(office):
+    """B12, P2: HubSpot makes a third contact of both, and one reading tells of it and of both that are gone."""
+    sequence = office.crm.add_sequence("Intro", ["Hello", "Again"])
+    ref, twin = office.tick("ann@firm.example", sequence), office.tick("ann@other.example", sequence)
+    office.play(hours=28)
+    replied(office, twin, "ann@other.example")
+    survivor = office.crm.merge(ref, twin)
+    office.play(days=4)
+    assert office.sent() == ["Hello", "Hello"]
+    assert (office.crm.read(survivor, "status"), office.crm.read(survivor, "enrolled")) == ("Stopped", False)
+    reason = office.crm.read(survivor, "reason")
+    assert reason.startswith("Another record of the same person was stopped before the merge (the person replied on")
+
+
+def test_a_box_ticked_and_merged_with_somebody_stopped_before_anybody_looked_starts_nothing(office):
+    """B12, P2, P3: the contact says who was stopped, not that it went through the sequence; ticked again, it may."""
+    sequence = office.crm.add_sequence("Intro", ["Hello", "Again"])
+    twin = office.tick("ann@other.example", sequence)
+    office.play(hours=28)
+    replied(office, twin, "ann@other.example")
+    ref = office.tick("ann@firm.example", sequence)
+    survivor = office.crm.merge(ref, twin)
+    office.play(days=2)
+    assert office.sent() == ["Hello"]
+    assert (office.crm.read(survivor, "status"), office.crm.read(survivor, "enrolled")) == ("Refused", False)
+    assert office.crm.read(survivor, "reason").startswith(
+        "Not started: another record of the same person was stopped before the merge (the person replied on"
+    )
+    office.crm.change(survivor, enrolled=True)
+    office.play(hours=26)
+    office.start()  # after which the merge is told once more
+    office.play(days=3)
+    assert office.sent() == ["Hello", "Hello", "Again"]
+
+
+def test_a_step_sent_to_either_counts_after_a_merge_into_a_third(office):
+    """B12: one run survives, and the step that both contacts got is not sent a third time."""
+    sequence = office.crm.add_sequence("Intro", ["One", "Two", "Three"])
+    ahead = office.tick("lee@firm.example", sequence)
+    office.play(hours=24)
+    behind = office.tick("lee@other.example", sequence)
+    office.play(hours=28)
+    assert sorted(office.sent()) == ["One", "One", "Two"]
+    office.crm.merge(behind, ahead)
+    office.play(days=6)
+    assert sorted(office.sent()) == ["One", "One", "Three", "Two"]
 
 
 def test_a_merged_contact_goes_on_as_the_third(office):

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 from hubspot_driver import HubSpotDriver
-from hubspot_peer import HubSpotPeer
+from hubspot_peer import HubSpotPeer, load_mapping
 
 from connectors.hubspot.client import Answer
 from connectors.hubspot.rows import Row
 from connectors.hubspot.sink import _judge
+from connectors.hubspot.source import HubSpotSource
 from connectors.hubspot.trail import add_trail
 from crmdrip.core.errors import ErrorClass, RetriableError
 from crmdrip.core.model import RecordKind
@@ -194,6 +195,19 @@ def test_a_rule_on_new_records_is_shown_in_the_admin_s_words(peer, sink, person)
     peer.do("require", "emails", "hs_email_html")
     outcome = write_all(sink, task_write(person, "f" * 32))["task"]
     assert (outcome.error, "hs_email_html is required" in outcome.detail) == (ErrorClass.REJECTED, True)
+
+
+def test_what_the_portal_demands_of_new_records_is_given_in_the_mapping(peer, crm, person):
+    """B21: properties that the create form requires, of emails and of the contact with the brake."""
+    peer.do("require", "emails", "hs_email_html")
+    peer.do("require", "contacts", "company")
+    mapping = load_mapping()
+    own = {**mapping.values, "new_email": {"hs_email_html": "<p>-</p>"}, "new_control": {"company": "Us"}}
+    sink = peer.sink(HubSpotSource(peer.client(), replace(mapping, values=own)))
+    beat = ControlWrite(key="c", heartbeat=AT, calls_used=1, calls_limit=None, state="Running.")
+    outcomes = write_all(sink, task_write(person, "f" * 32), beat)
+    assert (outcomes["task"].error, outcomes["c"].error) == (None, None)
+    assert len(crm.timeline(person)) == 1
 
 
 def test_two_daemons_make_one_control_contact(peer):

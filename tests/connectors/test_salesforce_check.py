@@ -45,6 +45,7 @@ def test_a_sound_org_has_no_findings(peer) -> None:
         "SF-FIELDS",
         "SF-TYPES",
         "SF-VALUES",
+        "SF-SEARCH",
         "SF-OPTOUT-HIDDEN",
         "SF-WRITE",
         "SF-TOUCH-ID",
@@ -153,6 +154,26 @@ def test_an_orgs_own_words_count_as_ours(peer) -> None:
     document["step"]["kind"] = "Own_Kind__c"
     document["values"]["kind"] = {"email": "Mail", "task": "To Do"}
     assert "SF-VALUES" not in _bad(_check(peer, parse_mapping("own.toml", document)))
+
+
+def test_an_address_that_cannot_be_searched_for_fails(peer) -> None:
+    """B13: Shield's probabilistic scheme: who has two records cannot be known, so nobody may be mailed."""
+    peer.do("encrypt_field", "Contact", "Email")
+    found = _bad(_check(peer))["SF-SEARCH"]
+    assert (found.level, "Contact.Email" in found.what) == (CheckLevel.FAIL, True)
+    with pytest.raises(ConfigurationError):
+        peer.source().records_of(["ann@acme.example"])
+
+
+def test_an_encrypted_name_finds_nobody_and_says_so(peer) -> None:
+    """Everything else works on: by id and by address people are found."""
+    peer.do("encrypt_field", "Contact", "Name")
+    contact = peer.do("insert", "Contact", {"LastName": "Ann", "Email": "ann@acme.example"})
+    source = peer.source()
+    assert "SF-SEARCH" not in _bad(_check(peer))
+    assert [one.ref.id for one in source.find("ann@acme.example")] == [contact]
+    with pytest.raises(ConfigurationError, match="id or the email address"):
+        source.find("Ann")
 
 
 @pytest.mark.parametrize(("edit", "level"), [(False, CheckLevel.WARN), (True, CheckLevel.OK)])

@@ -365,3 +365,15 @@ def test_quota_gone_pauses_everything(peer) -> None:
     crm.trouble(CrmTrouble.QUOTA_GONE)
     with pytest.raises(RateLimitedError):
         client.write(LIMITS, Purpose.STOP)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [("TotalRequests Limit exceeded.", "24 hours"), ("ConcurrentPerOrgLongTxn Limit exceeded.", "long requests")],
+)
+def test_a_limit_says_which_one_it_is(peer, text, advice) -> None:
+    """B20: one code for the day's calls and for too many long requests at once."""
+    body = error_body("REQUEST_LIMIT_EXCEEDED", text)
+    peer.org.faults.add(Fault(kind=FaultKind.ANSWER, path="/data/", times=None, status=403, body=body))
+    with pytest.raises(RateLimitedError, match=advice):
+        peer.client().read(LIMITS, Purpose.PULL)

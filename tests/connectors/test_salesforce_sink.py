@@ -289,6 +289,18 @@ def test_a_task_of_somebody_who_cannot_own_tasks_is_written_all_the_same(peer, c
     assert entry["owner"] == peer.org.integration_user_id
 
 
+@pytest.mark.parametrize("supported", [False, True])
+def test_a_task_of_a_queue_is_the_queues_where_it_may_own_tasks(peer, crm, sink, supported) -> None:
+    """B21: queues own leads; whether tasks as well is up to the admin. The touch is logged in any case."""
+    queue = crm.add_queue("Inbound")
+    if supported:
+        peer.do("let_own_tasks", queue)
+    lead = crm.add_person(RecordKind.LEAD, email="lee@acme.example", owner=queue)
+    assert write_all(sink, task_write(lead, "a" * 32, owner_id=queue))["task"].error is None
+    (entry,) = crm.timeline(lead)
+    assert entry["owner"] == (queue if supported else peer.org.integration_user_id)
+
+
 @pytest.mark.parametrize(
     "refusal",
     [

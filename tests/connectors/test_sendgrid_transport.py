@@ -8,6 +8,7 @@ import ssl
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from crmdrip.sandbox.certificate import make_certificate
@@ -21,7 +22,7 @@ from connectors.sendgrid.mailer import SendGridMailer
 from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import ErrorClass
 from crmdrip.core.struct import replace
-from crmdrip.ports import SendStatus
+from crmdrip.ports import Clock, SendStatus
 from crmdrip.testing.mailer import build_message, build_messages
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nX-Message-Id: abc\r\n\r\n"
@@ -39,10 +40,10 @@ def loop(request, monkeypatch):
 
 
 @contextmanager
-def open_mailer(port: int, *, scheme: str = "http", host: str = "127.0.0.1", **changes):
+def open_mailer(port: int, *, scheme: str = "http", host: str = "127.0.0.1", clock: Clock | None = None, **changes):
     values = {"connections": 1, "request_timeout": 0.5, "connect_timeout": 2.0, **changes}
     settings = SendGridSettings(api_key=SecretStr(KEY), base_url=f"{scheme}://{host}:{port}", **values)
-    mailer = SendGridMailer(settings, SystemClock(), SendGridClient(settings, SystemClock()))
+    mailer = SendGridMailer(settings, clock or SystemClock(), SendGridClient(settings, SystemClock()))
     try:
         yield mailer
     finally:
@@ -206,6 +207,35 @@ def test_a_connection_that_ended_at_rest_is_not_written_to(parting):
             assert [outcome.status for outcome in mailer.send([build_message(number)])] == [SendStatus.ACCEPTED]
             server.ended.acquire()
         assert len(requests) == server.connections == 5
+
+
+class TurningClock(SystemClock):
+    """Is set on by an hour between the first look at it and the next: the machine slept."""
+
+    def __init__(self) -> None:
+        self.looked = False
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        found = super().now() + timedelta(hours=self.looked)
+        self.looked = True
+        return found
+
+
+def test_an_email_whose_connection_was_gone_is_not_begun_once_its_look_is_too_old():
+    """P2, P4: it was taken in time, and not one byte of it left before the machine slept."""
+    clock = TurningClock()
+
+    def script(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        connection.sendall(ACCEPTED)
+
+    with RawServer(script) as server, open_mailer(server.port, clock=clock) as mailer:
+        assert [outcome.status for outcome in mailer.send([build_message(1)])] == [SendStatus.ACCEPTED]
+        server.ended.acquire()
+        late = replace(build_message(2), not_after=datetime.now(UTC) + timedelta(minutes=2))
+        assert [verdict(outcome) for outcome in mailer.send([late])] == [TRY_AGAIN]
+        assert server.connections <= 2
 
 
 def test_connection_close_is_obeyed():

@@ -28,7 +28,7 @@ from crmdrip.core.model import (
     Step,
     StepKind,
 )
-from crmdrip.core.reasons import HoldReason, Reason
+from crmdrip.core.reasons import HoldReason, MissingFields, Reason
 from crmdrip.core.struct import replace
 from crmdrip.core.tokens import ReplyTokens, Unsubscriber, UnsubscribeTags, UnsubscribeTokens
 from crmdrip.core.unsubscribing import read_address
@@ -247,7 +247,9 @@ def test_missing_fields_of_subject_and_body_are_told_together_b24() -> None:
         STEP, subject="{{ Contact.FirstName }}: {{ title }}", body="<p>{{ first_name }} {{ account.name }}</p>"
     )
     reason = held(step=step, record=with_fields(first_name="", **{"account.name": None}))
-    assert reason == Reason(code=HoldReason.MISSING_FIELD, detail="First Name, Title, Account Name")
+    assert isinstance(reason, MissingFields)
+    assert (reason.code, reason.detail) == (HoldReason.MISSING_FIELD, "First Name, Title, Account Name")
+    assert reason.paths == ("FirstName", "title", "first_name", "account.name")
     assert reason.sentence.startswith("Waiting: missing First Name, Title, Account Name.")
 
 
@@ -507,4 +509,4 @@ def test_a_task_with_a_missing_field_is_held_b24() -> None:
     """As an email is."""
     step = replace(STEP, kind=StepKind.TASK, body="{{ title }}")
     made = compose_task(step=step, sequence=SEQUENCE, record=RECORD, owner=OWNER)
-    assert made == Reason(code=HoldReason.MISSING_FIELD, detail="Title")
+    assert made == MissingFields(detail="Title", paths=("title",))

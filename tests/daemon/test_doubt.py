@@ -253,6 +253,21 @@ def test_a_reply_between_intent_and_outcome_ends_the_run_and_the_touch_is_told(s
     assert len(stage.tasks(contact)) == 1
 
 
+def test_an_address_that_is_changed_while_an_email_is_in_doubt_gets_a_thread_of_its_own(stage: Stage) -> None:
+    """B1, B15: what turns out to have gone to the old address is not what the next email answers to."""
+    contact = stage.contact()
+    stage.tick(contact, stage.sequence({"Drip_Delay__c": 0}, {"Drip_Continue_Thread__c": True}))
+    stage.fail_mail(ACCEPTED_AND_CUT)
+    stage.turn()
+    stage.later(minutes=1)
+    stage.change(contact, Email="ann.lee@acme.example")
+    stage.turn()
+    assert stage.run(contact).address == "ann.lee@acme.example"
+    stage.play(MONDAY + timedelta(days=2, hours=1), step=timedelta(hours=8))
+    assert [email.to for email in stage.sent()] == ["ann@acme.example", "ann.lee@acme.example"]
+    assert "In-Reply-To" not in stage.sent()[1].headers
+
+
 def test_a_doubt_is_settled_although_its_step_and_its_sequence_are_gone(stage: Stage) -> None:
     """B1, B17: what is no longer defined went out all the same, and no loop breaks over it."""
     contact = in_doubt(stage, sent=True)

@@ -255,6 +255,65 @@ def test_a_stop_on_either_twin_wins_after_the_merge(stage: Stage) -> None:
     assert len(stage.sent()) == 2
 
 
+def test_a_paused_record_into_which_somebody_who_replied_is_merged_says_so(stage: Stage) -> None:
+    """B12, P3: its run ends by the reply, and not by the box that the daemon itself took off."""
+    sequence = stage.sequence()
+    loser, winner = stage.contact("ann.lee@acme.example"), stage.contact("ann@acme.example")
+    stage.tick(loser, sequence)
+    stage.tick(winner, sequence)
+    stage.turn()
+    stage.change(winner, Drip_Paused_Until__c=(stage.now + timedelta(days=9)).isoformat())
+    stage.turn()
+    assert stage.shown(winner)[0] == RunStatus.PAUSED
+    first = stage.sent("ann.lee@acme.example")[0]
+    stage.do(stage.sandbox.world.actions.reply, "ann.lee@acme.example", "No", to=first)
+    stage.turn()
+    stage.later(hours=1)
+    stage.do(stage.sandbox.org.merge, winner, [loser])
+    for _ in range(3):
+        stage.turn()
+        stage.later(hours=1)
+    status, reason = stage.shown(winner)
+    assert status == RunStatus.STOPPED
+    assert reason.startswith("Another record of the same person was stopped before the merge (the person replied on ")
+    assert not stage.record(winner)["Drip_Enrolled__c"]
+
+
+def test_of_two_runs_that_are_merged_into_a_third_record_one_goes_on(stage: Stage) -> None:
+    """B12: three duplicates at once, as Salesforce merges them; a step that either had counts, and the box stays on."""
+    sequence = stage.sequence()
+    winner, late, early = (stage.contact(f"{name}@acme.example") for name in ("ann", "alee", "ann.lee"))
+    stage.tick(early, sequence)
+    stage.turn()
+    stage.at(MONDAY + timedelta(days=1))
+    stage.tick(late, sequence)
+    stage.play(MONDAY + timedelta(days=2, hours=2), step=timedelta(hours=6))
+    assert len(stage.sent()) == 3
+    stage.do(stage.sandbox.org.merge, winner, [late, early])
+    stage.play(MONDAY + timedelta(days=9), step=timedelta(hours=12))
+    assert [email.to for email in stage.sent()[3:]] == ["ann@acme.example"]
+    assert stage.shown(winner)[0] == RunStatus.FINISHED
+
+
+def test_a_stop_on_either_twin_wins_although_the_merge_changes_the_address(stage: Stage) -> None:
+    """B12, B15, P2, P3: what the new address causes does not revive the run, and the record says why it ended."""
+    sequence = stage.sequence()
+    loser, winner = stage.contact("ann.lee@other.example"), stage.contact("ann@acme.example")
+    stage.tick(loser, sequence)
+    stage.tick(winner, sequence)
+    stage.turn()
+    stage.later(hours=1)
+    first = stage.sent("ann.lee@other.example")[0]
+    stage.do(stage.sandbox.world.actions.reply, "ann.lee@other.example", "No", to=first)
+    stage.turn()
+    stage.at(MONDAY + timedelta(days=2, hours=1))
+    stage.do(stage.sandbox.org.merge, winner, [loser])
+    stage.change(winner, Email="annie@acme.example")
+    stage.turn()
+    assert len(stage.sent()) == 2
+    assert stage.shown(winner)[1].startswith("Another record of the same person was stopped")
+
+
 def test_a_box_that_a_rep_unticked_stays_off_when_a_twin_is_merged_into_the_record(stage: Stage) -> None:
     """B9, B12, P2: the loser's box was on all the while; nobody is mailed whose own box somebody unticked."""
     sequence = stage.sequence()
@@ -297,6 +356,23 @@ def test_a_converted_lead_goes_on_as_the_contact(stage: Stage) -> None:
     assert stage.shown(contact)[0] == RunStatus.FINISHED
     assert len(stage.sent()) == 3
     assert stage.record(lead)["SystemModstamp"] == converted
+
+
+def test_of_two_leads_that_the_last_look_finds_converted_to_one_contact_one_goes_on(stage: Stage) -> None:
+    """B11, B12: both are due in one batch, and no pull has told of it yet; the contact's box stays on."""
+    sequence = stage.sequence()
+    leads = [stage.lead(f"{name}@acme.example") for name in ("ann.lee", "alee")]
+    for lead in leads:
+        stage.tick(lead, sequence)
+    stage.turn()
+    stage.at(MONDAY + timedelta(days=2, hours=1))
+    contact = stage.contact(ANN)
+    for lead in leads:
+        stage.do(stage.sandbox.org.convert, lead, contact_id=contact)
+    passes.dispatch(stage.parts)
+    stage.play(MONDAY + timedelta(days=9), step=timedelta(hours=12))
+    assert [email.to for email in stage.sent()[2:]] == [ANN, ANN]
+    assert stage.shown(contact)[0] == RunStatus.FINISHED
 
 
 def test_a_conversion_with_an_opportunity_stops(stage: Stage) -> None:

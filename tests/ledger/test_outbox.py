@@ -103,6 +103,16 @@ def test_stops_go_before_reports_and_figures(any_ledger):
     assert [one.write.key for one in due(any_ledger)] == ["opt_out:1", "status:1", "control"]
 
 
+def test_a_stop_that_replaces_a_report_is_a_stop(any_ledger):
+    """P5, B20: the box is unticked before an import's ten thousand reports; a report in its place keeps the turn."""
+    owe(any_ledger, STATUS, at=NOW - timedelta(hours=2))
+    owe(any_ledger, WRITES[5], at=NOW - timedelta(hours=1))
+    owe(any_ledger, replace(STATUS, status="Stopped"), priority=Priority.STOP)
+    assert [one.write.key for one in due(any_ledger)] == ["status:1", "control"]
+    owe(any_ledger, replace(STATUS, reason="later"))
+    assert [one.priority for one in due(any_ledger)] == [Priority.STOP, Priority.REPORT]
+
+
 def test_a_failed_write_waits_for_its_time(any_ledger):
     """B21: it is not given out before, and its attempts are counted."""
     owe(any_ledger, STATUS)

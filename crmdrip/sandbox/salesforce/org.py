@@ -338,6 +338,15 @@ class SalesforceOrg:
         each = self.schema[object_name].fields[field_name]
         self.schema.with_field(object_name, replace(each, restricted=True, values=tuple(values)))
 
+    def encrypt_field(self, object_name: str, field_name: str) -> None:
+        """Encrypt a field in Shield's probabilistic scheme, the default: it is read and written, and never filtered by.
+
+        Help, "How Deterministic Encryption Supports Filtering"; that a describe then says so, "Considerations for Using
+        Deterministic Encryption".
+        """
+        each = self.schema[object_name].fields[field_name]
+        self.schema.with_field(object_name, replace(each, filterable=False))
+
     def hide_field(self, object_name: str, field_name: str) -> None:
         """Hide a field from the API user: in describe, queries and writes it no longer exists."""
         self.access.hide((object_name, self.schema[object_name].fields[field_name].name))
@@ -374,6 +383,10 @@ class SalesforceOrg:
     def free_storage(self) -> None:
         """Accept inserts again."""
         self.records.storage_full = False
+
+    def let_own_tasks(self, queue_id: str) -> None:
+        """Add Task to a queue's supported objects."""
+        self.records.task_queues.add(queue_id)
 
     def enable_person_accounts(self) -> None:
         """Let accounts be people: each has a contact of its own that cannot be told from others but by IsPersonAccount.

@@ -38,6 +38,8 @@ class Records:
         """Whether the instance is under maintenance: everything can be read and nothing written."""
         self.person_contacts: set[str] = set()
         """Contacts that are the person of a person account."""
+        self.task_queues: set[str] = set()
+        """Queues that have Task among their supported objects."""
         self.approvals: set[str] = set()
         """Records that wait in an approval process: nobody but an administrator may change them."""
         self.email_tasks = False
@@ -263,6 +265,10 @@ class Records:
                 raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=(name,))
             if name == "OwnerId" and target.name == "User":
                 self._may_own(spec, value)
+            if name == "OwnerId" and target.name == "Group" and spec.name == "Task" and value not in self.task_queues:
+                # A queue owns what its Supported Objects name, tasks since Spring '20 (help, "Create Queues"). Code and
+                # text are those that leads and cases are refused with, by forums; of tasks none is recorded.
+                raise Refusal("INVALID_OPERATION", "Queue not associated with this SObject type")
 
     def _may_own(self, spec: SObject, user_id: str) -> None:
         """Raises Refusal for an owner who left, or whose licence owns nothing: Chatter users, portal users.
