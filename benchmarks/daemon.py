@@ -74,11 +74,24 @@ class Daemon:
         self._parts: Parts
         self._folder = Path()
 
-    def open(self, folder: str, salesforce: str, sendgrid: str, now: str, sender_per_day: int = NO_CAP) -> None:
-        """Assemble and prepare; the ledger is a file in the folder."""
+    def open(
+        self,
+        folder: str,
+        salesforce: str,
+        sendgrid: str,
+        now: str,
+        *,
+        ca_file: str = "",
+        sender_per_day: int = NO_CAP,
+    ) -> None:
+        """Assemble and prepare; the ledger is a file in the folder. ca_file: whose certificates are trusted."""
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         text = (ROOT / "config.example.toml").read_text(encoding="utf-8")
-        changes = {"http://127.0.0.1:8181": salesforce, "http://127.0.0.1:8182": sendgrid, **_CHANGES}
+        trusted = f'\nca_file = "{ca_file}"' if ca_file else ""
+        changes = {
+            f'base_url = "http://127.0.0.1:{port}"': f'base_url = "{url}"{trusted}'
+            for port, url in ((8181, salesforce), (8182, sendgrid))
+        } | _CHANGES
         changes["# sender_per_day = 200"] = f"sender_per_day = {sender_per_day}"
         self._folder = Path(folder)
         for old, new in changes.items():
