@@ -124,7 +124,8 @@ _NEXT: Mapping[str, str] = {
 }
 """What a person does about single codes."""
 
-_TRANSIENT_TEXT = re.compile(r"UNABLE_TO_LOCK_ROW|lock|time(d)? ?out|Too many|CPU time", re.IGNORECASE)
+_TRANSIENT_TEXT = re.compile(r"UNABLE_TO_LOCK_ROW|lock|time(d)? ?out", re.IGNORECASE)
+_OVERRUN_TEXT = re.compile(r"LimitException|CPU time|heap size|Too many \w+", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s'\"<>()=,;]+@[^\s'\"<>()=,;]+")
 
 
@@ -146,7 +147,7 @@ class Fault:
         """How to handle it."""
         if self.code in CLASSES:
             found = CLASSES[self.code]
-            if self.code in _AUTOMATION and _TRANSIENT_TEXT.search(self.message):
+            if self.overrun or (self.code in _AUTOMATION and _TRANSIENT_TEXT.search(self.message)):
                 return ErrorClass.RETRIABLE
             return found
         if self.status == 401:
@@ -158,6 +159,11 @@ class Fault:
         if self.status >= 500:
             return ErrorClass.RETRIABLE
         return ErrorClass.REJECTED
+
+    @property
+    def overrun(self) -> bool:
+        """Whether a trigger or flow ran into a governor limit: fewer rows at once may pass."""
+        return self.code in _AUTOMATION and _OVERRUN_TEXT.search(self.message) is not None
 
     @property
     def do_next(self) -> str:

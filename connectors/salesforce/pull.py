@@ -42,6 +42,8 @@ _DEFINITIONS_LIFE = timedelta(hours=1)
 _SEEN = 50_000
 """Rows remembered within the overlap; beyond it they are given out again, which is allowed."""
 
+_TOO_SLOW = frozenset({"QUERY_TIMEOUT", "REQUEST_RUNNING_TOO_LONG"})
+
 _SHALLOW = timedelta(minutes=1)
 """The overlap between two full ones while the full one is too crowded for one page."""
 
@@ -143,6 +145,7 @@ class Pull:
         always = self._brake.parts(schema)
         always += [self._people(schema, kind, state.people.get(kind.value), overlap) for kind in schema.kinds()]
         answers, read = self._ask(schema, always, asks, due=_due(asks, state, now) if goes_on else asks)
+        answers = self._narrow(schema, state, answers)
         for name in ("sequence", "step", *(kind.value for kind in schema.kinds())):
             if name in answers.parts:
                 answers.body(name)  # a refusal is known before anything is taken in
@@ -185,8 +188,37 @@ class Pull:
                 return True
         return False
 
-    def _people(self, schema: Schema, kind: RecordKind, progress: Progress | None, overlap: timedelta) -> Part:
+    def _narrow(self, schema: Schema, state: Cursor, answers: Answers) -> Answers:
+        """Where the very first reading takes the org too long, only people with a sequence: lookups have an index.
+
+        Neither the box nor the status has one, and in an org of millions a query by them alone is given up. Left out is
+        who was ticked before the first reading without a sequence: nothing could have gone out to them.
+        """
+        slow = [
+            kind
+            for kind in schema.kinds()
+            if state.people.get(kind.value) is None
+            and (fault := answers.parts[kind.value].fault) is not None
+            and fault.code in _TOO_SLOW
+        ]
+        if not slow:
+            return answers
+        parts = [self._people(schema, kind, None, timedelta(), indexed=True) for kind in slow]
+        more = self._org.client.read(parts, Purpose.PULL)
+        return replace(answers, parts={**answers.parts, **more.parts})
+
+    def _people(
+        self,
+        schema: Schema,
+        kind: RecordKind,
+        progress: Progress | None,
+        overlap: timedelta,
+        *,
+        indexed: bool = False,
+    ) -> Part:
         """People that are ticked or carry our status, changed since; of deleted and merged ones too.
+
+        indexed: of those only who has a sequence.
 
         Once reading changes, whoever opted out or bounced comes along as well: a twin of them may be in a sequence.
         """
@@ -199,6 +231,9 @@ class Pull:
             if schema.sees(word, "bounced_at"):
                 ours.append(f"{schema.name(word, 'bounced_at')} != null")
         where = [f"({' OR '.join(ours)})"]
+        if indexed:
+            sequences = soql.select(["Id"], schema.objects["sequence"].name)
+            where = [f"{schema.name(word, 'sequence')} IN ({sequences})", *where]
         if progress is not None:
             position = progress.position
             if progress.then is None:

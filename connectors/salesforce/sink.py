@@ -21,6 +21,9 @@ from crmdrip.core.struct import replace
 from crmdrip.ports import ControlWrite, Purpose, TouchWrite, Write, WriteOutcome, reads_answers_of
 
 ROWS_PER_COLLECTION = 200
+_FEW = 10
+_TRY_MORE_AFTER = 50
+"""Collections of a shorter length that went well, before a tenth more is tried."""
 
 # Without the first, every update of a lead runs the org's assignment rules and gives the lead to somebody else; without
 # the second, a duplicate rule on contacts refuses a change of our status field.
@@ -35,6 +38,10 @@ class SalesforceSink:
         self._org = source.org
         self._width = HEAVY_PARTS
         """Collections per call; one after a call that ran too long, more again with each that did not."""
+        self._length = ROWS_PER_COLLECTION
+        """Rows per collection; half as many after one that a trigger could not take, slowly more again."""
+        self._taken = 0
+        """Full collections of that length since."""
 
     def write(self, writes: Iterable[Write]) -> Iterator[WriteOutcome]:
         """Write everything, each at most once under its key; an outcome per write, as calls are answered.
@@ -61,7 +68,7 @@ class SalesforceSink:
         schema = self._org.schema()
         rows, refused = self._plan(schema, writes, tasks)
         yield from _refuse(refused)
-        waiting = deque(_batches(rows))
+        waiting = deque(_batches(rows, self._length))
         while waiting:
             batches = [waiting.popleft() for _ in range(min(self._width, len(waiting)))]
             urgent = any(row.urgent for batch in batches for row in batch)
@@ -79,17 +86,18 @@ class SalesforceSink:
             verdicts = self._judge(schema, batches, results)
             yield from verdicts.settled
             waiting.extend(verdicts.smaller)
-            waiting.extend(_batches(verdicts.again))
+            waiting.extend(_batches(verdicts.again, self._length))
             if verdicts.replan:
                 self._org.forget_schema()
                 schema = self._org.schema()
                 again, refused = self._plan(schema, [write for row in verdicts.replan for write in row.writes], tasks)
                 yield from _refuse(refused)
-                waiting.extend(_batches([replace(row, tried=row.tried | {"replanned"}) for row in again]))
+                tried = [replace(row, tried=row.tried | {"replanned"}) for row in again]
+                waiting.extend(_batches(tried, self._length))
             if verdicts.lost:
                 found = self._chase(schema, verdicts.lost, purpose)
                 yield from found.settled
-                waiting.extend(_batches(found.again))
+                waiting.extend(_batches(found.again, self._length))
 
     def _plan(
         self, schema: Schema, writes: Sequence[Write], tasks: Mapping[str, str]
@@ -139,9 +147,17 @@ class SalesforceSink:
             if isinstance(result, Fault):
                 verdicts.judge_batch(batch, result)
                 continue
+            if any(isinstance(one, Fault) and one.overrun for one in result):
+                # Where even a single row is too much, it is not for their number, and the others need not go singly.
+                fewer = max(1, min(self._length, len(batch) // 2)) if len(batch) > 1 else max(self._length, _FEW)
+                self._length, self._taken = fewer, 0
+            elif len(batch) == self._length < ROWS_PER_COLLECTION:
+                self._taken += 1
+                if self._taken == _TRY_MORE_AFTER:
+                    self._length, self._taken = min(self._length + self._length // 10 + 1, ROWS_PER_COLLECTION), 0
             for row, one in zip(batch, result, strict=True):
                 if isinstance(one, Fault):
-                    verdicts.judge_row(row, one)
+                    verdicts.judge_row(row, one, alone=len(batch) == 1)
                     continue
                 if row.insert and isinstance(row.writes[0], ControlWrite):
                     self._org.control_id = one
@@ -178,8 +194,8 @@ def _gone(write: TouchWrite) -> WriteOutcome:
     return WriteOutcome(key=write.key, error=ErrorClass.SKIPPABLE, code="NOT_FOUND", detail="no task of this touch")
 
 
-def _batches(rows: Sequence[RowWrite]) -> Iterator[Batch]:
-    """Collections of up to 200: updates of any object together, inserts apart; never an id twice in one."""
+def _batches(rows: Sequence[RowWrite], length: int) -> Iterator[Batch]:
+    """Collections of so many rows at most: updates of any object together, inserts apart; never an id twice in one."""
     for insert in (False, True):
         left = [row for row in rows if row.insert is insert]
         while left:
@@ -187,7 +203,7 @@ def _batches(rows: Sequence[RowWrite]) -> Iterator[Batch]:
             later: Batch = []
             ids: set[str] = set()
             for row in left:
-                if len(batch) == ROWS_PER_COLLECTION or (row.id is not None and row.id in ids):
+                if len(batch) == length or (row.id is not None and row.id in ids):
                     later.append(row)
                 else:
                     batch.append(row)

@@ -68,10 +68,12 @@ class Verdicts:
             middle = len(batch) // 2
             self.smaller += [batch[:middle], batch[middle:]]
 
-    def judge_row(self, row: RowWrite, fault: Fault) -> None:
-        """One refused row."""
+    def judge_row(self, row: RowWrite, fault: Fault, *, alone: bool) -> None:
+        """One refused row. alone: whether it was its collection's only one."""
         owner = self.schema.name("task", "owner")
-        if fault.code == "DUPLICATE_VALUE" and row.insert:
+        if fault.overrun and not alone:
+            self.again.append(row)  # among fewer
+        elif fault.code == "DUPLICATE_VALUE" and row.insert:
             self._judge_duplicate(row, fault)
         elif fault.code == "STRING_TOO_LONG" and "shortened" not in row.tried:
             self.again.append(_shorten(row, fault))

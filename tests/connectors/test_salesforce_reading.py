@@ -547,3 +547,17 @@ def test_a_purged_sequence_is_noticed_within_the_hour(peer, crm, source, sequenc
         peer.thread.call(lambda name=name: peer.org.store.db.execute(f'DELETE FROM "{name}"'))  # noqa: S608 - a stand-in
     peer.clock.move(hours=1)
     assert read_all(source, cursor).removed == {sequence}
+
+
+def test_an_org_of_millions_is_read_by_an_index(peer, crm, source) -> None:
+    """Neither box nor status has one: where the first reading is given up, it asks for people with a sequence."""
+    sequence = crm.add_sequence("Intro", ["Hello"])
+    ann = crm.add_person(RecordKind.CONTACT, email="ann@acme.example", enrolled=True, sequence=sequence)
+    lee = crm.add_person(RecordKind.LEAD, email="lee@acme.example", enrolled=True, sequence=sequence)
+    crm.add_person(RecordKind.CONTACT, email="bob@acme.example")
+    for name in ("Contact", "Lead"):
+        peer.do("grow_large", name)
+    first = read_all(source)
+    assert set(first.records) == {ann.id, lee.id}
+    eve = crm.add_person(RecordKind.CONTACT, email="eve@acme.example", enrolled=True)
+    assert set(read_all(source, first.cursor).records) >= {eve.id}

@@ -289,6 +289,30 @@ def test_a_task_of_somebody_who_cannot_own_tasks_is_written_all_the_same(peer, c
     assert entry["owner"] == peer.org.integration_user_id
 
 
+def test_a_trigger_that_cannot_take_so_many_rows_gets_fewer(peer, crm, sink) -> None:
+    """B21: a trigger that is not written for 200 rows fails for each of them, and would for ever."""
+    refs = [crm.add_person(RecordKind.CONTACT, email=f"p{n}@acme.example") for n in range(60)]
+    peer.do("add_heavy_trigger", "Contact", 7)
+    outcomes = write_all(sink, *(status_write(ref, str(n)) for n, ref in enumerate(refs)))
+    assert {one.error for one in outcomes.values()} == {None}
+    assert {crm.read(ref, "status") for ref in refs} == {"Active"}
+    before = peer.calls()
+    write_all(sink, *(status_write(ref, str(n)) for n, ref in enumerate(refs)))
+    assert peer.calls() - before == 2  # it is remembered: nine collections of seven, five a call
+
+
+def test_rows_that_the_trigger_takes_in_no_number_wait(peer, crm, sink) -> None:
+    """B21: even alone each runs into the limit: all are tried again later, and afterwards not for ever one by one."""
+    refs = [crm.add_person(RecordKind.CONTACT, email=f"p{n}@acme.example") for n in range(30)]
+    writes = [status_write(ref, str(n)) for n, ref in enumerate(refs)]
+    peer.do("add_heavy_trigger", "Contact", 0)
+    assert {one.error for one in write_all(sink, *writes).values()} == {ErrorClass.RETRIABLE}
+    peer.do("add_heavy_trigger", "Contact", 200)
+    before = peer.calls()
+    assert {one.error for one in write_all(sink, *writes).values()} == {None}
+    assert peer.calls() - before == 1
+
+
 @pytest.mark.parametrize("supported", [False, True])
 def test_a_task_of_a_queue_is_the_queues_where_it_may_own_tasks(peer, crm, sink, supported) -> None:
     """B21: queues own leads; whether tasks as well is up to the admin. The touch is logged in any case."""

@@ -8,6 +8,8 @@ import pytest
 from salesforce_api import Api, row
 
 from crmdrip.sandbox.salesforce.access import Profile
+from crmdrip.sandbox.salesforce.calculated import FormulaField
+from crmdrip.sandbox.salesforce.formula import compile_formula
 from crmdrip.sandbox.salesforce.org import PERMISSION_SET
 
 
@@ -126,6 +128,25 @@ class TestSchema:
         api.org.add_field("Contact", "Segment__c", "string 10 default=SMB")
         after = api.contact()
         assert [api.one(each, "Segment__c")["Segment__c"] for each in (before, after)] == [None, "SMB"]
+
+    def test_a_default_that_was_deactivated_is_refused_only_where_it_is_needed(self, api):
+        """A task that brings a status of its own does not ask for it."""
+        api.org.restrict_picklist("Task", "Status", ["Completed"])
+        assert insert(api, Subject="Call", Status="Completed") == ""
+        assert insert(api, Subject="Call") == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+
+    def test_a_formula_made_of_another_formula_follows_it(self, api):
+        """Both are worked out anew by one write, one after the other."""
+        for name in ("Loud__c", "Louder__c"):
+            api.org.add_field("Contact", name, "string 80 ro")
+        kinds = {name: each.type for name, each in api.org.schema["Contact"].fields.items()}
+        api.org.records.calculations.fields["Contact"] = [
+            FormulaField(name=name, formula=compile_formula(text, kinds))
+            for name, text in (("Loud__c", "UPPER(LastName)"), ("Louder__c", 'LastName & Loud__c & "!"'))
+        ]
+        contact = api.contact(LastName="Bluth")
+        api.org.update(contact, {"LastName": "Fünke"})
+        assert api.one(contact, "Louder__c")["Louder__c"] == "FünkeFÜNKE!"
 
 
 class TestRules:

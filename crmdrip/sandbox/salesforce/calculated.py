@@ -61,11 +61,15 @@ class Calculations:
 
     def compute(self, spec: SObject, changes: Row, before: StoredRow | None) -> None:
         """Add to the changes of a row what follows from them."""
+        row: dict[str, Any] = {}
+        scope = Scope(row=row)
         for each in self.fields.get(spec.name, ()):
-            used = each.formula.fields
-            if not used.isdisjoint(changes):
-                row = {name: show(spec.fields[name], coming(name, changes, before)) for name in used}
-                changes[each.name] = each.formula.value(Scope(row=row)) or None
+            if each.formula.fields.isdisjoint(changes):
+                continue
+            for name in each.formula.fields - row.keys():
+                row[name] = show(spec.fields[name], coming(name, changes, before))
+            changes[each.name] = each.formula.value(scope) or None
+            row.pop(each.name, None)  # a formula after this one may be made of it
 
     def check(self, spec: SObject, changes: Row, before: StoredRow | None) -> None:
         """Raises Refusal with the message of the first rule that holds for the row as it will be."""

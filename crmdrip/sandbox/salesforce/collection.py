@@ -47,18 +47,23 @@ class Collections:
 
     def create(self, body: Any, write: Write) -> list[dict[str, Any]]:
         """POST composite/sobjects."""
+        rows = self._rows(body)
+        overrun = self._overrun(rows)
 
         def save(typed: Typed) -> dict[str, Any]:
             spec, row = typed
+            if spec.name in overrun:
+                raise _limit_exception(spec)
             return {"id": self._records.insert(spec, row, write), "success": True, "errors": []}
 
-        return self._each(self._rows(body), save, body)
+        return self._each(rows, save, body)
 
     def update(self, body: Any, write: Write) -> list[dict[str, Any]]:
         """PATCH composite/sobjects."""
         rows = self._rows(body)
         given = [_id_of(row) for _, row in rows]
         repeated = _repeated(given)
+        overrun = self._overrun(rows)
 
         def save(named: tuple[str | None, Typed]) -> dict[str, Any]:
             record_id, (spec, row) = named
@@ -66,6 +71,8 @@ class Collections:
                 raise Refusal("MISSING_ARGUMENT", "Id not specified in an update call")
             if record_id in repeated:
                 raise Refusal("DUPLICATE_VALUE", f"Duplicate id specified: {record_id}")
+            if spec.name in overrun:
+                raise _limit_exception(spec)
             self._records.update(spec, record_id, row, write)
             return {"id": record_id, "success": True, "errors": []}
 
@@ -92,6 +99,14 @@ class Collections:
             return {"id": record_id, "success": True, "errors": [], "created": created}
 
         return self._each(rows, save, body)
+
+    def _overrun(self, rows: Sequence[Typed]) -> frozenset[str]:
+        """The objects whose triggers cannot take so many rows at once."""
+        limits = self._records.heavy_triggers
+        if not limits:
+            return frozenset()
+        counts = Counter(spec.name for spec, _ in rows)
+        return frozenset(name for name, most in limits.items() if counts[name] > most)
 
     def delete(self, given: Sequence[str], *, all_or_none: bool, write: Write) -> list[dict[str, Any]]:
         """DELETE composite/sobjects?ids=..."""
@@ -190,6 +205,13 @@ def _rolled_back() -> dict[str, Any]:
         "ALL_OR_NONE_OPERATION_ROLLED_BACK",
         "Record rolled back because not all records were valid and the request was using AllOrNone header",
     ).row()
+
+
+def _limit_exception(spec: SObject) -> Refusal:
+    """A governor limit in a trigger cannot be caught: every row it was called for fails (Apex developer guide)."""
+    name = f"{spec.name}Trigger"
+    text = f"{name}: execution of BeforeUpdate caused by: System.LimitException: {name}: Too many SOQL queries: 101"
+    return Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text)
 
 
 def _too_many() -> Refusal:

@@ -39,7 +39,7 @@ class Columns:
     never_empty: tuple[str, ...]
     """Those that must have a value, whether they were named or, in a new row, not."""
     stored: tuple[str, ...]
-    """Which columns of the row before are wanted at first."""
+    """Which columns of the row before are wanted whatever comes: its state, and what a reference was."""
 
     def read(self, values: Mapping[str, Any]) -> Row:
         """The values of one row as they are stored. Raises Refusal for the first thing that is wrong with them."""
@@ -91,15 +91,15 @@ def _look_up(
             refused.append(each.name)
         else:
             taken.append((given, each.name, reader(each), each))
-    fields = {each.name: each for _, _, _, each in taken}
+    references = tuple(_references(spec, {each.name: each for _, _, _, each in taken}))
     return Columns(
         object=spec.name,
         taken=tuple(taken),
         unknown=unknown,
         refused=tuple(refused),
-        references=tuple(_references(spec, fields)),
+        references=references,
         never_empty=never_empty,
-        stored=tuple(dict.fromkeys((*(name for name in _STATE if name in spec.fields), *fields))),
+        stored=(*(name for name in _STATE if name in spec.fields), *(each.name for each in references)),
     )
 
 

@@ -5,6 +5,7 @@ A formula with a function that is not known here is told apart (UnknownFunctionE
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -215,6 +216,18 @@ def _blank(value: Any) -> bool:
     return value is None or value == ""
 
 
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other or (_blank(one) and _blank(other)))
+
+
+_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
 def _either(left: Value, right: Value) -> Value:
     return lambda scope: bool(left(scope)) or bool(right(scope))
 
@@ -228,15 +241,15 @@ def _negate(value: Value) -> Value:
 
 
 def _compare(sign: str, left: Value, right: Value) -> Value:
+    if sign in ("=", "=="):
+        return lambda scope: _same(left(scope), right(scope))
+    if sign in ("<>", "!="):
+        return lambda scope: not _same(left(scope), right(scope))
+    order = _ORDERS[sign]
+
     def compared(scope: Scope) -> bool:
         one, other = left(scope), right(scope)
-        if sign in ("=", "=="):
-            return bool(one == other or (_blank(one) and _blank(other)))
-        if sign in ("<>", "!="):
-            return not (one == other or (_blank(one) and _blank(other)))
-        if one is None or other is None:
-            return False
-        return bool({"<": one < other, "<=": one <= other, ">": one > other, ">=": one >= other}[sign])
+        return one is not None and other is not None and order(one, other)
 
     return compared
 

@@ -27,11 +27,12 @@ def _letter(five: str) -> str:
 
 def mint(prefix: str, number: int) -> str:
     """The id of an object's record number `number`."""
-    digits = ""
-    while number:
-        number, digit = divmod(number, 62)
-        digits = DIGITS[digit] + digits
-    return complete(f"{prefix}{POD}{digits:0>9}")
+    return complete(f"{prefix}{POD}{_digits(number // 62) + DIGITS[number % 62]:0>9}")
+
+
+@lru_cache(maxsize=4_096)  # numbers that follow each other begin alike
+def _digits(number: int) -> str:
+    return _digits(number // 62) + DIGITS[number % 62] if number else ""
 
 
 def normalize(value: object) -> str | None:

@@ -38,6 +38,8 @@ class Records:
         """Whether the instance is under maintenance: everything can be read and nothing written."""
         self.person_contacts: set[str] = set()
         """Contacts that are the person of a person account."""
+        self.heavy_triggers: dict[str, int] = {}
+        """By object, how many rows at once the org's triggers can take before they run into a governor limit."""
         self.task_queues: set[str] = set()
         """Queues that have Task among their supported objects."""
         self.approvals: set[str] = set()
@@ -258,30 +260,34 @@ class Records:
                     f"{each.label}: id value of incorrect type: {value}",
                     fields=(name,),
                 )
+            if name == "OwnerId" and target.name == "User":
+                self._may_own(spec, value)
+                continue
             living = self.store.exists(target, value)
             if living is None:
                 raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=(name,))
             if not living:
                 raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=(name,))
-            if name == "OwnerId" and target.name == "User":
-                self._may_own(spec, value)
             if name == "OwnerId" and target.name == "Group" and spec.name == "Task" and value not in self.task_queues:
                 # A queue owns what its Supported Objects name, tasks since Spring '20 (help, "Create Queues"). Code and
                 # text are those that leads and cases are refused with, by forums; of tasks none is recorded.
                 raise Refusal("INVALID_OPERATION", "Queue not associated with this SObject type")
 
     def _may_own(self, spec: SObject, user_id: str) -> None:
-        """Raises Refusal for an owner who left, or whose licence owns nothing: Chatter users, portal users.
+        """Raises Refusal for an owner who never was or who left, or whose licence owns nothing: Chatter, portal users.
 
         Object reference, StatusCode: OP_WITH_INVALID_USER_TYPE_EXCEPTION. Its text is not recorded for tasks.
         """
-        if not self.store.value("User", user_id, "IsActive"):
+        user = self.store.read("User", user_id, ("IsActive", "UserType"))  # users are never deleted
+        if user is None:
+            raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=("OwnerId",))
+        if not user["IsActive"]:
             raise Refusal(
                 "INACTIVE_OWNER_OR_USER",
                 f"operation performed with inactive user [{user_id}] as owner of {spec.label.lower()}",
                 fields=("OwnerId",),
             )
-        if self.store.value("User", user_id, "UserType") not in (None, "Standard"):
+        if user["UserType"] not in (None, "Standard"):
             raise Refusal("OP_WITH_INVALID_USER_TYPE_EXCEPTION", "Operation not valid for this user type")
 
     def _check(
