@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from benchmarks.daemon import NO_CAP
+from benchmarks.daemon import MANY, NO_CAP
 from benchmarks.workers import Worker
 
 BEGIN = datetime(2026, 11, 4, 10, 0, tzinfo=UTC)
@@ -25,10 +25,10 @@ class Stage:
         self._daemon: Worker | None = None
 
     @contextmanager
-    def working(self, sender_per_day: int = NO_CAP) -> Iterator[Worker]:
+    def working(self, *, sender_per_day: int = NO_CAP, connections: int = MANY) -> Iterator[Worker]:
         """A fresh daemon process, assembled and prepared, on the ledger as it is."""
         with Worker("daemon") as daemon:
-            more = {"sender_per_day": sender_per_day}
+            more = {"sender_per_day": sender_per_day, "connections": connections}
             daemon.ask("open", folder=self._folder, now=self.now.isoformat(), **self.urls, **more)
             self._daemon = daemon
             try:

@@ -93,7 +93,8 @@ class SalesforceSettings(StrictModel):
     def _loopback(cls, value: str) -> str:
         if value and not is_stand_in(value):
             raise ValueError(
-                "must lead to this machine (http://127.0.0.1)", "The real Salesforce needs no base_url: remove the line."
+                "must lead to this machine (http://127.0.0.1)",
+                "The real Salesforce needs no base_url: remove the line.",
             )
         return value.rstrip("/")
 
