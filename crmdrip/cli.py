@@ -34,7 +34,7 @@ COMMANDS = {
     "erase": ("erase:erase", "Erase everything the ledger holds about PERSON, who is never mailed again."),
     "rebuild": ("rebuild:rebuild", "Fill the ledger from the CRM again. Sends nothing."),
     "ledger": ("ledger:ledger", "Show, copy or back up the ledger, the daemon's own state."),
-    "sandbox": ("sandbox:sandbox", "Serve the Salesforce and SendGrid stand-ins alone."),
+    "sandbox": ("sandbox:sandbox", "Serve the stand-ins of the CRM and SendGrid alone."),
 }
 """By name: where it is, and what it does in one line. Kept here so that --help imports none of them."""
 

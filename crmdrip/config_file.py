@@ -7,7 +7,6 @@ sections that belong to a connector. Never puts a value that may be secret into 
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -22,7 +21,6 @@ from crmdrip import registry
 from crmdrip.config_words import (
     advise,
     describe,
-    explain_toml,
     field_at,
     give_example,
     is_table,
@@ -44,6 +42,7 @@ from crmdrip.secrets import (
     read_reference,
 )
 from crmdrip.toml_lines import KeyPath, TomlLines, locate
+from crmdrip.toml_words import explain_toml
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -129,11 +128,8 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
     try:
         return tomllib.loads(text), locate(text)
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
-        line = int(found.group(1)) if found else text.count("\n") + 1
-        lines = text.splitlines()
-        shown = lines[line - 1] if line <= len(lines) else ""
-        raise refuse(*explain_toml(re.sub(r"\s*\(at .*\)$", "", str(error)), shown), line) from None
+        mistake = explain_toml(text, error)
+        raise refuse(mistake.what, mistake.do_next, mistake.line) from None
     except RecursionError:
         raise refuse("has lists too deep within lists", "Correct this line.") from None
 

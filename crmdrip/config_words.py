@@ -1,4 +1,4 @@
-"""What is wrong with a setting, in plain words, and what to type instead; from what pydantic and tomllib say. Pure."""
+"""What is wrong with a setting, in plain words, and what to type instead; from what pydantic says. Pure."""
 
 from __future__ import annotations
 
@@ -38,41 +38,6 @@ _WORDS: dict[str, str] = {
     "finite_number": "must be a finite number",
 }
 """Plain words by pydantic's error type; its own message serves where none stand here."""
-
-
-_TOML: tuple[tuple[str, str, str], ...] = (
-    ("Cannot overwrite a value", "this was given before", "A key stands once: remove one of the two lines."),
-    ("twice", "this table stands here a second time", "Put its keys under the first one."),
-    ("Cannot mutate immutable", "this was given before as a whole", "Put all of its keys in one place."),
-    ("Duplicate inline table key", "a key stands twice between the braces", "Remove one of the two."),
-    ("Illegal character '\\n'", "a text has no quote at its end", 'Close it with " on the same line.'),
-    ('Expected "\'"', "a text has no quote at its end", "Close it with '."),
-    ("Unterminated string", "a text has no quote at its end", 'Close it with ".'),
-    ("Unescaped '", "a backslash stands in a text", "Double it, or put the text in single quotes: 'C:\\drip'."),
-    ("Invalid hex value", "a backslash stands in a text", "Double it, or put the text in single quotes: 'C:\\drip'."),
-    ("Unclosed array", "a list has no ] at its end", "Add it."),
-    ("Unclosed inline table", "a table has no } at its end", "Add it."),
-    ("Expected ']' at the end", "the name of a table has no ] at its end", "Type it as [crm.hubspot]."),
-    ("Expected ']]' at the end", "the name of a table has no ]] at its end", "Type it as [[mailbox]]."),
-    ("Expected '=' after a key", "a key has no = behind it", 'Type it as key = "text".'),
-    ("Expected newline or end of", "more than one value stands here", "Put text in quotes, and # before a remark."),
-    ("Invalid value", "this is no value", 'Put text in quotes: key = "text". Yes and no are true and false.'),
-    ("Invalid statement", "this is neither a key nor a table", 'Type it as key = "text", or put # before it.'),
-)
-"""What tomllib of Python 3.11 to 3.14 says, in words for people who never heard of TOML, and what to do."""
-
-_CURLY = re.compile("[\u201c\u201d\u201e\u201f\u2018\u2019\u00ab\u00bb]")
-
-
-def explain_toml(message: str, line: str) -> tuple[str, str]:
-    """What a syntax error means and what to do. message: tomllib's, without the place; line: where it stands."""
-    curly = _CURLY.search(line)
-    if curly is not None:
-        return f"{curly[0]} is no quote here", 'Type straight quotes: "text".'
-    for symptom, what, do_next in _TOML:
-        if symptom in message:
-            return what, do_next
-    return f"not valid TOML: {message}", "Correct this line."
 
 
 def describe(detail: ErrorDetails, info: FieldInfo | None = None) -> str:
@@ -163,6 +128,8 @@ def advise(info: FieldInfo | None, path: KeyPath) -> str:
     if info.is_required() or SecretStr in kinds_of(info.annotation):
         return f"Type {name} = {give_example(info, path)}."
     default = info.get_default(call_default_factory=True)
+    if not default and info.examples:
+        return f"Type such as {name} = {_toml(info.examples[0])}, or leave the line out."
     if default is None:
         return "Correct it, or leave the line out."
     return f"Type {name} = {_toml(default)}, the default, or leave the line out."

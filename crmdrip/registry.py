@@ -23,6 +23,7 @@ from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import CrmMapping, parse_mapping
 from crmdrip.ports import CheckLevel, CheckResult, Connector, Role
 from crmdrip.shipped import shipped
+from crmdrip.toml_words import explain_toml
 
 GROUP = "crmdrip.connectors"
 _OPEN_TABLES = frozenset({"merge", "values"})
@@ -152,14 +153,21 @@ def _shipped_document(name: str) -> dict[str, Any] | None:
 
 
 def _read_document(file: Traversable, where: str) -> dict[str, Any]:
+    text = ""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8-sig")
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigurationError(
             f"the mapping cannot be read ({error.strerror}).", where=where, do_next="Correct the path in [crm] mapping."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"not valid TOML: {error}.", where=where, do_next="Correct that line.") from error
+    except tomllib.TOMLDecodeError as error:
+        mistake = explain_toml(text, error)
+        raise ConfigurationError(
+            f"line {mistake.line}: {mistake.what}.", where=where, do_next=mistake.do_next
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError("is not UTF-8 text.", where=where, do_next="Store it as UTF-8.") from error
     except RecursionError:
         raise ConfigurationError("lists too deep within lists.", where=where, do_next="Correct that line.") from None
 

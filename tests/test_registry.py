@@ -132,7 +132,11 @@ def test_every_unknown_word_of_a_mapping_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"[contact", "not valid TOML"), (b"\xff", "not valid TOML"), (b"[contact]\nenrolled = 1", "text in quotes")],
+    [
+        (b"[contact", "line 1: the name of a table"),
+        (b"\xff", "is not UTF-8"),
+        (b"[contact]\nenrolled = 1", "text in quotes"),
+    ],
 )
 def test_a_broken_mapping_file_is_a_configuration_problem(tmp_path: Path, content: bytes, sentence: str) -> None:
     """Whatever stands in the file, the answer names the file."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from connectors.hubspot.definitions import SequenceFolder
 from connectors.hubspot.paths import ENDS
 from connectors.hubspot.portal import RIGHT_PORTAL, Portal, wrong_portal
 from connectors.hubspot.preferences import subscription_types
@@ -36,7 +37,8 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
     try:
         found = portal.ask_identity()
     except AuthError as error:
-        yield CheckResult(code="HS-LOGIN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
+        refused = f"HubSpot does not accept the key: {error.what}"
+        yield CheckResult(code="HS-LOGIN", level=CheckLevel.FAIL, what=refused, do_next=error.do_next)
         return
     except CrmdripError as error:
         yield CheckResult(
@@ -223,8 +225,11 @@ def check_versions(portal: Portal) -> Iterator[CheckResult]:
 
 
 def check_lists(source: HubSpotSource) -> Iterator[CheckResult]:
-    """The lists that sequences name are there."""
-    found = source.lists.examine(Purpose.LOOK)
+    """The lists that sequences name are there; whether sequences can be read is told by check_sequences."""
+    try:
+        found = source.lists.examine(Purpose.LOOK)
+    except ConfigurationError:
+        return
     for sequence, problem in sorted(found.problems.items()):
         yield CheckResult(code="HS-LISTS", level=CheckLevel.FAIL, what=f"{sequence}: {problem}")
     if found.states and not found.problems:
@@ -262,6 +267,13 @@ def check_sequences(portal: Portal) -> Iterator[CheckResult]:
     except ConfigurationError as error:
         yield CheckResult(code="HS-SEQUENCES", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next)
         return
+    if isinstance(portal.definitions, SequenceFolder) and (strays := portal.definitions.strays()):
+        yield CheckResult(
+            code="HS-SEQUENCES",
+            level=CheckLevel.WARN,
+            what=f"not read, since a file's name is its sequence's id: {', '.join(strays)}.",
+            do_next="Rename them with letters, digits, _ and - alone, such as warm-intro.toml.",
+        )
     problems = [problem for draft in drafts.values() for problem in draft.problems]
     if problems:
         yield CheckResult(

@@ -49,8 +49,17 @@ class ControlReader:
     def _find(self, names: Sequence[str], purpose: Purpose) -> Properties | None:
         """By its key, which is unique and needs no search; None while there is none."""
         portal = self._portal
-        key = portal.mapping.value("control", "key")
-        found = portal.read_contacts([key], names, purpose, key=portal.mapping.field("control", "key"))
+        key, name = portal.mapping.value("control", "key"), portal.mapping.field("control", "key")
+        try:
+            found = portal.read_contacts([key], names, purpose, key=name)
+        except ConfigurationError as error:
+            if name not in error.what:
+                raise
+            raise ConfigurationError(
+                f"contacts have no property {name} with unique values, by which the emergency brake is found.",
+                where="HubSpot",
+                do_next="Type crmdrip install, which makes every property that is missing.",
+            ) from error
         portal.control_id = next(iter(found), None)
         return next(iter(found.values()), None)
 

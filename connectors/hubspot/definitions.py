@@ -11,6 +11,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.mapping import CrmMapping
 from crmdrip.core.model import SequenceDraft, SequenceStatus, StepDraft
 from crmdrip.ports import Purpose
+from crmdrip.toml_words import explain_toml
 
 WRITTEN_BY_US = frozenset({"version", "error", "active", "sent", "replied", "meetings", "stopped", "held"})
 """Words of a sequence that nobody else writes. A step's own "active" is not among them."""
@@ -92,6 +94,10 @@ class SequenceFolder:
         self._read = {one: kept for one, kept in self._read.items() if one in found}
         return found
 
+    def strays(self) -> tuple[str, ...]:
+        """The names of files that are not read, since no id can be made of them. Raises OSError."""
+        return tuple(path.name for path in sorted(self.folder.glob("*.toml")) if not _NAME.fullmatch(path.stem))
+
     def _draft(self, path: Path) -> SequenceDraft:
         stat = path.stat()
         state = (stat.st_mtime_ns, stat.st_size)
@@ -106,9 +112,11 @@ class SequenceFolder:
         if size > _LARGEST:
             return _broken(path, f"has {size} bytes. Shorten it to {_LARGEST} or fewer.")
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8-sig")  # with the mark before it that Windows' Notepad leaves
+            document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            return _broken(path, f"is no valid TOML: {error}. Correct that line.")
+            mistake = explain_toml(text, error)
+            return _broken(path, f"cannot be read at line {mistake.line}: {mistake.what}. {mistake.do_next}")
         except UnicodeDecodeError:
             return _broken(path, "is not UTF-8. Save it as UTF-8.")
         except RecursionError:
@@ -182,7 +190,9 @@ def _broken(path: Path, what: str) -> SequenceDraft:
 def _unknown(row: Mapping[str, Any], known: frozenset[str], where: str) -> Iterator[str]:
     for word in row:
         if word not in known:
-            yield f"{where}: {word} is no field of a sequence or step here. Correct the word."
+            close = get_close_matches(word, sorted(known), 1)
+            advice = f"Write {close[0]}." if close else "Correct the word, or take the line out."
+            yield f"{where}: {word} is no field of a sequence or step here. {advice}"
 
 
 def _texts(row: Mapping[str, Any]) -> dict[str, Any]:

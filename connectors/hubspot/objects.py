@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from connectors.hubspot.client import TRACE
 from connectors.hubspot.definitions import WRITTEN_BY_US, in_our_words
 from connectors.hubspot.values import Properties
+from crmdrip.core.errors import ConfigurationError
 from crmdrip.core.model import SequenceDraft, StepDraft
 from crmdrip.ports import Purpose
 
@@ -81,11 +82,22 @@ class SequenceObjects:
         return f"p{self._portal.identity().org_id}_{self._portal.mapping.object(word)}"
 
     def _list(self, word: str, names: list[str], purpose: Purpose) -> dict[str, Properties]:
+        """Raises as the client, and ConfigurationError when HubSpot has no such objects."""
         found: dict[str, Properties] = {}
         after = ""
         while True:
             query = {"limit": str(_PAGE), "properties": ",".join(names), **({"after": after} if after else {})}
-            answer = self._portal.client.get("objects", self.type_of(word), purpose, query)
+            try:
+                answer = self._portal.client.get("objects", self.type_of(word), purpose, query)
+            except ConfigurationError as error:
+                if "infer object type" not in error.what:
+                    raise
+                raise ConfigurationError(
+                    f"HubSpot has no custom object {self._portal.mapping.object(word)}, of which sequences are made.",
+                    where="HubSpot",
+                    do_next="Type crmdrip install, which makes them (Enterprise); or keep sequences as files: add"
+                    ' sequences = "sequences" under [crm.hubspot].',
+                ) from error
             found.update((row["id"], row["properties"]) for row in answer.results)
             after = str((answer.body.get("paging") or {}).get("next", {}).get("after", ""))
             if not after:

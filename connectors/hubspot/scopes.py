@@ -120,7 +120,10 @@ def _opt_nobody_out(portal: Portal) -> None:
 
 
 def _ask_lists(portal: Portal) -> None:
-    """Where a sequence names a list."""
-    wanted, _ = read_lists(portal.definitions.known(Purpose.LOOK))
+    """Where a sequence names a list; whether sequences can be read is told by HS-SEQUENCES."""
+    try:
+        wanted, _ = read_lists(portal.definitions.known(Purpose.LOOK))
+    except ConfigurationError:
+        return
     if wanted:
         portal.client.ask("lists", "search", {"listIds": sorted(wanted.values()), "count": 1}, Purpose.LOOK)

@@ -40,13 +40,15 @@ class Auth(StrictModel):
 class HubSpotSettings(StrictModel):
     """The table of the HubSpot connector."""
 
-    portal_id: str = Field(default="", pattern=r"^\d*$", description="digits alone, in quotes")
+    portal_id: str = Field(default="", pattern=r"^\d*$", description="digits alone, in quotes", examples=["4242424"])
     """The one account that may be mailed from, its Hub ID. A sandbox has another and is refused (B25)."""
     auth: Auth
     sequences: Path | None = Field(default=None, strict=False)
     """The folder with the sequences, one TOML file each, best under version control. None where they are custom
     objects in HubSpot (Enterprise)."""
-    subscription_type: str = Field(default="", pattern=r"^\d*$", description="digits alone, in quotes")
+    subscription_type: str = Field(
+        default="", pattern=r"^\d*$", description="digits alone, in quotes", examples=["1002"]
+    )
     """The number of the subscription type that our emails belong to: whoever opted out of it gets none, like whoever
     opted out of all. "" where opting out of all alone counts."""
     opt_out_of: Literal["all", "subscription_type"] = "all"

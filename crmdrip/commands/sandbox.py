@@ -12,7 +12,7 @@ from crmdrip.sandbox.__main__ import main
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> int:
-    """Serve the Salesforce and SendGrid stand-ins alone."""
+    """Serve the stand-ins of the CRM and SendGrid alone."""
     try:
         return main(list(arguments))
     except SystemExit as end:  # argparse ends --help and a wrong option so

@@ -86,9 +86,13 @@ def dispatch_once(parts: Parts, *, batches: int = 1_000_000) -> DispatchCount:
                 break
             batch = _Batch(parts, due, queues)
             batch.prepare()
-            if before is not None:
-                total = _add(total, _finish(before, batch))
-            batch.hear()
+            try:
+                if before is not None:
+                    total = _add(total, before.finish())
+                batch.hear()
+            except Exception:
+                batch.withdraw()
+                raise
             batch.begin(sender)
             batch.tell_twins()
             if len(due) < parts.limits.batch:
@@ -116,15 +120,6 @@ def hold_due(parts: Parts, error: CrmdripError) -> None:
 
 def _add(one: DispatchCount, other: DispatchCount) -> DispatchCount:
     return DispatchCount(**{name: getattr(one, name) + getattr(other, name) for name in DispatchCount.__slots__})
-
-
-def _finish(batch: _Batch, following: _Batch) -> DispatchCount:
-    """Wait for the end of a batch; where it cannot be concluded the next is not begun. Raises what it raised."""
-    try:
-        return batch.finish()
-    except Exception:
-        following.withdraw()
-        raise
 
 
 def _doubt_leftovers(parts: Parts) -> None:
@@ -182,7 +177,7 @@ class _Batch:
     def withdraw(self) -> None:
         """It will not be begun: nothing of it is in doubt, if the ledger can still be told so."""
         with suppress(CrmdripError):
-            self._take_back(self._going, "the outcomes of the batch before could not be stored")
+            self._take_back(self._going, "the ledger broke before it was begun")
 
     def hear(self) -> None:
         """What was heard since the look counts as well, while nothing has gone out by that look (P2).
@@ -197,7 +192,7 @@ class _Batch:
             waiting = store.newest_waiting(connection) is not None
         if waiting and not received.is_heard(self._parts, take_mail):
             self._take_back(self._going, "something that came in has not been read yet")
-            self._going = []
+            self._going, self.in_vain = [], True
         self._withdraw_changed()
 
     def _withdraw_changed(self) -> None:
@@ -208,21 +203,13 @@ class _Batch:
         stays = [one.run.id in untouched and one.run.sequence_id not in halted for one in self._going]
         if not all(stays):
             changed = [one for one, stay in zip(self._going, stays, strict=True) if not stay]
-            withdraw(self._parts, changed, "something has changed since the last look")
-            self._count["refused"] += len(changed)
+            self._take_back(changed, "something has changed since the last look")
             self._going = [one for one, stay in zip(self._going, stays, strict=True) if stay]
 
     def _take_back(self, unsent: list[Ready], why: str) -> None:
-        refused = [
-            SendOutcome(
-                touch_id=one.touch.id,
-                status=SendStatus.REFUSED,
-                error=ErrorClass.RETRIABLE,
-                detail=f"not attempted: {why}",
-            )
-            for one in unsent
-        ]
-        self._conclude({one.touch.id: one for one in unsent}, refused)
+        """Their runs are looked at again."""
+        withdraw(self._parts, unsent, why)
+        self._count["refused"] += len(unsent)
 
     def _send(self) -> None:
         by_id = {one.touch.id: one for one in self._going}

@@ -117,7 +117,7 @@ def tell_holder(url: str) -> str:
     try:
         ledger.lock()
     except LedgerBusyError as error:
-        return error.what
+        return error.what.replace("another daemon", "a daemon", 1)  # whoever asks is none
     finally:
         ledger.close()
     return ""

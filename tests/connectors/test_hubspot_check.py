@@ -197,7 +197,49 @@ def test_a_broken_sequence_is_shown(peer):
     """With its file and the sentence of its problem."""
     (peer.folder / "intro.toml").write_text("name =\n")
     (finding,) = findings(peer)["HS-SEQUENCES"]
-    assert (finding.level, "intro.toml is no valid TOML" in finding.what) == (CheckLevel.WARN, True)
+    assert (finding.level, "intro.toml cannot be read at line" in finding.what) == (CheckLevel.WARN, True)
+
+
+def test_a_file_whose_name_makes_no_id_is_not_passed_over_in_silence(peer):
+    """Somebody who saves "Warm intro.toml" wonders why it is not in the list."""
+    (peer.folder / "Warm intro.toml").write_text('name = "Warm intro"\n')
+    (stray, others) = findings(peer)["HS-SEQUENCES"]
+    assert (stray.level, "Warm intro.toml" in stray.what) == (CheckLevel.WARN, True)
+    assert "warm-intro.toml" in stray.do_next
+    assert others.level is CheckLevel.OK
+
+
+def test_a_misspelled_word_of_a_sequence_is_told_with_the_one_that_was_meant(peer):
+    """The words are known."""
+    (peer.folder / "intro.toml").write_text('name = "Intro"\nsend_day = ["Mon"]\nmotto = "x"\n')
+    (finding,) = findings(peer)["HS-SEQUENCES"]
+    assert "send_day is no field of a sequence or step here. Write send_days." in finding.what
+    assert "motto is no field of a sequence or step here. Correct the word, or take the line out." in finding.what
+
+
+def test_a_folder_that_is_not_there_is_one_problem(peer, tmp_path):
+    """And neither a scope that is lacking nor a HubSpot that cannot be reached."""
+    found = findings(peer, sequences=tmp_path / "none")
+    assert {code: one[0].do_next for code, one in found.items() if one[0].level is CheckLevel.FAIL} == {
+        "HS-SEQUENCES": "Correct [crm.hubspot] sequences, or make the folder."
+    }
+
+
+def test_custom_objects_that_are_not_there_are_told_with_both_ways_to_have_sequences(peer):
+    """Whoever left out `sequences` finds out what that means."""
+    found = findings(peer, sequences=None)
+    (finding,) = found["HS-SEQUENCES"]
+    assert (finding.level, "no custom object crmdrip_step" in finding.what) == (CheckLevel.FAIL, True)
+    assert 'sequences = "sequences" under [crm.hubspot]' in finding.do_next
+    assert "HS-UNREACHABLE" not in found
+
+
+def test_what_the_brake_is_found_by_is_named_where_it_is_missing(peer):
+    """Before crmdrip install: whoever types plan first is told to install, in no vendor's words."""
+    del peer.portal.kinds["contacts"].properties["crmdrip_key"]
+    source = HubSpotSource(HubSpotClient(peer.settings(), peer.clock), load_mapping())
+    with pytest.raises(ConfigurationError, match=r"no property crmdrip_key with unique values.*crmdrip install"):
+        next(iter(source.pull(None)))
 
 
 def test_few_calls_left_are_a_warning(peer):

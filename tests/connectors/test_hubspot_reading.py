@@ -421,7 +421,7 @@ class TestSequences:
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ("name = \n", "is no valid TOML"),
+            ("name = \n", "cannot be read at line 1: this is no value. Put text in quotes"),
             ('name = "A"\nsend_day = "Mon"\n', "send_day is no field"),
             ('name = "A"\n[[step]]\norder = 1\n', "step number 1 has no id"),
             ('name = "A"\n[[step]]\nid = "a"\n[[step]]\nid = "a"\n', "two steps have the id a"),

@@ -13,7 +13,7 @@ from stage import Stage
 from crmdrip.core.model import RunStatus, TouchState
 from crmdrip.core.struct import replace
 from crmdrip.daemon import dispatch, passes
-from crmdrip.ledger import marks, touches
+from crmdrip.ledger import marks, runs, touches
 from crmdrip.ledger.errors import LedgerBrokenError
 
 pytestmark = pytest.mark.both_ledgers
@@ -186,7 +186,32 @@ def pause_by_command(stage: Stage) -> None:
         marks.set_mark(connection, marks.PAUSED, "")
 
 
-@pytest.mark.parametrize("halt", [pull_brake, pause_sequence, pause_by_command])
+def test_a_ledger_that_cannot_be_read_before_the_first_email_leaves_nobody_in_doubt(
+    stage: Stage, people: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B1, B30: a connection to the database is cut between the intents and the first request, and is back at once."""
+    with monkeypatch.context() as broken:
+        broken.setattr(runs, "untouched_among", raise_broken)
+        with pytest.raises(LedgerBrokenError):
+            passes.dispatch(stage.parts)
+    assert {touch.state for one in people for touch in stage.touches(one)} == {TouchState.REFUSED}
+    stage.later(minutes=1)
+    passes.dispatch(stage.parts)
+    assert len(stage.sent()) == len(people)
+
+
+def raise_broken(*_: object) -> None:
+    """As a server that is started anew."""
+    raise LedgerBrokenError("the connection was lost.", where="the ledger")
+
+
+def doubt_everybody(stage: Stage) -> None:
+    """A heartbeat finds that another daemon, with a ledger of its own, was at work until just now (B3)."""
+    with stage.parts.ledger.write() as connection:
+        runs.doubt_all(connection)
+
+
+@pytest.mark.parametrize("halt", [pull_brake, pause_sequence, pause_by_command, doubt_everybody])
 def test_what_is_halted_while_the_batch_before_goes_out_is_withdrawn(
     stage: Stage, people: list[str], prepared: threading.Event, halt: Callable[[Stage], None]
 ) -> None:

@@ -549,7 +549,9 @@ class TestTrouble:
             during.setattr(stage.parts.source, "look", look_slowly)
             vendor.reader.breaks = [RetriableError("not now")]
             passes.dispatch(stage.parts)
+        passes.write_back(stage.parts)
         assert len(stage.sent(ANN)) == 1
+        assert "provider" not in stage.shown(ann)[1]
         stage.play(stage.now + timedelta(hours=3))
         assert len(stage.sent(ANN)) == 2
 
