@@ -241,9 +241,7 @@ class Server:
     async def open(self) -> None:
         """Begin to listen, in the running loop. Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Connection(self), HOST, self._port, backlog=1024, ssl=self.tls
-        )
+        self._server = await loop.create_server(lambda: _Connection(self), HOST, self._port, backlog=1024, ssl=self.tls)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop_listening(self) -> None:
