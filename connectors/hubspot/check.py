@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from connectors.hubspot.definitions import SequenceFolder
 from connectors.hubspot.paths import ENDS
 from connectors.hubspot.portal import RIGHT_PORTAL, Portal, wrong_portal
 from connectors.hubspot.preferences import subscription_types
@@ -266,6 +267,13 @@ def check_sequences(portal: Portal) -> Iterator[CheckResult]:
     except ConfigurationError as error:
         yield CheckResult(code="HS-SEQUENCES", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next)
         return
+    if isinstance(portal.definitions, SequenceFolder) and (strays := portal.definitions.strays()):
+        yield CheckResult(
+            code="HS-SEQUENCES",
+            level=CheckLevel.WARN,
+            what=f"not read, since a file's name is its sequence's id: {', '.join(strays)}.",
+            do_next="Rename them with letters, digits, _ and - alone, such as warm-intro.toml.",
+        )
     problems = [problem for draft in drafts.values() for problem in draft.problems]
     if problems:
         yield CheckResult(

@@ -11,6 +11,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -92,6 +93,10 @@ class SequenceFolder:
             ) from error
         self._read = {one: kept for one, kept in self._read.items() if one in found}
         return found
+
+    def strays(self) -> tuple[str, ...]:
+        """The names of files that are not read, since no id can be made of them. Raises OSError."""
+        return tuple(path.name for path in sorted(self.folder.glob("*.toml")) if not _NAME.fullmatch(path.stem))
 
     def _draft(self, path: Path) -> SequenceDraft:
         stat = path.stat()
@@ -185,7 +190,9 @@ def _broken(path: Path, what: str) -> SequenceDraft:
 def _unknown(row: Mapping[str, Any], known: frozenset[str], where: str) -> Iterator[str]:
     for word in row:
         if word not in known:
-            yield f"{where}: {word} is no field of a sequence or step here. Correct the word."
+            close = get_close_matches(word, sorted(known), 1)
+            advice = f"Write {close[0]}." if close else "Correct the word, or take the line out."
+            yield f"{where}: {word} is no field of a sequence or step here. {advice}"
 
 
 def _texts(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,14 +24,16 @@ def check_sequences(source: CrmSource, drafts: tuple[SequenceDraft, ...]) -> Ite
         name = draft.fields.get("name") or draft.id
         yield warn(
             "TEMPLATES",
-            f"the sequence {name!r} is not valid, so its last good version stays in force: {' '.join(result)}",
-            "Correct it in the CRM.",
+            f"the sequence {name!r} is not valid: {' '.join(result)}",
+            "Correct it where it is written. Until then its last good version stays in force, if there was one.",
         )
     yield from check_fields(source, good)
     if good:
         yield ok("TEMPLATES", f"{len(good)} of {len(drafts)} sequences are valid.")
     elif not drafts:
-        yield warn("TEMPLATES", "there is no sequence yet.", "Make one in the CRM.")
+        yield warn(
+            "TEMPLATES", "there is no sequence yet.", "Write one, in the CRM or as a file where sequences are files."
+        )
 
 
 def check_fields(source: CrmSource, sequences: list[Sequence]) -> Iterator[CheckResult]:

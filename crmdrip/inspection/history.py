@@ -13,7 +13,7 @@ from crmdrip.core import words
 from crmdrip.core.engagement import Engagement
 from crmdrip.core.keys import person_key
 from crmdrip.core.model import Enrollment, RunStatus, Touch, TouchState
-from crmdrip.core.reasons import parse_reason
+from crmdrip.core.reasons import HoldReason, parse_reason
 from crmdrip.core.steps import progress, progress_of
 from crmdrip.inspection.subject import Subject
 from crmdrip.ledger import definitions, engagements, marks, outbox, people, runs, touches
@@ -228,8 +228,10 @@ def _suppression(connection: Connection, address: str) -> str:
 def _now(subject: Subject, lines: tuple[RunLine, ...], suppressed: str, *, paused: bool) -> str:
     live = next((line for line in reversed(lines) if RunStatus(line.status).live), None)
     if live is not None:
-        hint = " Sending is paused by command: type crmdrip resume to go on." if paused else ""
-        return f"{_explained(live, f' in {live.sequence!r}')}{hint}"
+        told = _explained(live, f" in {live.sequence!r}")
+        if paused and HoldReason.PAUSED_BY_COMMAND.value not in told:
+            told = f"{told} Sending is paused by command: type crmdrip resume to go on."
+        return told
     if suppressed:
         return f"No email goes out: the address {suppressed}."
     record = subject.record

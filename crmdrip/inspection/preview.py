@@ -68,7 +68,7 @@ def read_sequence(draft: SequenceDraft) -> Sequence:
     if isinstance(result, Sequence):
         return result
     raise RejectedError(
-        " ".join(result), where=str(draft.fields.get("name") or draft.id), do_next="Correct it in the CRM."
+        " ".join(result), where=str(draft.fields.get("name") or draft.id), do_next="Correct it where it is written."
     )
 
 

@@ -249,6 +249,8 @@ class TestPause:
         (person,) = office.ticked()
         crmdrip("once")
         assert (office.sent(), office.read(person, "Drip_Status__c")) == ([], ("Held",))
+        (now,) = (line for line in crmdrip("why", person).out.splitlines() if line.startswith("Held in"))
+        assert now.count("crmdrip resume") == 1  # by the run's own reason, and not once more
         crmdrip("resume", "Hello")
         crmdrip("once")
         assert len(office.sent()) == 1

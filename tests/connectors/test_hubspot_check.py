@@ -200,6 +200,23 @@ def test_a_broken_sequence_is_shown(peer):
     assert (finding.level, "intro.toml cannot be read at line" in finding.what) == (CheckLevel.WARN, True)
 
 
+def test_a_file_whose_name_makes_no_id_is_not_passed_over_in_silence(peer):
+    """Somebody who saves "Warm intro.toml" wonders why it is not in the list."""
+    (peer.folder / "Warm intro.toml").write_text('name = "Warm intro"\n')
+    (stray, others) = findings(peer)["HS-SEQUENCES"]
+    assert (stray.level, "Warm intro.toml" in stray.what) == (CheckLevel.WARN, True)
+    assert "warm-intro.toml" in stray.do_next
+    assert others.level is CheckLevel.OK
+
+
+def test_a_misspelled_word_of_a_sequence_is_told_with_the_one_that_was_meant(peer):
+    """The words are known."""
+    (peer.folder / "intro.toml").write_text('name = "Intro"\nsend_day = ["Mon"]\nmotto = "x"\n')
+    (finding,) = findings(peer)["HS-SEQUENCES"]
+    assert "send_day is no field of a sequence or step here. Write send_days." in finding.what
+    assert "motto is no field of a sequence or step here. Correct the word, or take the line out." in finding.what
+
+
 def test_a_folder_that_is_not_there_is_one_problem(peer, tmp_path):
     """And neither a scope that is lacking nor a HubSpot that cannot be reached."""
     found = findings(peer, sequences=tmp_path / "none")

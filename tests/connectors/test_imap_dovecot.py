@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from dovecot_server import PASSWORD, USERNAME, DovecotServer, why_not
 from imap_mailboxes import build_mailbox
-from loopback_tls import make_certificate
+from crmdrip.sandbox.certificate import make_certificate
 from pydantic import SecretStr
 
 from crmdrip.core.errors import RetriableError

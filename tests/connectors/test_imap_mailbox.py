@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from imap_mailboxes import build_mailbox
 from imap_server import TOKEN, ImapServer
-from loopback_tls import make_certificate
+from crmdrip.sandbox.certificate import make_certificate
 from pydantic import SecretStr, ValidationError
 
 from connectors.imap.cursor import Position, parse_position

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
-from loopback_tls import make_certificate
+from crmdrip.sandbox.certificate import make_certificate
 from pydantic import SecretStr, ValidationError
 from raw_server import RawServer, read_until
 from smtp_peer import PASSWORD, USERNAME, SmtpPeer

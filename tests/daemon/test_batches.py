@@ -205,7 +205,13 @@ def raise_broken(*_: object) -> None:
     raise LedgerBrokenError("the connection was lost.", where="the ledger")
 
 
-@pytest.mark.parametrize("halt", [pull_brake, pause_sequence, pause_by_command])
+def doubt_everybody(stage: Stage) -> None:
+    """A heartbeat finds that another daemon, with a ledger of its own, was at work until just now (B3)."""
+    with stage.parts.ledger.write() as connection:
+        runs.doubt_all(connection)
+
+
+@pytest.mark.parametrize("halt", [pull_brake, pause_sequence, pause_by_command, doubt_everybody])
 def test_what_is_halted_while_the_batch_before_goes_out_is_withdrawn(
     stage: Stage, people: list[str], prepared: threading.Event, halt: Callable[[Stage], None]
 ) -> None:
