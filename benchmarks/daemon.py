@@ -30,13 +30,13 @@ from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, people, runs
 
-CONNECTIONS = 256
+MANY = 128
+"""Emails on their way at the same time, where thousands are due and each answer takes 100 ms."""
 NO_CAP = 100_000_000
 _PAUSE = 0.1
 """Seconds a loop rests when there was nothing to do."""
 
 _CHANGES = {
-    "# connections = 16\n# Seconds, for name look-up": f"connections = {CONNECTIONS}\n# Seconds, for name look-up",
     "# domain_per_hour = 100": f"domain_per_hour = {NO_CAP}",
     "# confirm_above = 500": f"confirm_above = {NO_CAP}",
 }
@@ -74,12 +74,28 @@ class Daemon:
         self._parts: Parts
         self._folder = Path()
 
-    def open(self, folder: str, salesforce: str, sendgrid: str, now: str, sender_per_day: int = NO_CAP) -> None:
-        """Assemble and prepare; the ledger is a file in the folder."""
+    def open(
+        self,
+        folder: str,
+        salesforce: str,
+        sendgrid: str,
+        now: str,
+        *,
+        ca_file: str = "",
+        sender_per_day: int = NO_CAP,
+        connections: int = MANY,
+    ) -> None:
+        """Assemble and prepare; the ledger is a file in the folder. ca_file: whose certificates are trusted."""
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         text = (ROOT / "config.example.toml").read_text(encoding="utf-8")
-        changes = {"http://127.0.0.1:8181": salesforce, "http://127.0.0.1:8182": sendgrid, **_CHANGES}
+        trusted = f'\nca_file = "{ca_file}"' if ca_file else ""
+        changes = {
+            f'base_url = "http://127.0.0.1:{port}"': f'base_url = "{url}"{trusted}'
+            for port, url in ((8181, salesforce), (8182, sendgrid))
+        } | _CHANGES
         changes["# sender_per_day = 200"] = f"sender_per_day = {sender_per_day}"
+        following = "\n# Seconds, for name look-up"
+        changes[f"# connections = 16{following}"] = f"connections = {connections}{following}"
         self._folder = Path(folder)
         for old, new in changes.items():
             assert old in text, old

@@ -7,6 +7,7 @@ due, which takes a field that says so. A program of its own: see workers.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -43,25 +44,29 @@ another tool.</p>
 class _Loopback(HTTPAdapter):
     """simple-salesforce writes https:// into every URL; this takes it to the stand-in."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, ca_file: str) -> None:
         self._target = urlsplit(target)
+        self._ca_file = ca_file
         super().__init__()
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         url = urlsplit(request.url or "")
         request.headers["Host"] = str(url.netloc)
         request.url = url._replace(scheme=self._target.scheme, netloc=self._target.netloc).geturl()
-        return super().send(request, *args, **{**options, "verify": False, "proxies": {}})
+        return super().send(request, *args, **{**options, "verify": self._ca_file or False, "proxies": {}})
 
 
 class Script:
     """Logs in once; `run` is what cron would start."""
 
-    def open(self, salesforce: str, sendgrid: str) -> None:
-        """Log in."""
+    def open(self, salesforce: str, sendgrid: str, ca_file: str) -> None:
+        """Log in. ca_file: whose certificates are trusted; "" where there is no TLS."""
+        if ca_file:
+            # What SendGrid's library trusts: OpenSSL's own files. It connects, and shakes hands, for each email anew.
+            os.environ["SSL_CERT_FILE"] = ca_file
         session = requests.Session()
         session.trust_env = False
-        session.mount("https://", _Loopback(salesforce))
+        session.mount("https://", _Loopback(salesforce, ca_file))
         # Any: its attributes are made up as they are asked for.
         self._salesforce: Any = Salesforce(
             consumer_key=CONSUMER_KEY,

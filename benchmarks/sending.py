@@ -28,9 +28,9 @@ class Played:
     calls: float
 
 
-def play(people: int, latency: float) -> Played:
+def play(people: int, latency: float, *, tls: bool = True) -> Played:
     """Everything counts: entering, every pull (our own writes come back with it), and writing until nothing is owed."""
-    with open_stage() as stage, stage.working() as daemon:
+    with open_stage(tls=tls) as stage, stage.working() as daemon:
         stage.stand_ins.ask("seed", count=people, sequence=stage.stand_ins.ask("example"))
         stage.stand_ins.ask("set_latency", seconds=latency)
         before = stage.stand_ins.ask("counts")
@@ -48,12 +48,12 @@ def play(people: int, latency: float) -> Played:
     return Played(emails=emails, wall=wall, cpu=cpu, calls=after["crm_calls"] - before["crm_calls"])
 
 
-def play_script(people: int, latency: float) -> Played:
+def play_script(people: int, latency: float, *, tls: bool = True) -> Played:
     """One email to each of some people who are due; its figures are the same for every step."""
-    with Worker("stand_ins") as stand_ins, Worker("script") as script:
-        urls = stand_ins.ask("open", now=BEGIN.isoformat())
+    with open_stage(tls=tls) as stage, Worker("script") as script:
+        stand_ins = stage.stand_ins
         seed_due(stand_ins, people, BEGIN)
-        script.ask("open", **urls)
+        script.ask("open", **stage.urls)
         stand_ins.ask("set_latency", seconds=latency)
         before = stand_ins.ask("counts")
         done = script.ask("run", now=BEGIN.isoformat(), limit=people)
@@ -67,6 +67,12 @@ def measure_sending(sizes: Sizes, table: Table) -> None:
     script, ours = play_script(sizes.script_people, 0.0), play(sizes.people, 0.0)
     _add_calls(table, ours, script)
     _add_rate(table, "no latency", ours, script, goal=9)
+    _add_rate(
+        table,
+        "the same without TLS",
+        play(sizes.people, 0.0, tls=False),
+        play_script(sizes.script_people, 0.0, tls=False),
+    )
     per_email, script_per_email = ours.cpu / ours.emails, script.cpu / script.emails
     table.rows.append(
         Row(
@@ -82,7 +88,8 @@ def measure_sending(sizes: Sizes, table: Table) -> None:
     table.notes.append(
         f"(a), (b): {sizes.people:,} people through all four steps of the example, from the ticked box until nothing is"
         " owed any more; pulls, last looks, intents on disk, sending and write-back are all in it. One process of"
-        " ours, the stand-ins in another on the same machine."
+        " ours, the stand-ins in another on the same machine. Over TLS, since neither vendor speaks anything else:"
+        " SendGrid's own library, which the script uses, connects anew for each email."
     )
 
 
@@ -102,7 +109,7 @@ def _add_calls(table: Table, ours: Played, script: Played) -> None:
         )
 
 
-def _add_rate(table: Table, what: str, ours: Played, script: Played, *, goal: float) -> None:
+def _add_rate(table: Table, what: str, ours: Played, script: Played, *, goal: float | None = None) -> None:
     rate, base = ours.emails / ours.wall, script.emails / script.wall
     table.rows.append(
         Row(
@@ -110,7 +117,7 @@ def _add_rate(table: Table, what: str, ours: Played, script: Played, *, goal: fl
             ours=f"{rate:,.0f}",
             baseline=f"script {base:,.1f}",
             ratio=f"{rate / base:,.1f} x",
-            goal=f"at least {goal:g} x",
-            met=rate >= goal * base,
+            goal="" if goal is None else f"at least {goal:g} x",
+            met=None if goal is None else rate >= goal * base,
         )
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from benchmarks.daemon import NO_CAP
+from benchmarks.daemon import MANY, NO_CAP
 from benchmarks.workers import Worker
 
 BEGIN = datetime(2026, 11, 4, 10, 0, tzinfo=UTC)
@@ -17,18 +17,18 @@ BEGIN = datetime(2026, 11, 4, 10, 0, tzinfo=UTC)
 class Stage:
     """Stand-ins, a folder for the ledger, and one daemon process at a time, all on one clock."""
 
-    def __init__(self, stand_ins: Worker, folder: str) -> None:
+    def __init__(self, stand_ins: Worker, folder: str, *, tls: bool) -> None:
         self.stand_ins = stand_ins
-        self.urls: dict[str, str] = stand_ins.ask("open", now=BEGIN.isoformat())
+        self.urls: dict[str, str] = stand_ins.ask("open", now=BEGIN.isoformat(), folder=folder if tls else "")
         self.now = BEGIN
         self._folder = folder
         self._daemon: Worker | None = None
 
     @contextmanager
-    def working(self, sender_per_day: int = NO_CAP) -> Iterator[Worker]:
+    def working(self, *, sender_per_day: int = NO_CAP, connections: int = MANY) -> Iterator[Worker]:
         """A fresh daemon process, assembled and prepared, on the ledger as it is."""
         with Worker("daemon") as daemon:
-            more = {"sender_per_day": sender_per_day}
+            more = {"sender_per_day": sender_per_day, "connections": connections}
             daemon.ask("open", folder=self._folder, now=self.now.isoformat(), **self.urls, **more)
             self._daemon = daemon
             try:
@@ -50,10 +50,10 @@ class Stage:
 
 
 @contextmanager
-def open_stage() -> Iterator[Stage]:
-    """Fresh stand-ins and an empty ledger."""
+def open_stage(*, tls: bool = True) -> Iterator[Stage]:
+    """Fresh stand-ins and an empty ledger. tls: as the vendors, who speak nothing else."""
     with tempfile.TemporaryDirectory() as folder, Worker("stand_ins") as stand_ins:
-        yield Stage(stand_ins, folder)
+        yield Stage(stand_ins, folder, tls=tls)
 
 
 def seed_due(stand_ins: Worker, people: int, now: datetime) -> None:

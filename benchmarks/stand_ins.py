@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from benchmarks.workers import serve
+from crmdrip.sandbox.certificate import make_certificate
 from crmdrip.sandbox.control import Sandbox
 from crmdrip.sandbox.salesforce import SalesforceOrg
 from crmdrip.sandbox.sendgrid import Keep
@@ -53,13 +55,22 @@ class StandIns:
         self._owners: list[str] = []
         self._accounts: list[str] = []
 
-    def open(self, now: str) -> dict[str, str]:
-        """Begin to serve an org with the example's sequences and nobody in it. Returns the base URLs."""
+    def open(self, now: str, folder: str = "") -> dict[str, str]:
+        """Begin to serve an org with the example's sequences and nobody in it.
+
+        folder: where a certificate is put, for TLS; "" for none. Returns the base URLs, and the file to trust.
+        """
         self._sandbox = Sandbox(people=0, now=datetime.fromisoformat(now), keep=Keep.IDS, unsubscribes=False)
+        ca_file = ""
+        if folder:
+            certificate, tls = make_certificate(Path(folder))
+            self._sandbox.salesforce_server.tls = self._sandbox.sendgrid_server.tls = tls
+            ca_file = str(certificate)
         self._sandbox.__enter__()
         users = self._sandbox.org.select("SELECT Id, Email FROM User WHERE IsActive = true")
         self._owners = [user["Id"] for user in users if user["Id"] in self._sandbox.world.reps]
-        return {"salesforce": self._sandbox.salesforce_url, "sendgrid": self._sandbox.sendgrid_url}
+        urls = {"salesforce": self._sandbox.salesforce_url, "sendgrid": self._sandbox.sendgrid_url}
+        return {**urls, "ca_file": ca_file}
 
     def add_sequence(self, delay_hours: int, **more: Any) -> dict[str, str]:
         """The example's four steps, but the first one some hours after the box was ticked, at any time of the day.

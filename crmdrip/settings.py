@@ -25,6 +25,6 @@ def is_loopback(host: str | None) -> bool:
 
 
 def is_stand_in(url: str) -> bool:
-    """Whether the URL is plain http to this very machine, where only a stand-in of a vendor can be."""
+    """Whether the URL leads to this very machine, where only a stand-in of a vendor can be."""
     parts = urlsplit(url)
-    return parts.scheme == "http" and is_loopback(parts.hostname)
+    return parts.scheme in ("http", "https") and is_loopback(parts.hostname)

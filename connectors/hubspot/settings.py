@@ -125,7 +125,7 @@ class HubSpotSettings(StrictModel):
     def _loopback(cls, value: str) -> str:
         if value and not is_stand_in(value):
             raise ValueError(
-                "must be http:// on this machine (127.0.0.1)", "The real HubSpot needs no base_url: remove the line."
+                "must lead to this machine (http://127.0.0.1)", "The real HubSpot needs no base_url: remove the line."
             )
         return value.rstrip("/")
 

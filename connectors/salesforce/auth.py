@@ -104,6 +104,12 @@ def _post(session: requests.Session, settings: SalesforceSettings, form: dict[st
     url = f"https://{settings.domain}.salesforce.com/services/oauth2/token"
     try:
         response = session.post(url, data=form, headers={"Accept": "application/json"}, allow_redirects=False)
+    except requests.exceptions.SSLError:
+        raise RetriableError(
+            "the certificate of the login host is not trusted.",
+            where=settings.base_url or url,
+            do_next="Where a proxy opens TLS, name the file with its certificate: [crm.salesforce] ca_file.",
+        ) from None
     except requests.RequestException as error:
         if settings.base_url:
             raise RetriableError(

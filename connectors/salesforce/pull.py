@@ -39,8 +39,8 @@ _PATIENCE = timedelta(minutes=5)
 _DEFINITIONS_LIFE = timedelta(hours=1)
 """After which sequences are read whole again: a purged one leaves no trace in what changed."""
 
-_SEEN = 50_000
-"""Rows remembered within the overlap; beyond it they are given out again, which is allowed."""
+_SEEN = 20_000
+"""Rows remembered within the overlap, at 120 bytes each; beyond it they are given out again, which is allowed."""
 
 _TOO_SLOW = frozenset({"QUERY_TIMEOUT", "REQUEST_RUNNING_TOO_LONG"})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -73,6 +75,8 @@ class SalesforceSettings(StrictModel):
     api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$", description="a version such as 64.0, in quotes")
     base_url: str = ""
     """A stand-in on this machine, such as http://127.0.0.1:8040; "" for the real Salesforce."""
+    ca_file: Path | None = None
+    """Trust these certificates (PEM) instead of the system's."""
     connect_timeout: float = Field(default=5.0, gt=0)
     """Seconds."""
     read_timeout: float = Field(default=120.0, gt=0)
@@ -89,9 +93,22 @@ class SalesforceSettings(StrictModel):
     def _loopback(cls, value: str) -> str:
         if value and not is_stand_in(value):
             raise ValueError(
-                "must be http:// on this machine (127.0.0.1)", "The real Salesforce needs no base_url: remove the line."
+                "must lead to this machine (http://127.0.0.1)",
+                "The real Salesforce needs no base_url: remove the line.",
             )
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _check_ca_file(self) -> Self:
+        if self.ca_file is None:
+            return self
+        if not self.ca_file.is_file():
+            raise ValueError("ca_file does not name a file")
+        try:
+            ssl.create_default_context(cafile=self.ca_file)
+        except (ssl.SSLError, OSError):
+            raise ValueError("the file that ca_file names has no certificate in it that can be read (PEM)") from None
+        return self
 
     @field_validator("domain")
     @classmethod

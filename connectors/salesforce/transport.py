@@ -6,6 +6,7 @@ simple-salesforce sets no time-out anywhere and writes https:// into every URL, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +24,10 @@ _POOL = 8
 class TimeoutAdapter(HTTPAdapter):
     """Every request has a time-out, whatever the caller forgot, and none arrives after it was given up."""
 
-    def __init__(self, timeout: tuple[float, float]) -> None:
+    def __init__(self, timeout: tuple[float, float], ca_file: Path | None = None) -> None:
+        """timeout: seconds to connect, and to wait for a byte. ca_file: trusted instead of the system's."""
         self._timeout = timeout
+        self._ca_file = ca_file
         super().__init__(pool_connections=_POOL, pool_maxsize=_POOL)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -48,22 +51,23 @@ class TimeoutAdapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Send with the time-out. Raises what requests raises."""
-        return super().send(request, stream, timeout or self._timeout, verify, cert, proxies)
+        trusted = verify if self._ca_file is None else str(self._ca_file)
+        return super().send(request, stream, timeout or self._timeout, trusted, cert, proxies)
 
 
 class LoopbackAdapter(TimeoutAdapter):
-    """Takes requests for https://*.salesforce.com to a plain HTTP server on this machine; Host says who was meant."""
+    """Takes requests for https://*.salesforce.com to a server on this machine; Host says who was meant."""
 
-    def __init__(self, target: str, timeout: tuple[float, float]) -> None:
+    def __init__(self, target: str, timeout: tuple[float, float], ca_file: Path | None = None) -> None:
         self._target = urlsplit(target)
-        super().__init__(timeout)
+        super().__init__(timeout, ca_file)
 
     def send(  # noqa: PLR0917 - the signature of requests
         self,
         request: requests.PreparedRequest,
         stream: bool = False,  # noqa: FBT001, FBT002 - the signature of requests
         timeout: Any = None,
-        verify: Any = True,  # noqa: ARG002, FBT002 - the signature of requests
+        verify: Any = True,  # noqa: FBT002 - the signature of requests
         cert: Any = None,  # noqa: ARG002 - the signature of requests
         proxies: Mapping[str, str] | None = None,  # noqa: ARG002 - no proxy stands before this machine
     ) -> requests.Response:
@@ -72,7 +76,7 @@ class LoopbackAdapter(TimeoutAdapter):
         real = request.copy()
         real.headers["Host"] = str(meant.netloc)
         real.url = meant._replace(scheme=self._target.scheme, netloc=self._target.netloc).geturl()
-        response = super().send(real, stream, timeout, verify=False, cert=None, proxies={})
+        response = super().send(real, stream, timeout, verify=verify, cert=None, proxies={})
         response.url, response.request = request.url or "", request
         return response
 
@@ -83,6 +87,9 @@ def open_session(settings: SalesforceSettings) -> requests.Session:
     session = requests.Session()
     session.trust_env = not settings.base_url  # a proxy or .netrc of the environment is for the real Salesforce only
     session.mount(
-        "https://", LoopbackAdapter(settings.base_url, timeout) if settings.base_url else TimeoutAdapter(timeout)
+        "https://",
+        LoopbackAdapter(settings.base_url, timeout, settings.ca_file)
+        if settings.base_url
+        else TimeoutAdapter(timeout, settings.ca_file),
     )
     return session

@@ -11,6 +11,7 @@ from connectors.sendgrid.settings import SendGridSettings
 from crmdrip.core.errors import AuthError, CrmdripError
 from crmdrip.ports import CheckResult
 from crmdrip.ports.finding import fail, ok, warn
+from crmdrip.settings import is_stand_in
 
 SEND_SCOPE = "mail.send"
 
@@ -34,11 +35,10 @@ def check_account(settings: SendGridSettings, client: SendGridClient) -> Iterato
         )
         return
     except CrmdripError as error:
-        yield fail(
-            "SG-REACH",
-            f"{settings.url} did not answer as SendGrid does ({error.what}).",
-            "Check mail.sendgrid.region, mail.sendgrid.base_url and the way out to the network.",
-        )
+        advice = "Check mail.sendgrid.region, mail.sendgrid.base_url and the way out to the network."
+        if is_stand_in(settings.url):
+            advice = "Start the sandbox: crmdrip sandbox. For the real SendGrid remove mail.sendgrid.base_url."
+        yield fail("SG-REACH", f"{settings.url} did not answer as SendGrid does ({error.what}).", advice)
         return
     yield ok("SG-KEY", "SendGrid accepts the API key.")
     scopes = answer.get("scopes") if isinstance(answer, dict) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 import httptools
 
@@ -72,8 +72,7 @@ class Connection(asyncio.BufferedProtocol, Generic[T]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the options of its socket, and prepare to ask whether anything waits to be read."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio gives TCP clients nothing else
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # loops give TCP clients nothing else
         sock = transport.get_extra_info("socket")
         if sock is not None:
             for option in self._pool.socket_options:
@@ -82,9 +81,10 @@ class Connection(asyncio.BufferedProtocol, Generic[T]):
             self._poll = select.poll()
             self._poll.register(sock.fileno(), select.POLLIN)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Read into the same bytes each time."""
-        return self._buffer
+        # A view, not the bytes: of a bytearray asyncio's TLS fills a copy with all but the first record (Python 3.11).
+        return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         """Read on in the answer; once it is whole, take the next request."""
@@ -169,7 +169,8 @@ class Connection(asyncio.BufferedProtocol, Generic[T]):
         transport.write(data)
         if transport.is_closing():
             # asyncio sends at once and closes on an error; as nothing was queued before, nothing of this has left.
-            # (Over TLS, Python 3.11 does not show it here; the request then counts as in doubt, which is safe.)
+            # (uvloop sends a moment later, and over TLS Python 3.11 does not show it here: the request then counts as
+            # in doubt, which is safe.)
             return False
         self.batch, self.ticket, self.deadline = batch, ticket, deadline
         return True

@@ -7,6 +7,10 @@ Written on asyncio and httptools because the common clients repeat by themselves
 when a reused connection turns out dead (Curl_retry_request in lib/transfer.c, "Connection died, retrying a fresh
 connect"), urllib3 and what stands on it retries unless told not to, and none of them tells afterwards whether the
 body had left. All callbacks run in one daemon thread of the transport's own, so nothing here needs a lock.
+
+The loop is uvloop's where it can be had. asyncio's own lets go of Python's lock at every send and receive, and has to
+wait for it again while another thread prepares the next batch; and its TLS keeps 256 KiB for each connection and costs
+as much as all the rest of a request (measured on Python 3.11).
 """
 
 from __future__ import annotations
@@ -14,7 +18,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -73,7 +79,7 @@ class Transport(Generic[T]):
         with self._lock:
             if not self._closed:
                 if self._loop is None:
-                    self._loop = asyncio.new_event_loop()
+                    self._loop = new_loop()
                     self._thread = threading.Thread(target=self._run, args=(self._loop,), name="mailer", daemon=True)
                     self._thread.start()
                 self._loop.call_soon_threadsafe(self._add, batch)
@@ -257,4 +263,13 @@ class Transport(Generic[T]):
             asyncio.get_running_loop().call_later(self._sweep_every, self._sweep)
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()  # uvloop's own time stands still while callbacks run
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The quickest event loop there is for this platform."""
+    if sys.platform == "win32":  # for which there is no uvloop
+        return asyncio.new_event_loop()
+    import uvloop  # noqa: PLC0415 - not on every platform
+
+    return uvloop.new_event_loop()

@@ -7,6 +7,7 @@ latency. It never binds anything but 127.0.0.1 and is no server for production.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -127,8 +128,8 @@ class _Connection(asyncio.BufferedProtocol):
             self._server.connections.discard(self._transport)
         self._transport = None
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
-        return self._server.buffer
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        return self._server.view
 
     def buffer_updated(self, nbytes: int) -> None:
         try:
@@ -218,11 +219,12 @@ class Server:
         self.handler = handler
         self.latency = latency
         self.connections: set[asyncio.Transport] = set()
-        self.buffer = bytearray(RECEIVE_BYTES)
+        self.view = memoryview(bytearray(RECEIVE_BYTES))
         """Where every connection's bytes come in: each takes them out before the next reads."""
-        self.view = memoryview(self.buffer)
         self.errors: list[Exception] = []
         """What handlers raised; tests look here."""
+        self.tls: ssl.SSLContext | None = None
+        """To be set before it is opened: TLS is spoken then, and nothing else."""
         self._port = port
         self._server: asyncio.Server | None = None
 
@@ -234,12 +236,12 @@ class Server:
     @property
     def url(self) -> str:
         """The base URL, without a trailing slash."""
-        return f"http://{HOST}:{self._port}"
+        return f"{'http' if self.tls is None else 'https'}://{HOST}:{self._port}"
 
     async def open(self) -> None:
         """Begin to listen, in the running loop. Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), HOST, self._port, backlog=1024)
+        self._server = await loop.create_server(lambda: _Connection(self), HOST, self._port, backlog=1024, ssl=self.tls)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop_listening(self) -> None:

@@ -188,6 +188,7 @@ class Door:
         """
         config = uvicorn.Config(
             app,
+            loop="asyncio",
             # On h11, which bounds a request's head at 64 KB; httptools does not.
             http=bounded_protocol(Clients(proxies), connections=CONCURRENT, seconds=head_seconds),
             lifespan="off",

@@ -7,10 +7,10 @@ from contextlib import closing
 import pytest
 from dovecot_server import PASSWORD, USERNAME, DovecotServer, why_not
 from imap_mailboxes import build_mailbox
-from loopback_tls import make_certificate
 from pydantic import SecretStr
 
 from crmdrip.core.errors import RetriableError
+from crmdrip.sandbox.certificate import make_certificate
 from crmdrip.testing.mailbox import MailboxContract, build_mail, drain_all
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from imap_mailboxes import build_mailbox
 from imap_server import TOKEN, ImapServer
-from loopback_tls import make_certificate
 from pydantic import SecretStr, ValidationError
 
 from connectors.imap.cursor import Position, parse_position
@@ -18,6 +17,7 @@ from connectors.imap.mailbox import PAGE_BYTES, REFUSALS
 from connectors.imap.session import encode_folder
 from connectors.imap.settings import ImapSettings
 from crmdrip.core.errors import AuthError, ConfigurationError, RateLimitedError, RetriableError
+from crmdrip.sandbox.certificate import make_certificate
 from crmdrip.testing.mailbox import build_mail, drain_all
 
 NO_PASSWORD = {"password": SecretStr("")}

@@ -408,11 +408,12 @@ def test_a_refused_key_fails(peer):
 
 
 def test_nobody_answering_fails(peer):
-    """The check says where it knocked."""
+    """The check says where it knocked, and what is not running where that is a stand-in."""
     peer.stop()
     results = list(connector.check(context(peer, connect_timeout=1.0)))
     assert [(r.code, r.level) for r in results][1:] == [("SG-REACH", CheckLevel.FAIL)]
     assert peer.server.url in results[-1].what
+    assert results[-1].do_next.startswith("Start the sandbox: crmdrip sandbox.")
 
 
 def test_sandbox_mode_is_pointed_out(peer):

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
-from loopback_tls import make_certificate
 from pydantic import SecretStr, ValidationError
 from raw_server import RawServer, read_until
 from smtp_peer import PASSWORD, USERNAME, SmtpPeer
@@ -21,6 +20,7 @@ from connectors.smtp.settings import SmtpSettings
 from crmdrip.core.errors import ErrorClass
 from crmdrip.core.struct import replace
 from crmdrip.ports import CheckLevel, ConnectorContext, SendStatus
+from crmdrip.sandbox.certificate import make_certificate
 from crmdrip.testing.mailer import build_message, build_messages
 
 IN_DOUBT = (SendStatus.UNKNOWN, ErrorClass.OUTCOME_UNKNOWN)

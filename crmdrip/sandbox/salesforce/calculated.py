@@ -61,9 +61,12 @@ class Calculations:
 
     def compute(self, spec: SObject, changes: Row, before: StoredRow | None) -> None:
         """Add to the changes of a row what follows from them."""
+        formulas = self.fields.get(spec.name)
+        if not formulas:
+            return
         row: dict[str, Any] = {}
         scope = Scope(row=row)
-        for each in self.fields.get(spec.name, ()):
+        for each in formulas:
             if each.formula.fields.isdisjoint(changes):
                 continue
             for name in each.formula.fields - row.keys():

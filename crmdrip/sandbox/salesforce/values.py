@@ -16,6 +16,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _EMAIL = re.compile(r"[^\s@<>(),;]+@[^\s@<>(),;]+\.[^\s@<>(),;.]+")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_NUMERIC = (int, float, str)
 
 
 def to_ms(moment: datetime) -> int:
@@ -132,10 +133,14 @@ def _date(_spec: Field, value: Any) -> str | None:
     if value is None or value == "":
         return None
     try:
-        # A datetime given for a date is cut to its date.
-        return date.fromisoformat(value[:10]).isoformat()
+        return _day(value[:10])  # a datetime given for a date is cut to its date
     except (TypeError, ValueError):
         raise _undecipherable("date", value) from None
+
+
+@lru_cache(maxsize=4_096)  # as datetimes
+def _day(text: str) -> str:
+    return date.fromisoformat(text).isoformat()
 
 
 def _time(_spec: Field, value: Any) -> str | None:
@@ -153,7 +158,7 @@ def _time(_spec: Field, value: Any) -> str | None:
 def _number(spec: Field, value: Any) -> float | int | None:
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, _NUMERIC):
         raise _undecipherable("double", value)
     try:
         number = float(value)
@@ -165,6 +170,8 @@ def _number(spec: Field, value: Any) -> float | int | None:
             f"{spec.label}: value outside of valid range on numeric field: {value}",
             fields=(spec.name,),
         )
+    if number.is_integer():
+        return int(number)
     rounded = round(number, spec.scale)
     return int(rounded) if rounded.is_integer() else rounded
 

@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, made when it is needed."""
+"""A certificate for 127.0.0.1, made when it is needed: the vendors speak TLS alone, and so can their stand-ins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def make_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A self-signed certificate as a PEM file to trust, and a server's context that shows it."""
+    """A self-signed certificate of a day, as a PEM file in the folder to trust, and a server's context that shows it.
+
+    Elliptic, as most of the Web's are by now, and the cheapest for both sides. Raises OSError.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
