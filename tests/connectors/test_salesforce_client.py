@@ -325,7 +325,7 @@ def test_a_stand_in_on_this_machine_is_accepted(url) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://127.0.0.1", "http://example.com", "http://10.0.0.1", "http://127.0.0.1.example.com", "127.0.0.1"]
+    "url", ["https://example.com", "http://example.com", "http://10.0.0.1", "http://127.0.0.1.example.com", "127.0.0.1"]
 )
 def test_a_stand_in_anywhere_else_is_refused(url) -> None:
     """Credentials never leave for another host by a setting meant for trials."""
