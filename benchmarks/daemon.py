@@ -30,7 +30,7 @@ from crmdrip.daemon.garbage import collect_rarely
 from crmdrip.daemon.parts import Parts
 from crmdrip.ledger import outbox, people, runs
 
-MANY = 128
+MANY = 160
 """Emails on their way at the same time, where thousands are due and each answer takes 100 ms."""
 NO_CAP = 100_000_000
 _PAUSE = 0.1
