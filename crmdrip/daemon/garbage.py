@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 
 _YOUNG = 10_000
-"""Objects made and not yet freed before the youngest are looked through; Python's own 700 is a batch's first steps. With
-five times as many, what SQLAlchemy and tenacity leave in cycles grows to ten megabytes (measured, 100,000 pulled)."""
+"""Objects made and not yet freed before the youngest are looked through; Python's own 700 is a batch's first steps.
+With five times as many, what SQLAlchemy and tenacity leave in cycles grows to ten megabytes (measured: 100,000 people
+pulled)."""
 
 
 def collect_rarely() -> None:
