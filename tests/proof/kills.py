@@ -410,12 +410,19 @@ class Play:
             self.until_rest(lambda: True)
 
     def _settle_for_good(self) -> None:
-        """Until nothing is in doubt: after three days a person is asked."""
+        """Until nothing is in doubt or tried again within the hour: after three days a person is asked."""
+        open_states = {TouchState.IN_DOUBT.value, TouchState.INTENDED.value}
         for _ in range(6):
-            if not {TouchState.IN_DOUBT.value, TouchState.INTENDED.value} & self.states().keys() and not self._live():
+            if not (open_states & self.states().keys() or self._live() or self._again_soon()):
                 return
             self.pass_time(days=1, minutes=5)
             self.until_rest(lambda: True)
+
+    def _again_soon(self) -> bool:
+        """Whether an email waits for another attempt: one that was not begun in time, on a slow machine, say."""
+        with self._read() as connection:
+            due = due_runs.next_check(connection) if connection is not None else None
+        return due is not None and due <= self.sandbox.clock() + timedelta(hours=1)
 
     def address(self, number: int) -> str:
         """Of one of them."""
