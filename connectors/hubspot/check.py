@@ -21,7 +21,7 @@ from connectors.hubspot.timeline import Timeline
 from connectors.hubspot.webhooks import HOOK_PATH
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
 from crmdrip.ports import CheckLevel, CheckResult, Purpose
-from crmdrip.ports.finding import ok
+from crmdrip.ports.finding import fail, ok, warn
 
 _CLOCK_SLACK = 120.0
 """Seconds between our clock and HubSpot's beyond which a person is told."""
@@ -38,25 +38,19 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
         found = portal.ask_identity()
     except AuthError as error:
         refused = f"HubSpot does not accept the key: {error.what}"
-        yield CheckResult(code="HS-LOGIN", level=CheckLevel.FAIL, what=refused, do_next=error.do_next)
+        yield fail("HS-LOGIN", refused, error.do_next)
         return
     except CrmdripError as error:
-        yield CheckResult(
-            code="HS-UNREACHABLE",
-            level=CheckLevel.FAIL,
-            what=error.problem,
-            do_next=error.do_next or "Try again later.",
-        )
+        yield fail("HS-UNREACHABLE", error.problem, error.do_next or "Try again later.")
         return
     yield ok("HS-LOGIN", f"logged in to {found.name}.")
     if (what := wrong_portal(found, portal.client.settings.portal_id)) is not None:
-        yield CheckResult(code="HS-PORTAL", level=CheckLevel.FAIL, what=what, do_next=RIGHT_PORTAL)
+        yield fail("HS-PORTAL", what, RIGHT_PORTAL)
     elif not portal.client.settings.portal_id:
-        yield CheckResult(
-            code="HS-PORTAL",
-            level=CheckLevel.WARN,
-            what=f"{found.name} answers, and no portal_id is set: a sandbox of it would be mailed from as well.",
-            do_next=f'Set portal_id = "{found.org_id}".',
+        yield warn(
+            "HS-PORTAL",
+            f"{found.name} answers, and no portal_id is set: a sandbox of it would be mailed from as well.",
+            f'Set portal_id = "{found.org_id}".',
         )
     else:
         yield ok("HS-PORTAL", f"{found.name} answers.")
@@ -74,9 +68,7 @@ def check_portal(source: HubSpotSource) -> Iterator[CheckResult]:
         try:
             yield from check()
         except CrmdripError as error:
-            yield CheckResult(
-                code="HS-UNREACHABLE", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next or "Try again."
-            )
+            yield fail("HS-UNREACHABLE", error.problem, error.do_next or "Try again.")
             return
     yield check_limits(portal)
     yield check_clock(portal)
@@ -96,11 +88,10 @@ def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult
         try:
             rows = {str(row["name"]): row for row in portal.client.get("properties", name, Purpose.LOOK).results}
         except ConfigurationError as error:
-            yield CheckResult(
-                code="HS-PROPERTIES",
-                level=CheckLevel.WARN,
-                what=f"it cannot be seen which properties {name} have ({error.what.removesuffix('.')}).",
-                do_next="Make sure that those of the mapping are there.",
+            yield warn(
+                "HS-PROPERTIES",
+                f"it cannot be seen which properties {name} have ({error.what.removesuffix('.')}).",
+                "Make sure that those of the mapping are there.",
             )
             continue
         for ours, mapped in portal.mapping.fields[word].items():
@@ -113,20 +104,16 @@ def check_properties(portal: Portal, timeline: Timeline) -> Iterator[CheckResult
             yield from _check_control_key(portal, rows)
         lacking += _lacking_options(portal, word, rows)
     if lacking:
-        yield CheckResult(
-            code="HS-OPTIONS",
-            level=CheckLevel.FAIL,
-            what=f"{'; '.join(lacking)}.",
-            do_next="Type crmdrip install hubspot, which adds them, or add them in Settings, Properties.",
+        yield fail(
+            "HS-OPTIONS",
+            f"{'; '.join(lacking)}.",
+            "Type crmdrip install hubspot, which adds them, or add them in Settings, Properties.",
         )
     else:
         yield ok("HS-OPTIONS", "the properties to choose from have every option.")
     if missing:
-        yield CheckResult(
-            code="HS-PROPERTIES",
-            level=CheckLevel.FAIL,
-            what=f"not there: {', '.join(missing)}.",
-            do_next="Type crmdrip install, or name yours in the mapping.",
+        yield fail(
+            "HS-PROPERTIES", f"not there: {', '.join(missing)}.", "Type crmdrip install, or name yours in the mapping."
         )
     else:
         yield ok("HS-PROPERTIES", "every property of the mapping is there.")
@@ -145,12 +132,11 @@ def _lacking_options(portal: Portal, word: str, rows: Mapping[str, Any]) -> Iter
 
 
 def _without_key(name: str) -> CheckResult:
-    return CheckResult(
-        code="HS-TOUCH-ID",
-        level=CheckLevel.WARN,
-        what=f"{name} have no property with unique values for the touch id, so it stands at the end of their text, and"
+    return warn(
+        "HS-TOUCH-ID",
+        f"{name} have no property with unique values for the touch id, so it stands at the end of their text, and"
         " each write first reads what stands there.",
-        do_next="Type crmdrip install, which makes it where the portal allows that, or leave it so.",
+        "Type crmdrip install, which makes it where the portal allows that, or leave it so.",
     )
 
 
@@ -159,12 +145,10 @@ def _check_opt_out(portal: Portal, rows: Mapping[str, Any]) -> Iterator[CheckRes
     if not hidden:
         yield ok("HS-OPTOUT-HIDDEN", "it can be read who opted out.")
     for name in hidden:
-        yield CheckResult(
-            code="HS-OPTOUT-HIDDEN",
-            level=CheckLevel.FAIL,
-            what=f"the opt-out property {name} cannot be read.",
-            do_next="Let the key read it, or correct [contact] opted_out in the mapping or [crm.hubspot]"
-            " subscription_type.",
+        yield fail(
+            "HS-OPTOUT-HIDDEN",
+            f"the opt-out property {name} cannot be read.",
+            "Let the key read it, or correct [contact] opted_out in the mapping or [crm.hubspot] subscription_type.",
         )
 
 
@@ -176,11 +160,10 @@ def _check_own_sequences(portal: Portal, rows: Mapping[str, Any]) -> Iterator[Ch
     if name in rows:
         yield ok("HS-OWN-SEQUENCES", "it can be read who is in one of HubSpot's own sequences.")
         return
-    yield CheckResult(
-        code="HS-OWN-SEQUENCES",
-        level=CheckLevel.WARN,
-        what=f"contacts have no {name}, so nobody sees who is in one of HubSpot's own sequences.",
-        do_next='If the portal has no such sequences, set on_own_sequence = "ignore".',
+    yield warn(
+        "HS-OWN-SEQUENCES",
+        f"contacts have no {name}, so nobody sees who is in one of HubSpot's own sequences.",
+        'If the portal has no such sequences, set on_own_sequence = "ignore".',
     )
 
 
@@ -193,18 +176,16 @@ def check_preferences(portal: Portal) -> Iterator[CheckResult]:
     ours = portal.client.settings.subscription_type
     listed = ", ".join(f"{number} ({name})" for number, name in sorted(types.items())) or "none"
     if not ours:
-        yield CheckResult(
-            code="HS-PREFERENCES",
-            level=CheckLevel.WARN,
-            what="no subscription_type is set: whoever opted out of one type of email, and not of all, is mailed.",
-            do_next=f"Set subscription_type to the one our emails belong to. There are {listed}.",
+        yield warn(
+            "HS-PREFERENCES",
+            "no subscription_type is set: whoever opted out of one type of email, and not of all, is mailed.",
+            f"Set subscription_type to the one our emails belong to. There are {listed}.",
         )
     elif ours not in types:
-        yield CheckResult(
-            code="HS-PREFERENCES",
-            level=CheckLevel.FAIL,
-            what=f"the portal has no subscription type {ours}.",
-            do_next=f"Set subscription_type to one of {listed}.",
+        yield fail(
+            "HS-PREFERENCES",
+            f"the portal has no subscription type {ours}.",
+            f"Set subscription_type to one of {listed}.",
         )
     else:
         yield ok("HS-PREFERENCES", f"our emails belong to {types[ours]} ({ours}): whoever opted out of it gets none.")
@@ -216,11 +197,10 @@ def check_versions(portal: Portal) -> Iterator[CheckResult]:
     if not old:
         yield ok("HS-VERSIONS", "every API is called by a dated version.")
     for family, version in sorted(old.items()):
-        yield CheckResult(
-            code="HS-VERSIONS",
-            level=CheckLevel.WARN,
-            what=f"{family} is called by {version}, which HubSpot supports until {ENDS[version]}.",
-            do_next=f"Remove {family} from versions.",
+        yield warn(
+            "HS-VERSIONS",
+            f"{family} is called by {version}, which HubSpot supports until {ENDS[version]}.",
+            f"Remove {family} from versions.",
         )
 
 
@@ -240,11 +220,10 @@ def check_webhooks(portal: Portal) -> Iterator[CheckResult]:
     """HubSpot posts to where the door answers."""
     url = portal.client.settings.webhook_url
     if url and not url.endswith(HOOK_PATH):
-        yield CheckResult(
-            code="HS-WEBHOOKS",
-            level=CheckLevel.WARN,
-            what=f"{url} is not where changes are taken.",
-            do_next=f"Set webhook_url to [web] public_url followed by {HOOK_PATH}, and the app's target to the same.",
+        yield warn(
+            "HS-WEBHOOKS",
+            f"{url} is not where changes are taken.",
+            f"Set webhook_url to [web] public_url followed by {HOOK_PATH}, and the app's target to the same.",
         )
 
 
@@ -252,11 +231,10 @@ def _check_control_key(portal: Portal, rows: Mapping[str, Any]) -> Iterator[Chec
     """What keeps the control contact single."""
     key = portal.mapping.field("control", "key")
     if key in rows and not rows[key].get("hasUniqueValue"):
-        yield CheckResult(
-            code="HS-CONTROL",
-            level=CheckLevel.FAIL,
-            what=f"contacts.{key} may have one value several times, so the brake cannot be found by it.",
-            do_next="Make the property again with unique values: that cannot be changed afterwards.",
+        yield fail(
+            "HS-CONTROL",
+            f"contacts.{key} may have one value several times, so the brake cannot be found by it.",
+            "Make the property again with unique values: that cannot be changed afterwards.",
         )
 
 
@@ -265,20 +243,17 @@ def check_sequences(portal: Portal) -> Iterator[CheckResult]:
     try:
         drafts = portal.definitions.drafts(Purpose.LOOK)
     except ConfigurationError as error:
-        yield CheckResult(code="HS-SEQUENCES", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next)
+        yield fail("HS-SEQUENCES", error.problem, error.do_next)
         return
     if isinstance(portal.definitions, SequenceFolder) and (strays := portal.definitions.strays()):
-        yield CheckResult(
-            code="HS-SEQUENCES",
-            level=CheckLevel.WARN,
-            what=f"not read, since a file's name is its sequence's id: {', '.join(strays)}.",
-            do_next="Rename them with letters, digits, _ and - alone, such as warm-intro.toml.",
+        yield warn(
+            "HS-SEQUENCES",
+            f"not read, since a file's name is its sequence's id: {', '.join(strays)}.",
+            "Rename them with letters, digits, _ and - alone, such as warm-intro.toml.",
         )
     problems = [problem for draft in drafts.values() for problem in draft.problems]
     if problems:
-        yield CheckResult(
-            code="HS-SEQUENCES", level=CheckLevel.WARN, what=" ".join(problems), do_next="Correct the files."
-        )
+        yield warn("HS-SEQUENCES", " ".join(problems), "Correct the files.")
     else:
         place = portal.client.settings.sequences
         yield ok("HS-SEQUENCES", f"{len(drafts)} sequences stand in {place or 'custom objects'}.")
@@ -290,11 +265,10 @@ def check_control(portal: Portal) -> Iterator[CheckResult]:
     try:
         found = portal.read_contacts([portal.mapping.value("control", "key")], [key], Purpose.LOOK, key=key)
     except ConfigurationError as error:
-        yield CheckResult(
-            code="HS-CONTROL",
-            level=CheckLevel.FAIL,
-            what=f"the emergency brake cannot be read: {error.what}",
-            do_next=f"Type crmdrip install, which makes the property {key}.",
+        yield fail(
+            "HS-CONTROL",
+            f"the emergency brake cannot be read: {error.what}",
+            f"Type crmdrip install, which makes the property {key}.",
         )
         return
     told = "can be read" if found else "is made when the daemon starts"
@@ -310,11 +284,10 @@ def check_limits(portal: Portal) -> CheckResult:
         )
     left = budget.limit - budget.used
     if left <= settings.reserve:
-        return CheckResult(
-            code="HS-LIMITS",
-            level=CheckLevel.WARN,
-            what=f"{left} of {budget.limit} API calls are left today; reporting waits, stops and last looks go on.",
-            do_next="Find what else uses the portal's calls (Settings, Integrations, API usage), or lower reserve.",
+        return warn(
+            "HS-LIMITS",
+            f"{left} of {budget.limit} API calls are left today; reporting waits, stops and last looks go on.",
+            "Find what else uses the portal's calls (Settings, Integrations, API usage), or lower reserve.",
         )
     return ok("HS-LIMITS", f"{left} of {budget.limit} API calls are left today.")
 
@@ -324,9 +297,8 @@ def check_clock(portal: Portal) -> CheckResult:
     skew = portal.client.ahead.total_seconds()
     if abs(skew) <= _CLOCK_SLACK:
         return ok("HS-CLOCK", "this machine's clock agrees with HubSpot's.")
-    return CheckResult(
-        code="HS-CLOCK",
-        level=CheckLevel.WARN,
-        what=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} HubSpot's.",
-        do_next="Switch on time synchronization.",
+    return warn(
+        "HS-CLOCK",
+        f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} HubSpot's.",
+        "Switch on time synchronization.",
     )

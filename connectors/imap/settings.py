@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from crmdrip.core.errors import ConfigurationError
+from crmdrip.ports.trust import build_trust, check_ca_file
 from crmdrip.settings import StrictModel, is_loopback
 
 
@@ -103,8 +104,7 @@ class ImapSettings(StrictModel):
                 'tls = "none" would show the password and every email to everyone on the way',
                 'Type tls = "implicit" or tls = "starttls".',
             )
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise ValueError("ca_file does not name a file")
+        check_ca_file(self.ca_file)
         return self
 
     @property
@@ -120,12 +120,7 @@ class ImapSettings(StrictModel):
 
 def build_tls(settings: ImapSettings) -> ssl.SSLContext:
     """What TLS trusts. Raises ConfigurationError when ca_file holds no certificate."""
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(
-            "the certificates cannot be read.", where="mailbox.ca_file", do_next="Name a file with PEM certificates."
-        ) from error
+    return build_trust(settings.ca_file, "mailbox.ca_file")
 
 
 def read_token(settings: ImapSettings) -> str:

@@ -17,7 +17,7 @@ from connectors.salesforce.signals import open_streams
 from connectors.salesforce.source import SalesforceSource
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
 from crmdrip.ports import CheckLevel, CheckResult
-from crmdrip.ports.finding import ok
+from crmdrip.ports.finding import fail, ok, warn
 
 _CLOCK_SLACK = 120.0
 """Seconds between our clock and the org's beyond which a person is told."""
@@ -48,18 +48,13 @@ def check_org(source: SalesforceSource, settings: SalesforceSettings) -> Iterato
     try:
         schema = source.org.read_schema()
     except AuthError as error:
-        yield CheckResult(code="SF-LOGIN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
+        yield fail("SF-LOGIN", error.what, error.do_next)
         return
     except ConfigurationError as error:
-        yield CheckResult(code="SF-SETTINGS", level=CheckLevel.FAIL, what=error.problem, do_next=error.do_next)
+        yield fail("SF-SETTINGS", error.problem, error.do_next)
         return
     except CrmdripError as error:
-        yield CheckResult(
-            code="SF-UNREACHABLE",
-            level=CheckLevel.FAIL,
-            what=error.problem,
-            do_next=error.do_next or "Try again later.",
-        )
+        yield fail("SF-UNREACHABLE", error.problem, error.do_next or "Try again later.")
         return
     yield ok("SF-LOGIN", f"logged in to {source.org.client.token.host} with API version {settings.api_version}.")
     yield check_identity(schema, settings)
@@ -86,14 +81,13 @@ def check_identity(schema: Schema, settings: SalesforceSettings) -> CheckResult:
     found = schema.identity
     label = describe_org(found)
     if not settings.org_id:
-        return CheckResult(
-            code="SF-ORG",
-            level=CheckLevel.WARN,
-            what=f"{label} answers, and no org_id is set: a sandbox copy of this org would be mailed from as well.",
-            do_next=f'Set org_id = "{found.org_id}".',
+        return warn(
+            "SF-ORG",
+            f"{label} answers, and no org_id is set: a sandbox copy of this org would be mailed from as well.",
+            f'Set org_id = "{found.org_id}".',
         )
     if (what := wrong_org(found, settings.org_id)) is not None:
-        return CheckResult(code="SF-ORG", level=CheckLevel.FAIL, what=what, do_next=RIGHT_ORG)
+        return fail("SF-ORG", what, RIGHT_ORG)
     return ok("SF-ORG", f"{label} answers.")
 
 
@@ -104,11 +98,10 @@ def check_fields(schema: Schema) -> CheckResult:
     if schema.has("lead"):
         gaps += schema.missing("lead")
     if gaps:
-        return CheckResult(
-            code="SF-FIELDS",
-            level=CheckLevel.FAIL,
-            what=f"not there or hidden from the connected user: {', '.join(gaps)}.",
-            do_next=f"Type crmdrip install salesforce, or assign the permission set {PERMISSION_SET} to it.",
+        return fail(
+            "SF-FIELDS",
+            f"not there or hidden from the connected user: {', '.join(gaps)}.",
+            f"Type crmdrip install salesforce, or assign the permission set {PERMISSION_SET} to it.",
         )
     return ok("SF-FIELDS", "every object and field of the mapping can be read.")
 
@@ -122,11 +115,10 @@ def check_types(schema: Schema) -> CheckResult:
         if "external ID" not in problem  # SF-TOUCH-ID says more about that
     ]
     if wrong:
-        return CheckResult(
-            code="SF-TYPES",
-            level=CheckLevel.FAIL,
-            what=f"{'; '.join(wrong)}.",
-            do_next="Map another field (crmdrip map), or change its type in Setup, Object Manager.",
+        return fail(
+            "SF-TYPES",
+            f"{'; '.join(wrong)}.",
+            "Map another field (crmdrip map), or change its type in Setup, Object Manager.",
         )
     return ok("SF-TYPES", "every field that can be seen is of the type and length that is needed.")
 
@@ -142,11 +134,10 @@ def check_values(schema: Schema) -> CheckResult:
         if field.found.restricted and missing:
             gaps.append(f"{field.own} lacks {', '.join(missing)}")
     if gaps:
-        return CheckResult(
-            code="SF-VALUES",
-            level=CheckLevel.FAIL,
-            what=f"{'; '.join(gaps)}.",
-            do_next="Add the values in Setup, Object Manager, or type crmdrip install salesforce, which adds them.",
+        return fail(
+            "SF-VALUES",
+            f"{'; '.join(gaps)}.",
+            "Add the values in Setup, Object Manager, or type crmdrip install salesforce, which adds them.",
         )
     return ok("SF-VALUES", "the picklists that can be seen have every value.")
 
@@ -161,11 +152,10 @@ def check_search(schema: Schema) -> CheckResult:
         and not found.filterable
     ]
     if sealed:
-        return CheckResult(
-            code="SF-SEARCH",
-            level=CheckLevel.FAIL,
-            what=f"{' and '.join(sealed)} cannot be searched (Shield encryption), so nobody is found by address.",
-            do_next="Setup, Encryption Policy: choose the deterministic scheme (case insensitive), and encrypt anew.",
+        return fail(
+            "SF-SEARCH",
+            f"{' and '.join(sealed)} cannot be searched (Shield encryption), so nobody is found by address.",
+            "Setup, Encryption Policy: choose the deterministic scheme (case insensitive), and encrypt anew.",
         )
     return ok("SF-SEARCH", "people can be found by their address.")
 
@@ -175,7 +165,7 @@ def check_opt_out(schema: Schema) -> CheckResult:
     try:
         schema.demand_opt_out()
     except ConfigurationError as error:
-        return CheckResult(code="SF-OPTOUT-HIDDEN", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
+        return fail("SF-OPTOUT-HIDDEN", error.what, error.do_next)
     return ok("SF-OPTOUT-HIDDEN", "the opt-out field can be read.")
 
 
@@ -187,11 +177,10 @@ def check_person_accounts(schema: Schema) -> Iterator[CheckResult]:
     if account is not None and account.updateable:
         yield ok("SF-PERSON-ACCOUNTS", "person accounts can be changed.")
         return
-    yield CheckResult(
-        code="SF-PERSON-ACCOUNTS",
-        level=CheckLevel.WARN,
-        what="the org has person accounts; without Edit on Accounts their status cannot be written.",
-        do_next="Grant it Edit on Accounts by a permission set of your own, or tick no person account.",
+    yield warn(
+        "SF-PERSON-ACCOUNTS",
+        "the org has person accounts; without Edit on Accounts their status cannot be written.",
+        "Grant it Edit on Accounts by a permission set of your own, or tick no person account.",
     )
 
 
@@ -214,11 +203,10 @@ def check_writable(schema: Schema) -> CheckResult:
     made = [schema.objects[word] for word in ("task", *(() if schema.control_id else ("control",))) if schema.has(word)]
     gaps += [f"new records of {info.name}" for info in made if not info.createable]
     if gaps:
-        return CheckResult(
-            code="SF-WRITE",
-            level=CheckLevel.FAIL,
-            what=f"the connected user may not write {', '.join(gaps)}.",
-            do_next=f"Assign the permission set {PERMISSION_SET}, or grant edit access to these fields.",
+        return fail(
+            "SF-WRITE",
+            f"the connected user may not write {', '.join(gaps)}.",
+            f"Assign the permission set {PERMISSION_SET}, or grant edit access to these fields.",
         )
     return ok("SF-WRITE", "status, tasks, opt-outs and bounces can be written.")
 
@@ -229,11 +217,10 @@ def check_touch_id(schema: Schema) -> CheckResult:
     mapped = schema.mapping.field("task", "touch_id")
     found = task.find(mapped) if task is not None else None
     if found is None or not (found.unique and found.external_id):
-        return CheckResult(
-            code="SF-TOUCH-ID",
-            level=CheckLevel.FAIL,
-            what=f"Task.{mapped} is not a unique external id, so a retried write could make a second task.",
-            do_next="Type crmdrip install salesforce, or tick External ID and Unique on the field in Setup.",
+        return fail(
+            "SF-TOUCH-ID",
+            f"Task.{mapped} is not a unique external id, so a retried write could make a second task.",
+            "Type crmdrip install salesforce, or tick External ID and Unique on the field in Setup.",
         )
     return ok("SF-TOUCH-ID", f"Task.{mapped} is a unique external id.")
 
@@ -246,19 +233,17 @@ def check_tasks(schema: Schema, task: ObjectInfo) -> CheckResult:
         f"{task.name}.{one.name}" for low, one in task.fields.items() if one.required and low not in ours | given
     ]
     if demanded:
-        return CheckResult(
-            code="SF-TASKS",
-            level=CheckLevel.FAIL,
-            what=f"every task needs a value that crmdrip does not give, so none is logged: {', '.join(demanded)}.",
-            do_next="Give the field a default value in Setup, or a value under [values.new_task] in the mapping.",
+        return fail(
+            "SF-TASKS",
+            f"every task needs a value that crmdrip does not give, so none is logged: {', '.join(demanded)}.",
+            "Give the field a default value in Setup, or a value under [values.new_task] in the mapping.",
         )
     found = {name: task.find(name) for name in schema.constants("task")}
     if unknown := [name for name, one in found.items() if one is None or not one.createable]:
-        return CheckResult(
-            code="SF-TASKS",
-            level=CheckLevel.WARN,
-            what=f"[values.new_task] names what is not there or cannot be written: {', '.join(unknown)}.",
-            do_next="Correct the name, or grant edit access to the field.",
+        return warn(
+            "SF-TASKS",
+            f"[values.new_task] names what is not there or cannot be written: {', '.join(unknown)}.",
+            "Correct the name, or grant edit access to the field.",
         )
     value = schema.mapping.value
     wanted = {"status": (schema.done_status, value("task", "open")), "type": (value("task", "email_type"),)}
@@ -270,11 +255,10 @@ def check_tasks(schema: Schema, task: ObjectInfo) -> CheckResult:
         if text not in one.values
     ]
     if lacks:
-        return CheckResult(
-            code="SF-TASKS",
-            level=CheckLevel.WARN,
-            what=f"{'; '.join(lacks)}.",
-            do_next="Name the org's own words under [values.task] in the mapping (done, open, email_type).",
+        return warn(
+            "SF-TASKS",
+            f"{'; '.join(lacks)}.",
+            "Name the org's own words under [values.task] in the mapping (done, open, email_type).",
         )
     return ok("SF-TASKS", "a task of crmdrip has all that the org demands.")
 
@@ -288,11 +272,10 @@ def check_limits(source: SalesforceSource, settings: SalesforceSettings) -> Chec
         )
     left = budget.limit - budget.used
     if left <= settings.reserve:
-        return CheckResult(
-            code="SF-LIMITS",
-            level=CheckLevel.WARN,
-            what=f"{left} of {budget.limit} API calls are left today; reporting waits, stops and last looks go on.",
-            do_next="Find what else uses the org's calls (Setup, API Usage), or lower reserve.",
+        return warn(
+            "SF-LIMITS",
+            f"{left} of {budget.limit} API calls are left today; reporting waits, stops and last looks go on.",
+            "Find what else uses the org's calls (Setup, API Usage), or lower reserve.",
         )
     return ok("SF-LIMITS", f"{left} of {budget.limit} API calls are left today.")
 
@@ -300,11 +283,10 @@ def check_limits(source: SalesforceSource, settings: SalesforceSettings) -> Chec
 def check_control(schema: Schema) -> CheckResult:
     """The record with the emergency brake is there; the daemon makes it with its first heartbeat."""
     if not schema.has("control"):
-        return CheckResult(
-            code="SF-CONTROL",
-            level=CheckLevel.WARN,
-            what="there is no control object, so nobody can pull the emergency brake from Salesforce.",
-            do_next="Type crmdrip install salesforce.",
+        return warn(
+            "SF-CONTROL",
+            "there is no control object, so nobody can pull the emergency brake from Salesforce.",
+            "Type crmdrip install salesforce.",
         )
     if schema.control_id is None:
         return ok("SF-CONTROL", "there is no control record yet; the daemon makes it when it starts.")
@@ -318,21 +300,19 @@ def check_signals(schema: Schema) -> Iterator[CheckResult]:
         if name in seen:
             yield ok("SF-SIGNALS", f"{object_name} can be read.")
         else:
-            yield CheckResult(
-                code="SF-SIGNALS",
-                level=CheckLevel.WARN,
-                what=f"{object_name} cannot be read: {loss}.",
-                do_next=f"Grant read access to {object_name}, or leave it so.",
+            yield warn(
+                "SF-SIGNALS",
+                f"{object_name} cannot be read: {loss}.",
+                f"Grant read access to {object_name}, or leave it so.",
             )
 
 
 def check_clock(skew: float) -> CheckResult:
     """Our clock and the org's agree. skew: seconds that ours is ahead."""
     if abs(skew) > _CLOCK_SLACK:
-        return CheckResult(
-            code="SF-CLOCK",
-            level=CheckLevel.WARN,
-            what=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Salesforce's.",
-            do_next="Switch on time synchronization.",
+        return warn(
+            "SF-CLOCK",
+            f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Salesforce's.",
+            "Switch on time synchronization.",
         )
     return ok("SF-CLOCK", "this machine's clock agrees with Salesforce's.")

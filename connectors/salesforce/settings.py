@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from crmdrip.core.errors import ConfigurationError
+from crmdrip.ports.trust import build_trust, check_ca_file
 from crmdrip.settings import StrictModel, is_stand_in
 
 
@@ -100,13 +101,11 @@ class SalesforceSettings(StrictModel):
 
     @model_validator(mode="after")
     def _check_ca_file(self) -> Self:
-        if self.ca_file is None:
-            return self
-        if not self.ca_file.is_file():
-            raise ValueError("ca_file does not name a file")
+        check_ca_file(self.ca_file)
         try:
-            ssl.create_default_context(cafile=self.ca_file)
-        except (ssl.SSLError, OSError):
+            if self.ca_file is not None:
+                build_trust(self.ca_file, "crm.salesforce.ca_file")
+        except ConfigurationError:
             raise ValueError("the file that ca_file names has no certificate in it that can be read (PEM)") from None
         return self
 

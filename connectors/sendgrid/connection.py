@@ -51,8 +51,7 @@ class Connection(asyncio.BufferedProtocol, Generic[T]):
     def __init__(self, pool: Pool[T]) -> None:
         """Not yet connected: asyncio says when it is."""
         self._pool = pool
-        self._buffer = bytearray(RECEIVE_BYTES)
-        self._view = memoryview(self._buffer)
+        self._view = memoryview(bytearray(RECEIVE_BYTES))
         self._poll: select.poll | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._reusable = True

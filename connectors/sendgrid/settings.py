@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.sendgrid.signature import load_key
-from crmdrip.core.errors import ConfigurationError
+from crmdrip.ports.trust import build_trust, check_ca_file
 from crmdrip.settings import StrictModel, is_loopback
 
 SECRET_LENGTH = 20
@@ -119,8 +119,7 @@ class SendGridSettings(StrictModel):
 
     @model_validator(mode="after")
     def _check_ca_file(self) -> Self:
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise ValueError("ca_file does not name a file")
+        check_ca_file(self.ca_file)
         return self
 
     def counts_group(self, group_id: object) -> bool:
@@ -135,11 +134,4 @@ class SendGridSettings(StrictModel):
 
 def build_tls(settings: SendGridSettings) -> ssl.SSLContext:
     """What TLS trusts. Raises ConfigurationError when ca_file holds no certificate."""
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(
-            "the certificates cannot be read",
-            where="mail.sendgrid.ca_file",
-            do_next="Name a file with PEM certificates.",
-        ) from error
+    return build_trust(settings.ca_file, "mail.sendgrid.ca_file")

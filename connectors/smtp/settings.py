@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from crmdrip.core.errors import ConfigurationError
+from crmdrip.ports.trust import build_trust, check_ca_file
 from crmdrip.settings import StrictModel, is_loopback
 
 
@@ -63,8 +63,7 @@ class SmtpSettings(StrictModel):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise ValueError("ca_file does not name a file")
+        check_ca_file(self.ca_file)
         if bool(self.username) != bool(self.password.get_secret_value()):
             raise ValueError("username and password belong together")
         if self.username and self.tls is Tls.NONE and not is_loopback(self.host):
@@ -79,9 +78,4 @@ class SmtpSettings(StrictModel):
 
 def build_tls(settings: SmtpSettings) -> ssl.SSLContext:
     """What TLS trusts. Raises ConfigurationError when ca_file holds no certificate."""
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(
-            "the certificates cannot be read", where="mail.smtp.ca_file", do_next="Name a file with PEM certificates."
-        ) from error
+    return build_trust(settings.ca_file, "mail.smtp.ca_file")

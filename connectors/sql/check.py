@@ -22,8 +22,8 @@ from connectors.sql.schema import Mapped, Reader, Schema
 from connectors.sql.source import SqlSource
 from connectors.sql.values import read_time
 from crmdrip.core.errors import AuthError, ConfigurationError, CrmdripError
-from crmdrip.ports import CheckLevel, CheckResult, Purpose
-from crmdrip.ports.finding import ok
+from crmdrip.ports import CheckResult, Purpose
+from crmdrip.ports.finding import fail, ok, warn
 
 _PEOPLE = (
     *("status", "reason", "step", "next_touch", "last_touch", "run", "enrolled", "sequence", "approved"),
@@ -35,7 +35,7 @@ _BEAT = ("heartbeat", "claim", "state", "calls_used", "calls_limit", "home")
 
 def unopened(error: ConfigurationError) -> CheckResult:
     """What kept the connection from being tried at all."""
-    return CheckResult(code="SQL-REACH", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
+    return fail("SQL-REACH", error.what, error.do_next)
 
 
 def check_database(source: SqlSource) -> Iterator[CheckResult]:
@@ -43,11 +43,8 @@ def check_database(source: SqlSource) -> Iterator[CheckResult]:
     database = source.database
     file = database.settings.file
     if file is not None and not file.is_file():
-        yield CheckResult(
-            code="SQL-REACH",
-            level=CheckLevel.FAIL,
-            what=f"there is no file {file}.",
-            do_next="Correct [crm.sql] file, or type crmdrip install sql to make it.",
+        yield fail(
+            "SQL-REACH", f"there is no file {file}.", "Correct [crm.sql] file, or type crmdrip install sql to make it."
         )
         return
     try:
@@ -81,7 +78,7 @@ def _failed(error: CrmdripError) -> CheckResult:
     code = "SQL-LOGIN" if isinstance(error, AuthError) else "SQL-REACH"
     if isinstance(error, ConfigurationError):
         code = "SQL-OPTOUT-HIDDEN" if "opt-out" in error.what else "SQL-TABLES"
-    return CheckResult(code=code, level=CheckLevel.FAIL, what=error.what, do_next=error.do_next or "Try again later.")
+    return fail(code, error.what, error.do_next or "Try again later.")
 
 
 def _check_opt_out(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
@@ -100,15 +97,14 @@ def _check_identity(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
             control = source.control.read(transaction, schema)
             here = source.control.home(transaction)
     except ConfigurationError as error:
-        yield CheckResult(code="SQL-DATABASE", level=CheckLevel.FAIL, what=error.what, do_next=error.do_next)
+        yield fail("SQL-DATABASE", error.what, error.do_next)
         return
     if not settings.database_id and not control.home:
-        yield CheckResult(
-            code="SQL-DATABASE",
-            level=CheckLevel.WARN,
-            what=f"{control.org_id} answers, and neither database_id nor {schema['control'].name}.home is set: a copy"
+        yield warn(
+            "SQL-DATABASE",
+            f"{control.org_id} answers, and neither database_id nor {schema['control'].name}.home is set: a copy"
             " of it would be mailed from as well.",
-            do_next=f'Set database_id = "{control.org_id}"; home is set with the first heartbeat, to {here}.',
+            f'Set database_id = "{control.org_id}"; home is set with the first heartbeat, to {here}.',
         )
     else:
         yield ok("SQL-DATABASE", f"{control.org_id} answers.")
@@ -125,15 +121,12 @@ def _check_columns(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
     ]
     absent = [f"{mapped.name}.{name}" for mapped in schema.tables.values() for name in _missed(schema, mapped)]
     if wrong:
-        yield CheckResult(
-            code="SQL-COLUMNS", level=CheckLevel.FAIL, what=f"{'; '.join(wrong)}.", do_next="Map other columns."
-        )
+        yield fail("SQL-COLUMNS", f"{'; '.join(wrong)}.", "Map other columns.")
     if absent:
-        yield CheckResult(
-            code="SQL-COLUMNS",
-            level=CheckLevel.WARN,
-            what=f"not there, and done without: {', '.join(absent)}.",
-            do_next='Name yours in the mapping, or switch them off with "".',
+        yield warn(
+            "SQL-COLUMNS",
+            f"not there, and done without: {', '.join(absent)}.",
+            'Name yours in the mapping, or switch them off with "".',
         )
     if not wrong and not absent:
         yield ok("SQL-COLUMNS", "every column of the mapping is there.")
@@ -157,11 +150,10 @@ def _check_keys(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
     if unique:
         yield ok("SQL-KEYS", f"{touch.name}.{column} takes each value once.")
     else:
-        yield CheckResult(
-            code="SQL-KEYS",
-            level=CheckLevel.FAIL,
-            what=f"{touch.name}.{column} may have one value several times.",
-            do_next=f"CREATE UNIQUE INDEX {touch.table.name}_{column} ON {touch.name} ({column}).",
+        yield fail(
+            "SQL-KEYS",
+            f"{touch.name}.{column} may have one value several times.",
+            f"CREATE UNIQUE INDEX {touch.table.name}_{column} ON {touch.name} ({column}).",
         )
 
 
@@ -170,11 +162,10 @@ def _check_changes(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
     if PeopleReader(schema, source.database.zone).tells_changes:
         yield ok("SQL-CHANGES", f"changes are read by {schema.contact.name}.{schema.contact['modified'].column.name}.")
         return
-    yield CheckResult(
-        code="SQL-CHANGES",
-        level=CheckLevel.WARN,
-        what="no column tells when a person was changed, so everybody in or after a sequence is read in each pull.",
-        do_next="Map [contact] modified (and [status] modified) to a column that every change sets: a trigger does.",
+    yield warn(
+        "SQL-CHANGES",
+        "no column tells when a person was changed, so everybody in or after a sequence is read in each pull.",
+        "Map [contact] modified (and [status] modified) to a column that every change sets: a trigger does.",
     )
 
 
@@ -202,11 +193,10 @@ def _check_privileges(source: SqlSource, schema: Schema) -> Iterator[CheckResult
             if (refusal := _refusal(database, made)) is not None:
                 lacking.append(f"GRANT INSERT ON {mapped.name} TO {database.user} ({refusal})")
     if lacking:
-        yield CheckResult(
-            code="SQL-PRIVILEGES",
-            level=CheckLevel.FAIL,
-            what=f"{len(lacking)} {'thing' if len(lacking) == 1 else 'things'} that crmdrip writes may not be written.",
-            do_next=f"Type: {'; '.join(lacking)}.",
+        yield fail(
+            "SQL-PRIVILEGES",
+            f"{len(lacking)} {'thing' if len(lacking) == 1 else 'things'} that crmdrip writes may not be written.",
+            f"Type: {'; '.join(lacking)}.",
         )
     else:
         yield ok("SQL-PRIVILEGES", "everything that crmdrip writes may be written.")
@@ -218,9 +208,7 @@ def _check_sequences(source: SqlSource, schema: Schema) -> Iterator[CheckResult]
         drafts = read_drafts(transaction, schema)
     problems = [problem for draft in drafts.values() for problem in draft.problems]
     if problems:
-        yield CheckResult(
-            code="SQL-SEQUENCES", level=CheckLevel.WARN, what=" ".join(problems), do_next="Correct the sequences."
-        )
+        yield warn("SQL-SEQUENCES", " ".join(problems), "Correct the sequences.")
     else:
         yield ok("SQL-SEQUENCES", f"{len(drafts)} sequences stand in {schema['sequence'].name}.")
 
@@ -236,11 +224,10 @@ def _check_clock(source: SqlSource, schema: Schema) -> Iterator[CheckResult]:
     at = read_time(told, database.zone)
     apart = abs(database.clock.now() - at) if at is not None else timedelta()
     if apart > timedelta(minutes=database.settings.overlap_minutes) / 2:
-        yield CheckResult(
-            code="SQL-CLOCK",
-            level=CheckLevel.WARN,
-            what=f"the database's clock and this machine's are {int(apart.total_seconds())} seconds apart.",
-            do_next="Set both by NTP, or raise [crm.sql] overlap_minutes.",
+        yield warn(
+            "SQL-CLOCK",
+            f"the database's clock and this machine's are {int(apart.total_seconds())} seconds apart.",
+            "Set both by NTP, or raise [crm.sql] overlap_minutes.",
         )
     else:
         yield ok("SQL-CLOCK", "the database's clock agrees with this machine's.")

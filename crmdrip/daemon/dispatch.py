@@ -193,7 +193,8 @@ class _Batch:
         if waiting and not received.is_heard(self._parts, take_mail):
             self._take_back(self._going, "something that came in has not been read yet")
             self._going, self.in_vain = [], True
-        self._withdraw_changed()
+        else:
+            self._withdraw_changed()
 
     def _withdraw_changed(self) -> None:
         with self._parts.ledger.read() as connection:
